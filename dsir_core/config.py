@@ -1,0 +1,137 @@
+"""What a run is asked to do. Every flag of the command and every key of a YAML file is a field here.
+
+Settings that belong to one part are declared beside it (`ReadSettings`, `FeatureSettings`, ...); `SelectConfig`
+joins them into one flat request.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dsir_core.corpus.types import ReadSettings
+from dsir_core.errors import RequestError
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.settings import (
+    BudgetSettings,
+    FitSettings,
+    OutputSettings,
+    RuntimeSettings,
+    SampleSettings,
+    ShardSettings,
+)
+
+
+class SelectConfig(
+    ReadSettings,
+    FeatureSettings,
+    FitSettings,
+    SampleSettings,
+    OutputSettings,
+    BudgetSettings,
+    ShardSettings,
+    RuntimeSettings,
+):
+    """A whole request: which corpora, which settings, where the result goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    raw: tuple[str, ...] = Field(min_length=1)
+    """The raw corpus to choose from: files, directories, globs, `@list.txt`; local paths or fsspec URLs."""
+
+    target: dict[str, tuple[str, ...]] = Field(min_length=1)
+    """The target corpora: `[NAME=]GLOB`; the same name again adds files to it, no name means `target`."""
+
+    workdir: str = ""
+    """Where checkpoints are kept, so that later runs reuse them; default: `OUTPUT.work`."""
+
+    @field_validator("raw", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _named_targets(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, dict):
+            return {name: (specs,) if isinstance(specs, str) else specs for name, specs in value.items()}
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            return value
+        named: dict[str, list[str]] = {}
+        for item in value:
+            name, spec = split_target(item)
+            named.setdefault(name, []).append(spec)
+        return named
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(size is not None for size in (self.count, self.tokens, self.fraction)) > 1:
+            raise ValueError("count, tokens and fraction exclude each other: give one of them")
+        if self.proportions is not None and not self.separate:
+            raise ValueError("proportions has a meaning only with separate targets: add separate")
+        if self.proportions is not None and set(self.proportions) != set(self.target):
+            raise ValueError(
+                f"proportions names {sorted(self.proportions)}, the targets are {sorted(self.target)}"
+            )
+        return self
+
+    @property
+    def workdir_url(self) -> str:
+        """Where checkpoints lie."""
+        return self.workdir or self.output.rstrip("/") + ".work"
+
+    @property
+    def read(self) -> ReadSettings:
+        """The part that the readers depend on."""
+        return ReadSettings(**self.model_dump(include=set(ReadSettings.model_fields)))
+
+    @property
+    def features(self) -> FeatureSettings:
+        """The part that counts and weights depend on."""
+        return FeatureSettings(**self.model_dump(include=set(FeatureSettings.model_fields)))
+
+
+def split_target(item: str) -> tuple[str, str]:
+    """Split `[NAME=]GLOB`. A name has no `/`, `:` or glob character, so URLs with `=` in them stay whole."""
+    name, separator, spec = item.partition("=")
+    if separator and name and not set(name) & set("/\\:*?[@"):
+        return name, spec
+    return "target", item
+
+
+def parse_config(values: dict[str, Any], *, sized: bool = True, output: bool = True) -> SelectConfig:
+    """Validate a request; `min-tokens` and `min_tokens` are the same key.
+
+    Args:
+        values: keys and values as from YAML or the command line.
+        sized: whether the request must say how much to select.
+        output: whether the request must say where the selection goes (else a workdir is enough).
+
+    Raises:
+        RequestError: one line that names each wrong key and what is wrong with it.
+    """
+    values = {str(key).replace("-", "_"): value for key, value in values.items()}
+    try:
+        config = SelectConfig.model_validate(values)
+    except ValidationError as error:
+        raise RequestError("; ".join(_describe(problem) for problem in error.errors())) from None
+    if sized and config.count is None and config.tokens is None and config.fraction is None:
+        raise RequestError("say how much to select: give one of count, tokens and fraction")
+    if output and not config.output:
+        raise RequestError("output: required, and not given")
+    if not output and not config.workdir and not config.output:
+        raise RequestError("workdir: required, and not given")
+    return config
+
+
+def _describe(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"{place}: required, and not given"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: no such setting"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message} (got {problem['input']!r:.80})" if place else message

@@ -1,0 +1,103 @@
+"""What a corpus is made of: source files, pieces of files, shards, batches of documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Format = Literal["jsonl", "parquet"]
+Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
+
+WHOLE = -1
+"""`Piece.stop` of a piece that reaches to the end of its file."""
+
+
+class ReadSettings(BaseModel):
+    """How records become documents. Everything here is part of a checkpoint's key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    text_field: tuple[str, ...] = ("text",)
+    """Where a record's text stands: a field name or a dotted path; several are joined by a newline."""
+
+    max_record_bytes: int = Field(default=256 * 2**20, ge=1)
+    """A record of more bytes than this is bad; no more than this is held in memory for one record."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One object of a corpus, as listed when the run was planned."""
+
+    path: str
+    """Path relative to the corpus root, with `/`: names the file in noise, weights and output."""
+    url: str
+    """fsspec URL or local path to open."""
+    size: int
+    """Bytes as stored (compressed)."""
+    version: str
+    """ETag or modification time: changes when the content does."""
+    format: Format
+    compression: Compression
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A contiguous part of one source file.
+
+    Plain JSONL: bytes [start, stop); a record belongs to the piece in which it begins.
+    Parquet: row groups [start, stop). Anything else is read whole: start 0, stop `WHOLE`.
+    """
+
+    file: SourceFile
+    start: int = 0
+    stop: int = WHOLE
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A unit of work: pieces read one after the other, in order of (path, start)."""
+
+    index: int
+    pieces: tuple[Piece, ...]
+    n_bytes: int
+    """Stored bytes this shard reads."""
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that yields no document."""
+
+    path: str
+    position: int
+    reason: str
+    """One line, at most 200 characters, without the record's content."""
+
+
+@dataclass
+class Batch:
+    """Documents of one piece, as Arrow-like UTF-8 buffers, with their records when asked for.
+
+    `text_data[text_offsets[i]:text_offsets[i + 1]]` is the valid UTF-8 text of document i, whose
+    record stands at `positions[i]` (byte offset in the decompressed stream, or row number).
+    """
+
+    positions: npt.NDArray[np.int64]
+    """int64[n], strictly increasing within a piece."""
+    text_data: npt.NDArray[np.uint8]
+    """uint8[>= text_offsets[-1]]."""
+    text_offsets: npt.NDArray[np.int64]
+    """int64[n + 1]; text_offsets[0] need not be 0."""
+    bad: list[BadRecord] = field(default_factory=list)
+    """Bad records met since the previous batch."""
+    records: Any = None
+    """None, or the n records as they were: list[bytes] of JSONL lines without line end, or a
+    pyarrow.Table of n rows with all columns."""
+    n_bytes: int = 0
+    """Decompressed bytes of the records behind this batch (JSONL), or of their text (Parquet)."""
+
+    def __len__(self) -> int:
+        return len(self.positions)

@@ -1,0 +1,197 @@
+"""One shard's chosen documents, as Parquet in the store, and the account of all its documents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsir_core.digests import digest
+from dsir_core.metrics import WeightSums
+from dsir_core.sampling import Chooser, Cut, Rows, keys_of, read_rows
+from dsir_core.store import Receipt, Store
+from dsir_core.tally import Tally
+from dsir_core.weights import FILE_TYPE
+
+SELECTION_VERSION = "selection-v1"
+
+SELECTION_SCHEMA = pa.schema(
+    [
+        ("file", FILE_TYPE),
+        ("position", pa.int64()),
+        ("n_tokens", pa.int32()),
+        ("log_weight", pa.float64()),
+        ("key", pa.float64()),
+        ("target", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
+"""Schema of `selected.parquet`: `log_weight` and `key` are those of the target that chose the document."""
+
+
+@dataclass(frozen=True)
+class MarkTask:
+    """One shard in which to mark the chosen documents."""
+
+    workdir: str
+    weights: Receipt
+    names: tuple[str, ...]
+    """Who chooses, one for each cut."""
+    cuts: tuple[Cut, ...]
+    top_k: tuple[Cut, ...]
+    """The cuts that plain top-k of the same sizes would make, for the overlap."""
+    min_tokens: int
+
+    @property
+    def key(self) -> str:
+        """Key of the checkpoint."""
+        cuts = [
+            [[cut.ranking.method, cut.ranking.seed, cut.ranking.target, cut.ranking.column, cut.bits, cut.ties]
+             for cut in side]
+            for side in (self.cuts, self.top_k)
+        ]  # fmt: skip
+        return digest(
+            {
+                "format": SELECTION_VERSION,
+                "weights": self.weights.sha256,
+                "names": self.names,
+                "cuts": cuts,
+                "min_tokens": self.min_tokens,
+            }
+        )
+
+
+@dataclass
+class Account:
+    """What became of a shard's documents."""
+
+    documents: int = 0
+    eligible: int = 0
+    eligible_tokens: int = 0
+    selected: dict[str, int] = field(default_factory=dict)
+    """Documents by who chose them."""
+    selected_tokens: dict[str, int] = field(default_factory=dict)
+    overlap: int = 0
+    """Chosen documents that plain top-k would have chosen too."""
+    weights: dict[str, WeightSums] = field(default_factory=dict)
+    """By log-weight column, over the eligible documents."""
+
+    @property
+    def n_selected(self) -> int:
+        """Chosen documents."""
+        return sum(self.selected.values())
+
+    def merge(self, other: Account) -> None:
+        """Add another account to this one."""
+        self.documents += other.documents
+        self.eligible += other.eligible
+        self.eligible_tokens += other.eligible_tokens
+        self.overlap += other.overlap
+        for name, n in other.selected.items():
+            self.selected[name] = self.selected.get(name, 0) + n
+        for name, n in other.selected_tokens.items():
+            self.selected_tokens[name] = self.selected_tokens.get(name, 0) + n
+        for column, sums in other.weights.items():
+            self.weights[column] = self.weights.get(column, WeightSums()).merge(sums)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = dict(vars(self))
+        return {**values, "weights": {column: vars(sums) for column, sums in self.weights.items() if sums.n}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Account:
+        """Inverse of `to_json`."""
+        return cls(
+            **{**value, "weights": {column: WeightSums(**sums) for column, sums in value["weights"].items()}}
+        )
+
+
+@dataclass(frozen=True)
+class MarkResult:
+    """Where one shard's chosen documents lie."""
+
+    receipt: Receipt
+    account: Account
+    reused: bool
+    seconds: float
+
+    @property
+    def tally(self) -> Tally:
+        """For the observer: the documents looked at."""
+        return Tally(documents=self.account.documents)
+
+
+def mark_shard(task: MarkTask) -> MarkResult:
+    """Write the chosen documents of a shard, or take the file that is there."""
+    begin = time.perf_counter()
+    store = Store(task.workdir)
+    receipt = store.receipt("selection", task.key)
+    reused = receipt is not None
+    if receipt is None:
+        account = Account()
+        summary: dict[str, Any] = {}
+        with (
+            store.checkpoint("selection", task.key, ".parquet", summary) as stream,
+            pq.ParquetWriter(
+                stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True
+            ) as writer,
+        ):
+            for table in _marked(store, task, account):
+                writer.write_table(table)
+            summary.update(account.to_json())
+        receipt = store.receipt("selection", task.key)
+    else:
+        store.verify(receipt)
+    if receipt is None:
+        raise OSError(f"{task.workdir}/selection/{task.key}.parquet vanished after it was written")
+    return MarkResult(receipt, Account.from_json(receipt.summary), reused, time.perf_counter() - begin)
+
+
+def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table]:
+    columns = tuple(dict.fromkeys(cut.ranking.column for cut in (*task.cuts, *task.top_k)))
+    chooser = Chooser(task.cuts, task.min_tokens)
+    top_k = Chooser(task.top_k, task.min_tokens)
+    for rows in read_rows(store, task.weights.name, columns):
+        chosen = chooser.choose(rows)
+        eligible = chooser.eligible(rows)
+        account.merge(
+            Account(
+                documents=len(rows),
+                eligible=int(eligible.sum()),
+                eligible_tokens=int(rows.n_tokens[eligible].sum(dtype=np.int64)),
+                selected={name: int((chosen == i).sum()) for i, name in enumerate(task.names)},
+                selected_tokens={
+                    name: int(rows.n_tokens[chosen == i].sum(dtype=np.int64))
+                    for i, name in enumerate(task.names)
+                },
+                overlap=int(((chosen >= 0) & (top_k.choose(rows) >= 0)).sum()),
+                weights={column: WeightSums.of(rows.log_weights[column][eligible]) for column in columns},
+            )
+        )
+        if (chosen >= 0).any():
+            yield _selection_table(task, rows, chosen)
+
+
+def _selection_table(task: MarkTask, rows: Rows, chosen: np.ndarray) -> pa.Table:
+    which = np.flatnonzero(chosen >= 0)
+    log_weight, key = np.empty(len(rows)), np.empty(len(rows))
+    for index, cut in enumerate(task.cuts):
+        mine = chosen == index
+        log_weight[mine] = rows.log_weights[cut.ranking.column][mine]
+        key[mine] = keys_of(rows, cut.ranking)[mine]
+    return pa.Table.from_arrays(
+        [
+            pa.DictionaryArray.from_arrays(rows.file_codes[which], rows.files),
+            pa.array(rows.positions[which]),
+            pa.array(rows.n_tokens[which]),
+            pa.array(log_weight[which]),
+            pa.array(key[which]),
+            pa.DictionaryArray.from_arrays(chosen[which], list(task.names)),
+        ],
+        schema=SELECTION_SCHEMA,
+    )

@@ -1,0 +1,98 @@
+"""The algorithm on texts in memory: for notebooks, and for pipelines that have their own readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dsir_core.model import FittedModel, fit_model
+from dsir_core.ngrams import count_ngrams, score_ngrams
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.noise import gumbel
+from dsir_core.radix import order_bits
+
+Texts = Sequence[str] | pa.Array | pa.ChunkedArray
+
+
+class ImportanceModel:
+    """An importance model over hashed n-grams (paper section 3).
+
+    >>> model = ImportanceModel.fit(target=["a b c"], raw=["a b c", "x y z"])
+    >>> model.score(["a b", "x y"]).round(1).tolist()
+    [2.1, -43.2]
+    """
+
+    def __init__(self, fitted: FittedModel, features: FeatureSettings) -> None:
+        self.fitted = fitted
+        self.features = features
+
+    @classmethod
+    def fit(
+        cls, target: Texts, raw: Texts, *, features: FeatureSettings | None = None, smoothing: float = 0.0
+    ) -> ImportanceModel:
+        """Fit on target and raw texts.
+
+        Args:
+            target, raw: list of str, or Arrow string arrays without nulls.
+            features: n-gram order, buckets and hash; by default those of the command.
+            smoothing: Laplace smoothing of the target counts.
+
+        Raises:
+            RequestError: target or raw holds no n-gram.
+        """
+        features = features or FeatureSettings()
+        counts = {"target": count_texts(target, features)}
+        return cls(fit_model(counts, count_texts(raw, features), smoothing=smoothing), features)
+
+    def score(self, texts: Texts) -> npt.NDArray[np.float64]:
+        """Log importance weight of each text: float64[n]."""
+        data, offsets = _buffers(texts)
+        return score_ngrams(data, offsets, self.features, self.fitted.log_ratio)[0][:, 0]
+
+
+def count_texts(texts: Texts, features: FeatureSettings) -> npt.NDArray[np.int64]:
+    """N-gram counts over all texts: int64[buckets]."""
+    counts = np.zeros(features.buckets, np.int64)
+    data, offsets = _buffers(texts)
+    count_ngrams(data, offsets, features, counts)
+    return counts
+
+
+def sample(log_weights: npt.ArrayLike, k: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """An exact sample of k items without replacement in proportion to exp(log_weights) (Gumbel top-k).
+
+    Args:
+        log_weights: float64[n], finite.
+        k: how many; all n when there are fewer.
+        seed: of the noise; item i has the noise of position i.
+
+    Returns:
+        int64[min(k, n)] indices, increasing.
+    """
+    weights = np.asarray(log_weights, np.float64)
+    if weights.ndim != 1 or not np.isfinite(weights).all() or k < 0:
+        raise ValueError("sample needs a vector of finite log weights and k of at least 0")
+    bits = order_bits(weights + gumbel(np.arange(len(weights)), seed, 0, ""))
+    # Stable, so that equal keys go to the smaller index; complemented, so that the largest come first.
+    return np.sort(np.argsort(~bits, kind="stable")[:k])
+
+
+def _buffers(texts: Texts) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """UTF-8 bytes and offsets int64[n + 1] of texts."""
+    array: Any = texts
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    array = (
+        array.cast(pa.large_string()) if isinstance(array, pa.Array) else pa.array(array, pa.large_string())
+    )
+    if array.null_count:
+        raise ValueError(f"{array.null_count} texts are null")
+    _, offsets, data = array.buffers()
+    return (
+        np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8),
+        np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1],
+    )

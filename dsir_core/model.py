@@ -1,0 +1,146 @@
+"""Counts -> distributions -> log ratio (paper section 3; reference `HashedNgramDSIR.fit_importance_estimator`)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.digests import canonical_json
+from dsir_core.errors import RequestError
+from dsir_core.noise import log_exact
+
+EPSILON = 1e-8
+"""Added to both probabilities inside the logarithms, as in the reference."""
+
+POOLED = "pooled"
+"""Name of the one model fitted on several targets together."""
+
+
+def distribution(counts: npt.NDArray[np.int64], smoothing: float = 0.0) -> npt.NDArray[np.float64]:
+    """Categorical distribution over the buckets.
+
+    Args:
+        counts: int64[..., buckets].
+        smoothing: Laplace smoothing, added to every count.
+
+    Returns:
+        float64[..., buckets], rows sum to 1.
+
+    Raises:
+        ValueError: a row of counts (after smoothing) sums to zero.
+    """
+    smoothed = counts + np.float64(smoothing)
+    # Sums of integer counts below 2^53 are exact in float64, so the order of summation does not matter there.
+    totals = counts.sum(axis=-1, keepdims=True) + np.float64(smoothing) * counts.shape[-1]
+    if not (totals > 0).all():
+        raise ValueError("counts sum to zero: there is no distribution")
+    return smoothed / totals
+
+
+def log_ratio(
+    target_counts: npt.NDArray[np.int64], raw_counts: npt.NDArray[np.int64], smoothing: float = 0.0
+) -> npt.NDArray[np.float64]:
+    """`ln(p + 1e-8) - ln(q + 1e-8)` for each target and bucket.
+
+    Args:
+        target_counts: int64[targets, buckets].
+        raw_counts: int64[buckets].
+        smoothing: Laplace smoothing of the target counts.
+
+    Returns:
+        float64[targets, buckets].
+    """
+    p = distribution(target_counts, smoothing)
+    q = distribution(raw_counts)
+    return np.asarray(log_exact(p + EPSILON) - log_exact(q + EPSILON), np.float64)
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted importance model: one row of log ratios for each target that selects."""
+
+    names: tuple[str, ...]
+    """Who selects: the targets when they are separate, else one name."""
+    proportions: tuple[float, ...]
+    """Share of the selection for each of `names`; they sum to 1."""
+    log_ratio: npt.NDArray[np.float64]
+    """float64[len(names), buckets]."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what scoring depends on: the names and the log ratios."""
+        sha256 = hashlib.sha256(canonical_json({"names": list(self.names)}))
+        sha256.update(np.ascontiguousarray(self.log_ratio, "<f8").tobytes())
+        return sha256.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The model as a NumPy `.npz` without pickle."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            names=np.array(self.names),
+            proportions=np.array(self.proportions),
+            log_ratio=self.log_ratio,
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FittedModel:
+        """Inverse of `to_bytes`."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return cls(
+                tuple(str(name) for name in arrays["names"]),
+                tuple(float(share) for share in arrays["proportions"]),
+                arrays["log_ratio"],
+            )
+
+
+def fit_model(
+    target_counts: Mapping[str, npt.NDArray[np.int64]],
+    raw_counts: npt.NDArray[np.int64],
+    *,
+    smoothing: float = 0.0,
+    separate: bool = False,
+    proportions: Mapping[str, float] | None = None,
+) -> FittedModel:
+    """Fit the importance model.
+
+    Args:
+        target_counts: int64[buckets] for each target, in the order in which separate targets select.
+        raw_counts: int64[buckets].
+        smoothing: Laplace smoothing of the target counts.
+        separate: one model a target; else the targets' counts are added up (reference `separate_targets`).
+        proportions: share of each separate target, need not sum to 1; default by number of n-grams, as the reference.
+
+    Raises:
+        RequestError: a target or the raw corpus holds no n-gram.
+    """
+    for name, counts in target_counts.items():
+        if counts.sum() == 0:
+            raise RequestError(
+                f"target {name!r} holds no n-gram: it has no documents, or none with a word in it"
+            )
+    if raw_counts.sum() == 0:
+        raise RequestError("the raw corpus holds no n-gram: it has no documents, or none with a word in it")
+    names = tuple(target_counts)
+    stacked = np.stack(list(target_counts.values()))
+    if not separate:
+        pooled = stacked.sum(axis=0, keepdims=True)
+        name = names[0] if len(names) == 1 else POOLED
+        return FittedModel((name,), (1.0,), log_ratio(pooled, raw_counts, smoothing))
+    mass = np.array([proportions[name] for name in names] if proportions else stacked.sum(axis=1), np.float64)
+    shares = tuple(float(share) for share in mass / mass.sum())
+    return FittedModel(names, shares, log_ratio(stacked, raw_counts, smoothing))
+
+
+def split_size(size: int, proportions: tuple[float, ...]) -> list[int]:
+    """Divide a size among separate targets: rounded down, the remainder to the last, as the reference."""
+    sizes: list[Any] = [int(size * share) for share in proportions]
+    sizes[-1] += size - sum(sizes)
+    return sizes

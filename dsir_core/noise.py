@@ -1,0 +1,108 @@
+"""Counter-based noise, and a logarithm that gives the same bits on every machine.
+
+The noise of a document depends on (seed, target, file, position) alone, so it does not know of shards, order or
+workers. `numpy.log` and the C library's `log` may differ in the last bit between processors (vector units, fused
+multiply-add); everything that decides a selection uses `log_exact` instead: additions, multiplications and divisions
+of IEEE 754 float64 in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.digests import hash64
+
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+_SQRT_HALF = 0.70710678118654752440
+_SERIES = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
+
+
+@numba.njit(cache=True, nogil=True)
+def _log(x: float) -> float:
+    # Sun's fdlibm algorithm (e_log.c): x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)) with s = f / (2 + f),
+    # error below 1 unit in the last place. x is positive, finite and normal here.
+    mantissa, k = math.frexp(x)
+    if mantissa < _SQRT_HALF:
+        mantissa *= 2.0
+        k -= 1
+    f = mantissa - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    r = 0.0
+    for i in range(len(_SERIES) - 1, -1, -1):
+        r = z * (r + _SERIES[i])
+    half_square = 0.5 * f * f
+    return k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f)
+
+
+@numba.vectorize(["float64(float64)"], cache=True)
+def log_exact(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
+    return _log(x)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(z: np.uint64) -> np.uint64:
+    # Finalizer of SplitMix64 (Steele, Lea, Flood 2014; Stafford's variant 13).
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True)
+def _bits(counters: npt.NDArray[np.int64], first: np.uint64, second: np.uint64) -> npt.NDArray[np.uint64]:
+    out = np.empty(len(counters), np.uint64)
+    for i in range(len(counters)):
+        out[i] = _mix(_mix(np.uint64(counters[i]) ^ first) + second)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _gumbel(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    out = np.empty(len(bits), np.float64)
+    for i in range(len(bits)):
+        uniform = (np.float64(bits[i] >> np.uint64(11)) + 0.5) * 2.0**-53
+        out[i] = -_log(-_log(uniform))
+    return out
+
+
+def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDArray[np.uint64]:
+    """64 random bits for each counter of a stream.
+
+    Args:
+        counters: int64[n].
+        stream: strings and integers that name the stream; hashed to a 128-bit key.
+
+    Returns:
+        uint64[n], uniform, independent across counters and streams.
+    """
+    first, second = hash64("first", *stream), hash64("second", *stream)
+    return _bits(np.asarray(counters, np.int64), np.uint64(first), np.uint64(second))
+
+
+def gumbel(positions: npt.NDArray[np.int64], seed: int, target: int, path: str) -> npt.NDArray[np.float64]:
+    """Gumbel(0, 1) noise of the documents at `positions` of a file, for one target.
+
+    Args:
+        positions: int64[n], positions of records.
+        seed: the run's seed.
+        target: index of the target that selects; each has noise of its own.
+        path: the file's path relative to the corpus root.
+
+    Returns:
+        float64[n].
+    """
+    return _gumbel(random_bits(positions, "gumbel", seed, target, path))

@@ -1,0 +1,73 @@
+"""The order of the stages: what `dsir select` does, with or without Prefect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from dsir_core.model import FittedModel
+from dsir_core.stages.count import Counts, count
+from dsir_core.stages.fit import fit
+from dsir_core.stages.plan import Plan, plan
+from dsir_core.stages.report import report
+from dsir_core.stages.resample import resample
+from dsir_core.stages.run import Run
+from dsir_core.stages.score import Scores, score
+from dsir_core.stages.write import check_output, write
+
+Result = TypeVar("Result")
+
+
+class CallStage(Protocol):
+    """How a stage is called: directly, or as a Prefect task."""
+
+    def __call__(self, stage: Callable[..., Result], run: Run, *inputs: Any) -> Result:
+        """Run `stage(run, *inputs)`."""
+        ...
+
+
+def call_directly(stage: Callable[..., Result], run: Run, *inputs: Any) -> Result:
+    """Call a stage as the function it is."""
+    return stage(run, *inputs)
+
+
+def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
+    """Everything from listing the corpora to the report.
+
+    Returns:
+        The content of report.json.
+
+    Raises:
+        RequestError: the request is wrong, or a complete selection is at the output and `overwrite` is not set.
+        RunFailedError: the run failed; what is complete is kept.
+    """
+    check_output(run)
+    planned, counts, model, scores = _score(run, call)
+    sample = call(resample, run, scores, model)
+    written = call(write, run, planned, scores, sample)
+    return call(report, run, planned, counts, model, scores, sample, written)
+
+
+def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
+    """The stages up to the weights.
+
+    Returns:
+        Name of a list in the workdir, JSON, of the weights files of this model in order of shards; and the scores.
+    """
+    _, _, model, scores = _score(run, call)
+    name = f"score/{model.digest}.json"
+    listed = {
+        "model": f"model/{model.digest}.npz",
+        "columns": list(scores.columns),
+        "weights": [result.receipt.name for result in scores.results],
+    }
+    run.store.write(name, json.dumps(listed, indent=1).encode())
+    return name, scores
+
+
+def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, FittedModel, Scores]:
+    planned = call(plan, run)
+    counts = call(count, run, planned)
+    model = call(fit, run, counts)
+    return planned, counts, model, call(score, run, planned, counts, model)

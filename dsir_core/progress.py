@@ -1,0 +1,74 @@
+"""What a run tells whoever watches it: events, and the observer contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StageBegins:
+    """A stage knows what it has to do."""
+
+    stage: str
+    shards: int
+    n_bytes: int
+    """Stored bytes of all its shards; 0 where bytes mean nothing."""
+
+
+@dataclass(frozen=True)
+class ShardDone:
+    """One shard of a stage is complete."""
+
+    stage: str
+    n_bytes: int
+    """Stored bytes of the shard."""
+    documents: int
+    bad: int
+    reused: bool
+    """Whether its result was there already."""
+    seconds: float
+    """Time in the worker."""
+
+
+@dataclass(frozen=True)
+class ShardFailed:
+    """One shard of a stage failed; the others go on."""
+
+    stage: str
+    shard: str
+    """What the shard reads, for people."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageEnds:
+    """A stage is complete."""
+
+    stage: str
+    seconds: float
+    shards: int
+    reused: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know: a warning in one line."""
+
+    text: str
+
+
+Event = StageBegins | ShardDone | ShardFailed | StageEnds | Note
+
+
+class Observer(Protocol):
+    """Receives a run's events, in order, in the driver's process."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event; must be quick and must not raise."""
+        ...
+
+
+def ignore(event: Event) -> None:
+    """The observer that watches nothing."""

@@ -1,0 +1,235 @@
+"""Which documents are chosen: keys, ties, and what one shard does for the global resampling.
+
+`key = log_weight + Gumbel(0, 1)`; the k documents with the largest keys are an exact sample without replacement in
+proportion to the importance weights (Gumbel top-k; paper section 3, reference `DSIR.resample`). Documents under
+`min_tokens` are not eligible. Several separate targets choose in order, each among what the earlier ones left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsir_core.noise import gumbel
+from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram, order_bits
+from dsir_core.settings import Method
+from dsir_core.store import Store
+
+READ_ROWS = 1 << 18
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What orders the documents for one target."""
+
+    method: Method
+    seed: int
+    target: int
+    """Index of the target: each has noise of its own."""
+    column: str
+    """Column of the weights file."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A ranking's threshold as one shard applies it."""
+
+    ranking: Ranking
+    bits: int
+    ties: int
+    """How many documents of this shard with key equal to `bits` are taken, in order of (file, position)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Documents of a shard, in order of (file, position), as NumPy columns."""
+
+    file_codes: npt.NDArray[np.int32]
+    files: list[str]
+    positions: npt.NDArray[np.int64]
+    n_tokens: npt.NDArray[np.int32]
+    log_weights: dict[str, npt.NDArray[np.float64]]
+    """By column of the weights file."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
+    """Keys of documents under a ranking: float64[n]."""
+    if ranking.method == "top-k":
+        return rows.log_weights[ranking.column]
+    noise = np.empty(len(rows), np.float64)
+    edges = np.flatnonzero(np.diff(rows.file_codes, prepend=-1, append=-1))
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        path = rows.files[rows.file_codes[start]]
+        noise[start:stop] = gumbel(rows.positions[start:stop], ranking.seed, ranking.target, path)
+    return noise if ranking.method == "random" else rows.log_weights[ranking.column] + noise
+
+
+class Chooser:
+    """Applies cuts, in order, to the rows of one shard; remembers how many ties it has taken."""
+
+    def __init__(self, cuts: tuple[Cut, ...], min_tokens: int) -> None:
+        self._cuts = cuts
+        self._min_tokens = min_tokens
+        self._ties = [cut.ties for cut in cuts]
+
+    def eligible(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """bool[n]: documents of at least `min_tokens` tokens."""
+        return rows.n_tokens >= self._min_tokens
+
+    def choose(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """int32[n]: index of the cut that chose each document, -1 where none did. Rows must come in order."""
+        chosen = np.full(len(rows), -1, np.int32)
+        free = self.eligible(rows)
+        for index, cut in enumerate(self._cuts):
+            bits = order_bits(keys_of(rows, cut.ranking))
+            taken = free & (bits > np.uint64(cut.bits))
+            if self._ties[index]:
+                equal = np.flatnonzero(free & (bits == np.uint64(cut.bits)))[: self._ties[index]]
+                taken[equal] = True
+                self._ties[index] -= len(equal)
+            chosen[taken] = index
+            free &= ~taken
+        return chosen
+
+
+def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Rows]:
+    """Rows of a weights file, a bounded number at a time.
+
+    Args:
+        columns: which log-weight columns to read.
+    """
+    with store.open(name) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+        wanted = ["file", "position", "n_tokens", *columns]
+        for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted):
+            yield rows_of(batch, columns)
+
+
+def rows_of(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Rows:
+    """NumPy columns of a record batch of weights."""
+    files = batch.column("file")
+    return Rows(
+        files.indices.to_numpy(zero_copy_only=False),
+        files.dictionary.to_pylist(),
+        batch.column("position").to_numpy(),
+        batch.column("n_tokens").to_numpy(),
+        {column: batch.column(column).to_numpy() for column in columns},
+    )
+
+
+@dataclass(frozen=True)
+class Search:
+    """A set of keys of one shard: the eligible documents that no earlier cut has chosen, under a ranking."""
+
+    ranking: Ranking
+    earlier: tuple[Cut, ...]
+
+
+@dataclass(frozen=True)
+class WeightsPart:
+    """One shard's weights, and the searches over them."""
+
+    weights: str
+    """Name of the shard's weights file."""
+    searches: tuple[Search, ...]
+
+
+@dataclass(frozen=True)
+class HistogramTask:
+    """Some shards' part of one level of the radix selection."""
+
+    workdir: str
+    parts: tuple[WeightsPart, ...]
+    min_tokens: int
+    level: int
+    wanted: tuple[Wanted, ...]
+
+
+def part_histograms(task: HistogramTask) -> list[Histogram]:
+    """For each wanted (search, prefix) the histogram of the digit at the task's level, over all parts."""
+    sums = [HistogramSum() for _ in task.wanted]
+    for part in task.parts:
+        choosers = [Chooser(search.earlier, task.min_tokens) for search in part.searches]
+        for rows in read_rows(Store(task.workdir), part.weights, _columns(part.searches)):
+            for index, (search, chooser) in enumerate(zip(part.searches, choosers, strict=True)):
+                bits, n_tokens = _free_keys(rows, search, chooser)
+                for total, (wanted, prefix) in zip(sums, task.wanted, strict=True):
+                    if wanted == index:
+                        total.add(digit_histogram(bits, n_tokens, task.level, prefix))
+    return [total.sparse() for total in sums]
+
+
+@dataclass(frozen=True)
+class TieGoal:
+    """A threshold with ties to be shared out."""
+
+    search: int
+    bits: int
+    unit: Unit
+    amount: int
+    """Documents or tokens that are left for ties."""
+
+
+@dataclass(frozen=True)
+class TieTask:
+    """Counts some shards' documents with exactly a threshold's key."""
+
+    workdir: str
+    parts: tuple[WeightsPart, ...]
+    min_tokens: int
+    goal: TieGoal
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Documents of a shard that tie at the threshold."""
+
+    documents: int
+    size: int
+    """Documents or tokens, by the goal's unit."""
+    fitting: int
+    """How many of them, from the first on, fit into the goal's amount."""
+
+
+def part_ties(task: TieTask) -> list[Ties]:
+    """Ties of each part."""
+    return [_ties(task, part) for part in task.parts]
+
+
+def _ties(task: TieTask, part: WeightsPart) -> Ties:
+    goal = task.goal
+    search = part.searches[goal.search]
+    chooser = Chooser(search.earlier, task.min_tokens)
+    documents = size = fitting = 0
+    for rows in read_rows(Store(task.workdir), part.weights, _columns((search,))):
+        bits, n_tokens = _free_keys(rows, search, chooser)
+        tied = n_tokens[bits == np.uint64(goal.bits)].astype(np.int64)
+        sizes = tied if goal.unit == "tokens" else np.ones(len(tied), np.int64)
+        if fitting == documents:  # the run of those that fit is not yet broken
+            fitting += int(np.searchsorted(np.cumsum(sizes), goal.amount - size, side="right"))
+        documents += len(tied)
+        size += int(sizes.sum())
+    return Ties(documents, size, fitting)
+
+
+def _columns(searches: tuple[Search, ...]) -> tuple[str, ...]:
+    rankings = [
+        ranking
+        for search in searches
+        for ranking in (search.ranking, *(cut.ranking for cut in search.earlier))
+    ]
+    return tuple(dict.fromkeys(ranking.column for ranking in rankings))
+
+
+def _free_keys(
+    rows: Rows, search: Search, chooser: Chooser
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+    free = chooser.eligible(rows) & (chooser.choose(rows) < 0)
+    return order_bits(keys_of(rows, search.ranking))[free], rows.n_tokens[free]

@@ -1,0 +1,110 @@
+"""Settings of model, sampling, output and budget: small pydantic models with one docstring under each field.
+
+They stand apart from the code that obeys them so that `dsir --help` need not import compilers and Arrow.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Method = Literal["importance", "top-k", "random"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FitSettings(_Settings):
+    """How counts become the model."""
+
+    fit_ngrams: Literal["auto", "all"] | int = "auto"
+    """Fit the raw model on about this many n-grams, spread over the corpus; `auto` is 100,000 x buckets."""
+
+    smoothing: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Laplace smoothing: added to every bucket's target count. 0 is the reference."""
+
+    separate: bool = False
+    """Fit and select for each target by itself, in the order given, instead of pooling them."""
+
+    proportions: dict[str, float] | None = None
+    """Share of the selection for each separate target, `NAME=SHARE`; default: by their n-grams, as the reference."""
+
+    @field_validator("fit_ngrams")
+    @classmethod
+    def _positive(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be auto, all or a number of n-grams of at least 1")
+        return value
+
+    @field_validator("proportions")
+    @classmethod
+    def _shares(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is None:
+            return None
+        if not all(0 <= share < float("inf") for share in value.values()) or not sum(value.values()) > 0:
+            raise ValueError("shares must be finite, not negative, and not all zero")
+        return value
+
+
+class SampleSettings(_Settings):
+    """Which and how many documents are chosen."""
+
+    count: int | None = Field(default=None, ge=1)
+    """Select this many documents."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Select documents up to this many tokens in all (at most; the first that does not fit ends it)."""
+
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    """Select this share of the eligible documents."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the Gumbel noise."""
+
+    method: Method = "importance"
+    """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform."""
+
+    min_tokens: int = Field(default=100, ge=0)
+    """Documents with fewer tokens are not eligible."""
+
+
+class OutputSettings(_Settings):
+    """Where and how the selection is written."""
+
+    output: str = ""
+    """Directory or URL that receives the chosen records and the report."""
+
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    """Of JSONL parts; auto: as the raw files have it, zstd where they differ. Parquet rows stay Parquet."""
+
+    overwrite: bool = False
+    """Replace the selection that is at `output`."""
+
+
+class BudgetSettings(_Settings):
+    """How much that cannot be read is borne."""
+
+    max_bad_fraction: float = Field(default=0.001, ge=0, le=1)
+    """Bad records (invalid JSON, no text, ...) as a share of all records; above it the run fails."""
+
+    max_bad_shards: int = Field(default=0, ge=0)
+    """How many shards may hold a damaged file; they are left out and named."""
+
+
+class ShardSettings(_Settings):
+    """How a corpus is cut into units of work."""
+
+    shard_bytes: int = Field(default=128 * 2**20, ge=1024)
+    """Stored bytes of a unit of work. The selection does not depend on it."""
+
+
+class RuntimeSettings(_Settings):
+    """Who does the work. The selection does not depend on it."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Dask worker processes; default: one for each core."""
+
+    inline: bool = False
+    """Do the work in this process, without Prefect and Dask: for small corpora and notebooks."""

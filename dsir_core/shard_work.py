@@ -1,0 +1,66 @@
+"""What counting and scoring a shard share: its identity, reading it, and the account of what was read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
+from dsir_core.digests import digest
+from dsir_core.store import Store
+from dsir_core.tally import Quarantine, Tally
+
+READER_VERSION = "reader-v1"
+"""Changes whenever the same bytes would be read as other documents; part of every checkpoint's key."""
+
+KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+
+
+def identity(shard: Shard, read: ReadSettings) -> dict[str, Any]:
+    """What the documents of a shard depend on, as plain JSON: files as they were listed, ranges, reader settings."""
+    return {
+        "reader": READER_VERSION,
+        "read": read.model_dump(mode="json"),
+        "pieces": [
+            [piece.file.path, piece.file.url, piece.file.size, piece.file.version, piece.start, piece.stop]
+            for piece in shard.pieces
+        ],
+    }
+
+
+def read_shard(
+    shard: Shard,
+    read: ReadSettings,
+    tally: Tally,
+    quarantine: Quarantine,
+    keep_block: Callable[[str], KeepBlock] | None = None,
+) -> Iterator[tuple[Piece, Batch]]:
+    """All batches of a shard with the piece each comes from, counted into `tally` and `quarantine`.
+
+    Args:
+        keep_block: for a file's path, which blocks of it to read; all when None.
+    """
+    for piece in shard.pieces:
+        keep = keep_block(piece.file.path) if keep_block else None
+        for batch in quarantine.watch(read_piece(piece, read, keep_block=keep), tally):
+            yield piece, batch
+
+
+@contextlib.contextmanager
+def quarantining(
+    store: Store, shard: Shard, read: ReadSettings, tally: Tally, *, write: bool
+) -> Iterator[Quarantine]:
+    """A quarantine whose lines reach the workdir, under the shard's identity, when the block ends well."""
+    quarantine = Quarantine()
+    try:
+        yield quarantine
+        if write and tally.bad:
+            with store.writer(f"quarantine/{digest(identity(shard, read))}.jsonl") as stream:
+                quarantine.copy_to(stream)
+    finally:
+        quarantine.close()

@@ -1,0 +1,44 @@
+"""What to expect of a corpus, from its listing alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsir_core.config import SelectConfig
+from dsir_core.corpus.types import SourceFile
+from dsir_core.stages.plan import PlannedCorpus
+
+NGRAMS_PER_BUCKET = 100_000
+"""`fit_ngrams: auto`, as the reference."""
+
+TEXT_BYTES_PER_STORED = {"none": 1.0, "gzip": 3.0, "zstd": 3.5, "bz2": 4.0, "xz": 4.0}
+PARQUET_TEXT_BYTES_PER_STORED = 2.0
+TOKENS_PER_TEXT_BYTE = 0.2
+
+
+def first_rate(config: SelectConfig, raw: PlannedCorpus) -> float:
+    """Share of the raw corpus to count, guessed from its stored bytes; 1 when about all of it is wanted."""
+    wanted = ngrams_wanted(config)
+    if wanted is None:
+        return 1.0
+    expected = estimated_tokens(raw.corpus.files) * config.ngrams
+    return 1.0 if expected <= 2 * wanted else 1.2 * wanted / expected
+
+
+def estimated_tokens(files: Sequence[SourceFile]) -> float:
+    """Tokens to expect in files, by their stored bytes."""
+    total = 0.0
+    for file in files:
+        factor = PARQUET_TEXT_BYTES_PER_STORED
+        if file.format == "jsonl":
+            factor = TEXT_BYTES_PER_STORED[file.compression]
+        total += file.size * factor
+    return total * TOKENS_PER_TEXT_BYTE
+
+
+def ngrams_wanted(config: SelectConfig) -> int | None:
+    """How many n-grams of raw to fit on; None for all."""
+    fit = config.fit_ngrams
+    if fit == "all":
+        return None
+    return NGRAMS_PER_BUCKET * config.buckets if fit == "auto" else fit

@@ -1,0 +1,155 @@
+"""Stage report: what was done and whether it worked, as report.json and report.html; report.json comes last."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from dsir_core.errors import RunFailedError
+from dsir_core.metrics import kl_divergence
+from dsir_core.model import FittedModel, distribution
+from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.report.html import render
+from dsir_core.stages.count import Counts
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.resample import Sample
+from dsir_core.stages.run import Run, StageWork, describe
+from dsir_core.stages.score import Scores
+from dsir_core.stages.write import REPORT, Written
+from dsir_core.store import Store
+
+Json = dict[str, Any]
+LIBRARIES = ("numpy", "numba", "pyarrow", "dask", "prefect")
+N_SHARDS = 10
+
+
+def report(
+    run: Run, plan: Plan, counts: Counts, model: FittedModel, scores: Scores, sample: Sample, written: Written
+) -> Json:
+    """Write both reports to the output and return the figures.
+
+    Raises:
+        RunFailedError: the account does not close: raw is not selected + rejected + ineligible + bad.
+    """
+    work = StageWork(run, "report")
+    documents = _documents(scores, sample)
+    targets = _targets(counts, model, sample, written)
+    figures = {
+        "documents": documents,
+        "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
+        "targets": targets,
+        "kl_reduction": float(np.mean([target["kl_reduction"] for target in targets.values()])),
+        "weights": _weights(sample, scores),
+        "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
+        "damaged": dict(scores.damaged),
+        "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum())},
+        "selection_digest": written.selected.selection_digest,
+        "model_digest": model.digest,
+        "parts": [asdict(part) for part in written.parts],
+        "examples": [asdict(example) for example in written.examples],
+        "notes": list(run.notes),
+        "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
+        "config": run.config.model_dump(mode="json"),
+        "versions": versions(),
+    }
+    work.finish()
+    figures["stages"] = {name: _stage(ends) for name, ends in run.stages.items()}
+    output = Store(run.config.output)
+    output.write("report.html", render(figures).encode())
+    output.write(REPORT, json.dumps(figures, indent=1, ensure_ascii=False).encode())
+    return figures
+
+
+def _documents(scores: Scores, sample: Sample) -> Json:
+    raw, bad = scores.tally.records, scores.tally.bad
+    eligible, selected = sample.account.eligible, sample.account.n_selected
+    ineligible = sample.account.documents - eligible
+    rejected = eligible - selected
+    for shard, score, mark in zip(scores.shards, scores.results, sample.marks, strict=True):
+        account = mark.account
+        if (
+            score.tally.records != account.documents + score.tally.bad
+            or account.n_selected > account.eligible
+        ):
+            raise RunFailedError(
+                f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for"
+            )
+    if raw != selected + rejected + ineligible + bad:
+        raise RunFailedError(
+            f"{raw:,} records read, but {selected + rejected + ineligible + bad:,} accounted for"
+        )
+    return {
+        "raw": raw,
+        "eligible": eligible,
+        "selected": selected,
+        "rejected": rejected,
+        "ineligible": ineligible,
+        "bad": bad,
+    }
+
+
+def _targets(counts: Counts, model: FittedModel, sample: Sample, written: Written) -> Json:
+    q_raw = distribution(counts.raw.counts)
+    targets: Json = {}
+    for name, found in counts.targets.items():
+        # With separate targets, what a target asked for is what it chose itself.
+        chosen = (
+            written.counts[model.names.index(name)] if name in model.names else written.counts.sum(axis=0)
+        )
+        p = distribution(found.counts)
+        kl_raw = kl_divergence(p, q_raw)
+        kl_selected = kl_divergence(p, distribution(chosen)) if chosen.sum() else None
+        targets[name] = {
+            "documents": found.tally.documents,
+            "tokens": found.tally.tokens,
+            "selected": sample.account.selected.get(name, sample.account.n_selected),
+            "kl_raw": kl_raw,
+            "kl_selected": kl_selected,
+            "kl_reduction": kl_raw - kl_selected if kl_selected is not None else 0.0,
+        }
+    return targets
+
+
+def _weights(sample: Sample, scores: Scores) -> Json:
+    sizes = {
+        name: sample.account.weights[column].effective_sample_size
+        for name, column in zip(sample.names, scores.columns, strict=True)
+        if column in sample.account.weights
+    }
+    selected = sample.account.n_selected
+    return {
+        "effective_sample_size": min(sizes.values(), default=0.0),
+        "effective_sample_sizes": sizes,
+        "top_k_overlap": sample.account.overlap / selected if selected else 0.0,
+        "quantiles": dict(sample.quantiles),
+    }
+
+
+def _corpus(planned: Any) -> Json:
+    return {
+        "root": planned.corpus.root,
+        "files": len(planned.corpus.files),
+        "bytes": planned.n_bytes,
+        "shards": len(planned.shards),
+        "ignored": list(planned.corpus.ignored)[:N_SHARDS],
+    }
+
+
+def _stage(ends: Any) -> Json:
+    return {"seconds": ends.seconds, "bytes": ends.n_bytes, "shards": ends.shards, "reused": ends.reused}
+
+
+def versions() -> Json:
+    """Versions of what the result was made with."""
+    found: Json = {"tokenizer": TOKENIZER_VERSION, "python": platform.python_version()}
+    for name in ("dsir-pipeline", *LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,132 @@
+"""Stage resample: exact global thresholds over the stored weights, then the chosen documents of each shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsir_core.errors import RunFailedError
+from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
+from dsir_core.model import FittedModel, split_size
+from dsir_core.progress import Note
+from dsir_core.radix import Unit
+from dsir_core.settings import Method, SampleSettings
+from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
+from dsir_core.stages.score import Scores
+from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Result of the stage."""
+
+    marks: tuple[MarkResult, ...]
+    """One for each shard of the scores."""
+    account: Account
+    names: tuple[str, ...]
+    quantiles: Mapping[str, Mapping[str, float]]
+    """By who selects: quantile -> log weight, over the documents eligible for it."""
+    wanted: Mapping[str, int]
+    """How much each of `names` should choose, in `unit`."""
+    unit: Unit
+
+
+def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
+    """Choose the documents.
+
+    Raises:
+        RunFailedError: no document is eligible, or the weights do not hold the documents that were scored.
+        StageFailedError: shards failed for a reason that may pass.
+    """
+    work = StageWork(run, "resample")
+    work.announce(scores.shards)
+    cuts, quantiles, wanted, unit = _choose(run, scores, model)
+    tasks = [
+        MarkTask(run.config.workdir_url, result.receipt, model.names, mine, plain, run.config.min_tokens)
+        for result, mine, plain in zip(scores.results, cuts[run.config.method], cuts["top-k"], strict=True)
+    ]
+    marks = dict(work.map(mark_shard, tasks, scores.shards))
+    work.finish()
+    account = Account()
+    for index in range(len(tasks)):
+        _check_account(scores, index, marks[index].account)
+        account.merge(marks[index].account)
+    sample = Sample(
+        tuple(marks[index] for index in range(len(tasks))),
+        account,
+        model.names,
+        quantiles,
+        dict(zip(model.names, wanted, strict=True)),
+        unit,
+    )
+    _note_shortfall(run, sample)
+    return sample
+
+
+def _choose(
+    run: Run, scores: Scores, model: FittedModel
+) -> tuple[dict[Method, Cuts], dict[str, dict[str, float]], list[int], Unit]:
+    """Each shard's cuts by the run's method and by top-k, the targets choosing in order."""
+    config = run.config
+    weights = [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results]
+    search = Thresholds(
+        run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens
+    )
+    methods: list[Method] = list(dict.fromkeys([config.method, "top-k"]))
+    cuts: dict[Method, Cuts] = {method: [() for _ in weights] for method in methods}
+    quantiles: dict[str, dict[str, float]] = {}
+    sizes: list[int] = []
+    unit: Unit = "tokens" if config.tokens is not None else "documents"
+
+    for target, name in enumerate(model.names):
+
+        def goal(eligible: Eligible, target: int = target) -> tuple[int, Unit]:
+            if not target:
+                sizes.extend(
+                    split_size(_size(config, _some_eligible(run, scores, eligible)), model.proportions)
+                )
+            return sizes[target], unit
+
+        try:
+            cuts, quantiles[name], _ = search.cut_target(target, cuts, goal)
+        except OSError as error:
+            raise StageFailedError(f"resample: the weights cannot be read: {error}") from error
+    return cuts, quantiles, sizes, unit
+
+
+def _some_eligible(run: Run, scores: Scores, eligible: Eligible) -> int:
+    if eligible.documents:
+        return eligible.documents
+    raise RunFailedError(
+        f"no document is eligible: of {scores.tally.documents:,} none has min_tokens = {run.config.min_tokens} "
+        f"tokens; lower --min-tokens"
+    )
+
+
+def _size(settings: SampleSettings, eligible: int) -> int:
+    if settings.count is not None:
+        return settings.count
+    if settings.tokens is not None:
+        return settings.tokens
+    assert settings.fraction is not None
+    return max(1, round(settings.fraction * eligible))
+
+
+def _check_account(scores: Scores, index: int, account: Account) -> None:
+    scored = scores.results[index].tally.documents
+    if account.documents != scored:
+        raise RunFailedError(
+            f"{describe(scores.shards[index])}: {scored:,} documents were scored, the weights hold "
+            f"{account.documents:,}; remove {scores.results[index].receipt.name} and run the same command again"
+        )
+
+
+def _note_shortfall(run: Run, sample: Sample) -> None:
+    account = sample.account
+    available = account.eligible if sample.unit == "documents" else account.eligible_tokens
+    wanted = sum(sample.wanted.values())
+    if wanted <= available:
+        return
+    note = f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected"
+    run.notes.append(note)
+    run.observe(Note(note))

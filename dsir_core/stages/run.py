@@ -1,0 +1,171 @@
+"""What every stage needs: configuration, store, executor, observer; and how a stage maps over shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from dsir_core.config import SelectConfig
+from dsir_core.corpus.types import Shard
+from dsir_core.errors import DamagedFileError, RunFailedError
+from dsir_core.executor import Executor
+from dsir_core.progress import Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
+from dsir_core.store import Store
+from dsir_core.tally import Tally
+
+N_NAMED = 3
+"""How many failed shards or bad records an error names."""
+
+
+class StageFailedError(RunFailedError):
+    """Shards of a stage failed for a reason that may pass (storage, a lost worker): entering it again may help."""
+
+
+class ShardResult(Protocol):
+    """What shard functions return."""
+
+    @property
+    def reused(self) -> bool: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def tally(self) -> Tally: ...
+
+
+Task = TypeVar("Task")
+Result = TypeVar("Result", bound=ShardResult)
+
+
+@dataclass
+class Run:
+    """One run of the pipeline: what it is asked, where it works, who works, who watches."""
+
+    config: SelectConfig
+    executor: Executor
+    observe: Observer = ignore
+    stages: dict[str, StageEnds] = field(default_factory=dict)
+    """Finished stages."""
+    notes: list[str] = field(default_factory=list)
+    """Warnings that belong into the report."""
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.config.workdir_url)
+
+
+@dataclass
+class StageWork:
+    """Bookkeeping of one stage: its clock, its counts, its failed shards."""
+
+    run: Run
+    name: str
+    begin: float = field(default_factory=time.perf_counter)
+    shards: int = 0
+    reused: int = 0
+    n_bytes: int = 0
+    damaged: dict[Shard, DamagedFileError] = field(default_factory=dict)
+    """Shards left out because a file of theirs is damaged."""
+    _failed: list[tuple[str, Exception]] = field(default_factory=list)
+
+    def announce(self, shards: Sequence[Shard]) -> None:
+        """Tell the observer what is to be done."""
+        self.run.observe(StageBegins(self.name, len(shards), sum(shard.n_bytes for shard in shards)))
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], shards: Sequence[Shard]
+    ) -> Iterator[tuple[int, Result]]:
+        """Run a shard function over tasks, the i-th reading `shards[i]`; yields (index, result) as they come.
+
+        Shards that fail are collected; `finish` judges them when all others are done.
+        """
+        for outcome in self.run.executor.map(function, tasks, name=self.name):
+            shard = shards[outcome.index]
+            if outcome.error is not None:
+                self._fail(shard, outcome.error)
+                continue
+            assert outcome.result is not None
+            self._count(shard, outcome.result)
+            yield outcome.index, outcome.result
+
+    def finish(self) -> StageEnds:
+        """Close the stage.
+
+        Raises:
+            StageFailedError: shards failed for a reason that may pass.
+            RunFailedError: more shards hold a damaged file than are allowed.
+        """
+        allowed = self.run.config.max_bad_shards
+        if self._failed:
+            raise StageFailedError(_failure(self.name, self._failed))
+        if len(self.damaged) > allowed:
+            names = "; ".join(str(error) for error in list(self.damaged.values())[:N_NAMED])
+            raise RunFailedError(
+                f"{self.name}: {_some(len(self.damaged), 'shard')} cannot be read whole: {names}. "
+                f"All other shards are done. Repair or remove the file and run the same command again, "
+                f"or leave such shards out with --max-bad-shards {len(self.damaged)}"
+            )
+        ends = StageEnds(self.name, time.perf_counter() - self.begin, self.shards, self.reused, self.n_bytes)
+        self.run.stages[self.name] = ends
+        self.run.observe(ends)
+        return ends
+
+    def _count(self, shard: Shard, result: ShardResult) -> None:
+        self.shards += 1
+        self.reused += result.reused
+        self.n_bytes += 0 if result.reused else shard.n_bytes
+        self.run.observe(
+            ShardDone(
+                self.name,
+                shard.n_bytes,
+                result.tally.documents,
+                result.tally.bad,
+                result.reused,
+                result.seconds,
+            )
+        )
+
+    def _fail(self, shard: Shard, error: Exception) -> None:
+        self.run.observe(ShardFailed(self.name, describe(shard), str(error)))
+        if isinstance(error, DamagedFileError):
+            self.damaged[shard] = error
+        else:
+            self._failed.append((describe(shard), error))
+
+
+def describe(shard: Shard) -> str:
+    """A shard in words: its file and range, or its first file and how many more."""
+    if not shard.pieces:
+        return "nothing"
+    first = shard.pieces[0]
+    more = len(shard.pieces) - 1
+    span = f" [{first.start}, {first.stop})" if first.stop >= 0 else ""
+    return f"{first.file.path}{span}" + (f" and {_some(more, 'more piece')}" if more else "")
+
+
+def check_budget(run: Run, what: str, tally: Tally) -> None:
+    """Compare bad records with what is allowed.
+
+    Raises:
+        RunFailedError: above it; names the first bad records and where all of them are listed.
+    """
+    if tally.bad <= run.config.max_bad_fraction * tally.records:
+        return
+    first = "; ".join(f"{bad.path} at {bad.position}: {bad.reason}" for bad in tally.first_bad[:N_NAMED])
+    raise RunFailedError(
+        f"{what}: {tally.bad:,} of {tally.records:,} records are bad, more than max_bad_fraction "
+        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.url}/quarantine/. "
+        f"If that is acceptable, raise --max-bad-fraction; if the text stands in another field, set --text-field"
+    )
+
+
+def _failure(stage: str, failed: list[tuple[str, Exception]]) -> str:
+    named = "; ".join(f"{shard}: {type(error).__name__}: {error}" for shard, error in failed[:N_NAMED])
+    return (
+        f"{stage}: {_some(len(failed), 'shard')} failed: {named}. Finished shards are kept: "
+        f"run the same command again to go on"
+    )
+
+
+def _some(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")

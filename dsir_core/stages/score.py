@@ -1,0 +1,73 @@
+"""Stage score: a log weight for every document of the raw corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsir_core.corpus.types import Shard
+from dsir_core.errors import RunFailedError
+from dsir_core.model import FittedModel
+from dsir_core.stages.count import Counts
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.run import Run, StageWork, check_budget, describe
+from dsir_core.tally import Tally
+from dsir_core.weights import ScoreResult, ScoreTask, score_shard, weight_columns
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Result of the stage: where the weights of each shard lie."""
+
+    shards: tuple[Shard, ...]
+    """Shards that were read whole, in order."""
+    results: tuple[ScoreResult, ...]
+    """One for each of `shards`."""
+    tally: Tally
+    columns: tuple[str, ...]
+    """Log-weight columns, one for each target that selects."""
+    damaged: Mapping[str, str]
+    """Shards left out, and why."""
+
+
+def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
+    """Score every shard of the raw corpus.
+
+    Raises:
+        RunFailedError: bad records over budget, damaged files, or a shard that read otherwise than when it was counted.
+    """
+    work = StageWork(run, "score")
+    config = run.config
+    shards = plan.raw.shards
+    work.announce(shards)
+    tasks = [
+        ScoreTask(config.workdir_url, shard, config.read, config.features, model.digest) for shard in shards
+    ]
+    found: dict[int, ScoreResult] = {}
+    for index, result in work.map(score_shard, tasks, shards):
+        found[index] = result
+    work.finish()
+    damaged = sorted(work.damaged.items(), key=lambda item: item[0].index)
+    tally = Tally()
+    for index in sorted(found):
+        tally.merge(found[index].tally)
+        if counts.rate >= 1 and index in counts.raw.by_shard:
+            _check_same(shards[index], counts.raw.by_shard[index], found[index].tally)
+    check_budget(run, "raw", tally)
+    return Scores(
+        tuple(shards[index] for index in sorted(found)),
+        tuple(found[index] for index in sorted(found)),
+        tally,
+        weight_columns(model.names),
+        {describe(shard): str(error) for shard, error in damaged},
+    )
+
+
+def _check_same(shard: Shard, counted: Tally, scored: Tally) -> None:
+    first = (counted.documents, counted.bad, counted.tokens)
+    second = (scored.documents, scored.bad, scored.tokens)
+    if first != second:
+        raise RunFailedError(
+            f"{describe(shard)}: counted {first}, scored {second} (documents, bad records, tokens): "
+            f"the file changed during the run; run the same command again"
+        )

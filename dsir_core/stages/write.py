@@ -1,0 +1,152 @@
+"""Stage write: the chosen records, as they were, and the list of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core import selected
+from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.extract import Example, ExtractResult, ExtractTask, extract_shard
+from dsir_core.parts import PartCompression, PartResult, plan_parts, write_part
+from dsir_core.selected import SelectedResult, SelectedTask, write_selected
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.resample import Sample
+from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
+from dsir_core.stages.score import Scores
+from dsir_core.store import Store
+
+N_EXAMPLES = 12
+OURS = ("part-", selected.NAME, "report.")
+"""How the names of files begin that an earlier selection may have left at the output."""
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Result of the stage."""
+
+    parts: tuple[PartResult, ...]
+    selected: SelectedResult
+    counts: npt.NDArray[np.int64]
+    """int64[targets, buckets]: n-grams of the chosen documents, by who chose them."""
+    examples: tuple[Example, ...]
+
+
+def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
+    """Write parts and `selected.parquet` to the output; files of an earlier selection go first.
+
+    Raises:
+        RunFailedError: what was written is not what was chosen.
+        StageFailedError: shards failed for a reason that may pass.
+    """
+    work = StageWork(run, "write")
+    config = run.config
+    picked = [i for i, mark in enumerate(sample.marks) if mark.account.n_selected]
+    shards = [scores.shards[i] for i in picked]
+    work.announce(shards)
+    tasks = [
+        ExtractTask(
+            config.workdir_url,
+            scores.shards[i],
+            config.read,
+            config.features,
+            sample.marks[i].receipt,
+            sample.names,
+        )
+        for i in picked
+    ]
+    found: dict[int, ExtractResult] = {}
+    counts = np.zeros((len(sample.names), config.buckets), np.int64)
+    for index, result in work.map(extract_shard, tasks, shards):
+        found[index] = ExtractResult(result.extracted, np.empty(0, np.int64), result.reused, result.seconds)
+        counts += result.counts
+    if work.damaged:
+        raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
+    work.finish()
+    for index, result in found.items():
+        wanted = sample.marks[picked[index]].account.n_selected
+        if result.extracted.documents != wanted:
+            raise RunFailedError(
+                f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {result.extracted.documents:,} "
+                f"found; the file changed during the run"
+            )
+    clear_output(run)
+    extracts = [file for index in range(len(tasks)) for file in found[index].extracted.files]
+    parts = plan_parts(extracts, config.workdir_url, config.output, output_compression(run, plan))
+    listed = SelectedTask(
+        config.workdir_url, config.output, tuple(sample.marks[i].receipt.name for i in picked)
+    )
+    (joined,) = _all(run, write_selected, [listed])
+    written = _all(run, write_part, parts)
+    total = sum(part.documents for part in written)
+    if not total == joined.documents == sample.account.n_selected:
+        raise RunFailedError(
+            f"write: {sample.account.n_selected:,} documents were chosen, {total:,} written, {joined.documents:,} listed"
+        )
+    examples = [example for index in range(len(tasks)) for example in found[index].extracted.examples]
+    return Written(
+        tuple(written), joined, counts, tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES])
+    )
+
+
+def _all(run: Run, function: Any, tasks: Sequence[Any]) -> list[Any]:
+    results: list[Any] = [None] * len(tasks)
+    for outcome in run.executor.map(function, tasks, name="write"):
+        if outcome.error is not None:
+            raise StageFailedError(
+                f"write: {type(outcome.error).__name__}: {outcome.error}. Finished shards are kept: "
+                f"run the same command again to go on"
+            ) from outcome.error
+        results[outcome.index] = outcome.result
+    return results
+
+
+def output_compression(run: Run, plan: Plan) -> PartCompression:
+    """Compression of JSONL parts: as asked, or as all raw JSONL files have it, else zstd."""
+    if run.config.compression != "auto":
+        return run.config.compression
+    kinds = {file.compression for file in plan.raw.corpus.files if file.format == "jsonl"}
+    if len(kinds) == 1 and (kind := kinds.pop()) in ("none", "gzip"):
+        return kind
+    return "zstd"
+
+
+def complete_report(output: str) -> dict[str, Any] | None:
+    """The report of a complete selection at `output`, or None where there is none."""
+    try:
+        report: dict[str, Any] = json.loads(Store(output).read(REPORT))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RequestError(
+            f"{output}/{REPORT} is not a report: {error}; remove it, or choose another output"
+        ) from None
+    return report
+
+
+def check_output(run: Run) -> None:
+    """Refuse to touch a complete selection, unless asked to.
+
+    Raises:
+        RequestError: there is one at the output.
+    """
+    if complete_report(run.config.output) is not None and not run.config.overwrite:
+        raise RequestError(
+            f"{run.config.output} holds a complete selection: choose another --output, or replace it with --overwrite"
+        )
+
+
+def clear_output(run: Run) -> None:
+    """Remove an earlier selection's files from the output, the report first, so that it is never half a selection."""
+    check_output(run)
+    store = Store(run.config.output)
+    names = [name for name in store.names() if "/" not in name and name.startswith(OURS)]
+    for name in sorted(names, key=lambda name: name != REPORT):
+        store.remove(name)

@@ -1,0 +1,160 @@
+"""Log importance weights of a shard's documents, as Parquet in the store.
+
+Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
+or one column `log_weight.NAME` for each of several separate targets. Rows are in order of (file, position).
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsir_core.corpus.types import Piece, ReadSettings, Shard
+from dsir_core.digests import digest
+from dsir_core.model import FittedModel
+from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.shard_work import identity, quarantining, read_shard
+from dsir_core.store import Receipt, Store
+from dsir_core.tally import Quarantine, Tally
+
+WEIGHTS_VERSION = "weights-v1"
+ROW_GROUP_ROWS = 128 * 1024
+FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
+
+
+def weight_columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the log-weight columns for the targets that select."""
+    return ("log_weight",) if len(names) == 1 else tuple(f"log_weight.{name}" for name in names)
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """One shard to score."""
+
+    workdir: str
+    shard: Shard
+    read: ReadSettings
+    features: FeatureSettings
+    model_digest: str
+
+    @property
+    def key(self) -> str:
+        """Key of the checkpoint."""
+        return digest(
+            {
+                "format": WEIGHTS_VERSION,
+                "tokenizer": TOKENIZER_VERSION,
+                "features": self.features,
+                "shard": identity(self.shard, self.read),
+                "model": self.model_digest,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """Where one shard's weights lie, and what was read for them."""
+
+    receipt: Receipt
+    tally: Tally
+    reused: bool
+    seconds: float
+
+
+def score_shard(task: ScoreTask) -> ScoreResult:
+    """Score the documents of a shard into the store, or take the weights that are there.
+
+    Raises:
+        DamagedFileError: a file cannot be read whole.
+    """
+    begin = time.perf_counter()
+    store = Store(task.workdir)
+    receipt = store.receipt("weights", task.key)
+    if receipt is not None:
+        store.verify(receipt)
+        return ScoreResult(receipt, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
+    model = load_model(task.workdir, task.model_digest)
+    tally = Tally()
+    summary: dict[str, object] = {}
+    with (
+        quarantining(store, task.shard, task.read, tally, write=True) as quarantine,
+        store.checkpoint("weights", task.key, ".parquet", summary) as stream,
+    ):
+        _write_weights(stream, model, _scored(task, model, tally, quarantine))
+        summary.update(tally.to_json())
+    receipt = store.receipt("weights", task.key)
+    if receipt is None:
+        raise OSError(f"{task.workdir}/weights/{task.key}.parquet vanished after it was written")
+    return ScoreResult(receipt, tally, False, time.perf_counter() - begin)
+
+
+@functools.lru_cache(maxsize=2)
+def load_model(workdir: str, model_digest: str) -> FittedModel:
+    """The fitted model of a workdir, read once a process."""
+    return FittedModel.from_bytes(Store(workdir).read(f"model/{model_digest}.npz"))
+
+
+def _scored(
+    task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine
+) -> Iterator[pa.RecordBatch]:
+    for piece, batch in read_shard(task.shard, task.read, tally, quarantine):
+        log_weights, n_tokens = score_ngrams(
+            batch.text_data, batch.text_offsets, task.features, model.log_ratio
+        )
+        tally.tokens += int(n_tokens.sum())
+        if len(batch):
+            yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights)
+
+
+def weights_batch(
+    names: tuple[str, ...],
+    piece: Piece,
+    positions: npt.NDArray[np.int64],
+    n_tokens: npt.NDArray[np.int32],
+    log_weights: npt.NDArray[np.float64],
+) -> pa.RecordBatch:
+    """Rows of weights of documents of one file.
+
+    Args:
+        positions: int64[n]. n_tokens: int32[n]. log_weights: float64[n, len(names)].
+    """
+    file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [piece.file.path])
+    columns = [file, pa.array(positions), pa.array(n_tokens)]
+    columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
+    return pa.RecordBatch.from_arrays(columns, schema=weights_schema(names))
+
+
+def weights_schema(names: tuple[str, ...]) -> pa.Schema:
+    """Schema of a weights file."""
+    columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
+    return pa.schema(columns + [(column, pa.float64()) for column in weight_columns(names)])
+
+
+def _write_weights(stream: IO[bytes], model: FittedModel, batches: Iterator[pa.RecordBatch]) -> None:
+    schema = weights_schema(model.names)
+    with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
+        for table in gather_rows(batches, schema, ROW_GROUP_ROWS):
+            writer.write_table(table)
+
+
+def gather_rows(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """Join record batches to tables of at least `rows` rows (the last may have fewer)."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    for batch in batches:
+        waiting.append(batch)
+        n_waiting += batch.num_rows
+        if n_waiting >= rows:
+            yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
+            waiting, n_waiting = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()

@@ -1,0 +1,60 @@
+"""Prefect's API server for the length of one run: a program, started by `flows.prefect_server`.
+
+    python -P embedded_server.py LISTENING_FD LOCK_FILE
+
+It serves on a socket that its parent bound, writes a line to standard output once it answers, and
+ends when standard input closes: it cannot outlive its parent, however that one dies.
+"""
+
+from __future__ import annotations
+
+import gc
+
+# Imports make half a million objects that all stay; looking for garbage among them costs a quarter
+# of the start.
+gc.disable()
+
+import asyncio  # noqa: E402
+import fcntl  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+
+import uvicorn  # noqa: E402
+from prefect.server.api.server import create_app  # noqa: E402
+
+
+async def serve(listening: socket.socket, lock_file: str) -> int:
+    """Serve until standard input closes; 1 when the server could not start."""
+    config = uvicorn.Config(
+        create_app(final=True),
+        log_level="error",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    with open(lock_file, "a") as lock:
+        # Servers of other runs may start on the same database, and each would create its tables.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        while not (server.started or serving.done()):
+            await asyncio.sleep(0.01)
+    if serving.done():
+        return 1
+    gc.freeze()
+    gc.enable()
+    print("ready", flush=True)
+    threading.Thread(target=stop_with_parent, args=(server,), daemon=True).start()
+    await serving
+    return 0
+
+
+def stop_with_parent(server: uvicorn.Server) -> None:
+    """Ask the server to end when standard input does."""
+    sys.stdin.buffer.read()
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])))

@@ -1,0 +1,140 @@
+"""Flags of the command, made from the fields of `SelectConfig`: one name, one default, one help text for flag and key."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from dsir_core.config import SelectConfig
+from dsir_core.corpus.types import ReadSettings
+from dsir_core.errors import RequestError
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.settings import (
+    BudgetSettings,
+    FitSettings,
+    OutputSettings,
+    RuntimeSettings,
+    SampleSettings,
+    ShardSettings,
+)
+
+GROUPS = {
+    "sample": SampleSettings,
+    "features": FeatureSettings,
+    "model": FitSettings,
+    "reading": ReadSettings,
+    "output": OutputSettings,
+    "failures": BudgetSettings,
+    "shards": ShardSettings,
+    "runtime": RuntimeSettings,
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add CONFIG.yaml and a flag for every field of a request."""
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG.yaml", help="settings from a file; flags given here win over it"
+    )
+    fields = dict(SelectConfig.model_fields)
+    corpora = parser.add_argument_group("corpora")
+    _add(corpora, "raw", fields.pop("raw"))
+    _add(corpora, "target", fields.pop("target"))
+    for title, owner in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for name in owner.model_fields:
+            _add(group, name, fields.pop(name))
+            if name == "output":
+                _add(group, "workdir", fields.pop("workdir"))
+    assert not fields, f"fields without a flag: {sorted(fields)}"
+
+
+def request_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Keys and values of a request: those of the YAML file, with the flags over them.
+
+    Raises:
+        RequestError: the file is missing, is not YAML, or is not a mapping.
+    """
+    values = read_yaml(arguments.config) if arguments.config else {}
+    for name in SelectConfig.model_fields:
+        given = getattr(arguments, name, None)
+        if given is not None:
+            values[name] = given
+    sizes = [name for name in ("count", "tokens", "fraction") if getattr(arguments, name, None) is not None]
+    if sizes:  # a size on the command line replaces the one in the file, whatever its unit
+        values = {k: v for k, v in values.items() if k not in ("count", "tokens", "fraction") or k in sizes}
+    return values
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The settings in a YAML file, with `-` in keys as `_`."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RequestError(f"{path}: settings are `key: value` lines, this is a {type(values).__name__}")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
+    flag = "--" + name.replace("_", "-")
+    text = (field.description or "").replace("%", "%%")
+    default = field.get_default(call_default_factory=True)
+    kinds = _kinds(field.annotation)
+    if not field.is_required() and default not in (None, "", False):
+        shown = " ".join(default) if isinstance(default, tuple) else default
+        text += f" [{shown}]"
+    if kinds == {bool}:
+        group.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif tuple in kinds or name == "target":
+        many = {"raw": "GLOB", "target": "[NAME=]GLOB"}.get(name, "NAME")
+        group.add_argument(flag, dest=name, nargs="+", action="extend", metavar=many, help=text)
+    elif dict in kinds:
+        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="NAME=SHARE", help=text)
+    else:
+        choices = [kind for kind in kinds if isinstance(kind, str)]
+        numeric = kinds & {int, float}
+        metavar = "|".join([*sorted(choices), *(["N"] if numeric else [])]) or name.upper()
+        group.add_argument(flag, dest=name, metavar=metavar, type=_number if numeric else str, help=text)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types and literal values that an annotation allows."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return {kind for part in get_args(annotation) for kind in _kinds(part)} - {type(None)}
+    if origin is Literal:
+        return set(get_args(annotation))
+    return {origin or annotation}
+
+
+def _number(text: str) -> Any:
+    """A number where it is one (`1e6` and `10_000` too); pydantic judges the rest."""
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return int(value) if value == value // 1 and "e" in text.lower() and abs(value) < 2**53 else value
+    return text
+
+
+class _Pairs(argparse.Action):
+    """Collects NAME=SHARE into a dict."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """See argparse."""
+        pairs = dict(getattr(namespace, self.dest) or {})
+        for value in values:
+            name, separator, share = value.partition("=")
+            if not separator:
+                parser.error(f"{option_string}: {value!r} is not NAME=SHARE")
+            pairs[name] = _number(share)
+        setattr(namespace, self.dest, pairs)

@@ -1,0 +1,34 @@
+"""The closing lines of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsir_core.config import SelectConfig
+
+
+def print_summary(config: SelectConfig, figures: dict[str, Any]) -> None:
+    """Print what was selected, whether it worked, and where it lies."""
+    documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
+    print(
+        f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens"
+    )
+    print(
+        f"not selected: {documents['rejected']:,} rejected, {documents['ineligible']:,} under "
+        f"{config.min_tokens} tokens, {documents['bad']:,} bad"
+    )
+    for name, target in figures["targets"].items():
+        if target["kl_selected"] is not None:
+            print(
+                f"KL reduction for {name}: {target['kl_reduction']:.3f} nats "
+                f"({target['kl_raw']:.3f} raw, {target['kl_selected']:.3f} selected)"
+            )
+    print(
+        f"effective sample size {weights['effective_sample_size']:.1f}, "
+        f"overlap with plain top-k {weights['top_k_overlap']:.1%}"
+    )
+    reused = sum(stage["reused"] for stage in figures["stages"].values())
+    seconds = sum(stage["seconds"] for stage in figures["stages"].values())
+    print(f"{seconds:.1f} s in all stages, {reused:,} results reused from {config.workdir_url}")
+    print(f"selection {config.output}")
+    print(f"report    {config.output.rstrip('/')}/report.html")

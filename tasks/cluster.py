@@ -1,0 +1,234 @@
+"""The Dask cluster of a run: one on this machine for the length of the run, or one that already runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from multiprocessing import resource_tracker
+from types import TracebackType
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed.system import MEMORY_LIMIT
+
+from dsir_core.errors import RunFailedError
+
+WARM_UP = ("numba", "pyarrow", "dsir_core.ngrams")
+"""Modules whose import costs a worker seconds; imported while the driver does other things."""
+
+MIN_WORKER_BYTES = 10**9
+"""A worker with its libraries, a model and one batch needs a few hundred megabytes."""
+
+DASK_CONFIG: dict[str, Any] = {
+    # A worker that is restarted on a busy machine takes longer than the default of 15 s, and one
+    # that is given up never comes back.
+    "distributed.deploy.lost-worker-timeout": "120s",
+    # Without this a cluster that lost all its workers waits for ever.
+    "distributed.scheduler.no-workers-timeout": "10 minutes",
+    # The executor tries each suspect again by itself, so that two lost workers are evidence enough.
+    "distributed.scheduler.allowed-failures": 1,
+    # Results are receipts of a few hundred bytes: there is nothing to spill, and a worker paused for
+    # its own working memory would never resume. Above the limit it is restarted.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.multiprocessing-method": "spawn",
+    # A garbage collection or a kernel that holds the interpreter is no reason to speak.
+    "distributed.admin.tick.limit": "60s",
+    "distributed.comm.timeouts.connect": "60s",
+}
+
+
+def n_cores() -> int:
+    """Cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_memory_bytes(n_workers: int, memory_limit: int | None = None) -> int:
+    """Bytes one of `n_workers` may use: `memory_limit`, or an equal share of what this machine (or its
+    container) has, but never less than `MIN_WORKER_BYTES`."""
+    if memory_limit is not None:
+        return memory_limit
+    return max(MIN_WORKER_BYTES, MEMORY_LIMIT // n_workers)
+
+
+class WarmUp(WorkerPlugin):
+    """Imports the heavy modules in a thread of each worker as it starts, restarted ones included."""
+
+    name = "dsir-warm-up"
+
+    def setup(self, worker: Worker) -> None:
+        """Return at once: the first shard waits for what it needs, and only for that."""
+        threading.Thread(target=import_heavy_modules, name="warm-up", daemon=True).start()
+
+
+def import_heavy_modules() -> None:
+    """Import what is installed of `WARM_UP`; what is not is for the shard that needs it to report."""
+    for module in WARM_UP:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+
+
+@contextmanager
+def local_cluster(
+    n_workers: int | None = None,
+    *,
+    memory_limit: int | None = None,
+    processes: bool = True,
+    verbose: bool = False,
+) -> Iterator[Client]:
+    """A client of a cluster on this machine: single-threaded workers, all gone on exit.
+
+    Ctrl-C in the terminal reaches this process only: workers go on until the cluster is closed, and
+    then have 4 s to end what they are at. Warnings that `dsir_core` logs on a worker are logged here.
+
+    Args:
+        n_workers: worker processes; None for one a core.
+        memory_limit: bytes per worker, above which it is restarted; None for a share of the machine.
+        processes: False for threads of this process (tests), without memory limit or restarts.
+        verbose: show Dask's own log.
+    """
+    count = n_workers or n_cores()
+    level = logging.INFO if verbose else logging.CRITICAL
+    with ExitStack() as stack:
+        directory = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True)
+        )
+        stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": directory}))
+        stack.enter_context(_log_level("distributed", level))
+
+        def build() -> LocalCluster:
+            return LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=processes,
+                memory_limit=worker_memory_bytes(count, memory_limit) if processes else 0,
+                dashboard_address=None,
+                # Even without a dashboard the scheduler serves its metrics: by default on port 8787 of every
+                # interface, with a warning when that is taken.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                silence_logs=level,
+                local_directory=directory,
+            )
+
+        cluster = stack.enter_context(_without_interrupts(build))
+        client = stack.enter_context(Client(cluster, set_as_default=False))
+        if processes:
+            client.register_plugin(WarmUp())
+            client.forward_logging("dsir_core", level=logging.WARNING)
+        yield client
+
+
+@contextmanager
+def connect(address: str, *, timeout_seconds: float = 30.0, verbose: bool = False) -> Iterator[Client]:
+    """A client of the scheduler at `address` (`tcp://host:8786`), which goes on running afterwards.
+
+    Raises:
+        RunFailedError: nothing answers there, or no worker has joined, within `timeout_seconds` each.
+    """
+    with _log_level("distributed", logging.INFO if verbose else logging.CRITICAL):
+        try:
+            client = Client(address, timeout=timeout_seconds, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise RunFailedError(f"no Dask scheduler answers at {address}: {error}") from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=timeout_seconds)
+            except TimeoutError as error:
+                raise RunFailedError(f"the Dask scheduler at {address} has no worker") from error
+            client.forward_logging("dsir_core", level=logging.WARNING)
+            yield client
+
+
+class BackgroundStart:
+    """A client that is being made in a thread; a context manager that closes it, made or not."""
+
+    def __init__(self, context: AbstractContextManager[Client]) -> None:
+        self._context = context
+        self._client: Future[Client] = Future()
+        self._thread = threading.Thread(target=self._start, name="dask-start", daemon=True)
+        self._thread.start()
+
+    def _start(self) -> None:
+        try:
+            self._client.set_result(self._context.__enter__())
+        except BaseException as error:
+            self._client.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> Client:
+        """The client, once it is there; raises what its start raised, or TimeoutError after `timeout` s."""
+        return self._client.result(timeout)
+
+    def __enter__(self) -> BackgroundStart:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.join()
+        if self._client.exception() is None:
+            self._context.__exit__(kind, error, trace)
+
+
+def start_in_background(context: AbstractContextManager[Client]) -> BackgroundStart:
+    """Start `local_cluster(...)` or `connect(...)` in a thread, so that other start-up work goes on.
+
+    Use as `with start_in_background(local_cluster()) as start: ...; client = start.result()`.
+    """
+    return BackgroundStart(context)
+
+
+@contextmanager
+def _without_interrupts(build: Callable[[], LocalCluster]) -> Iterator[LocalCluster]:
+    """The cluster that `build` makes, in a thread that does not take SIGINT.
+
+    A signal mask goes from a thread to the threads and processes it starts, through exec too. The
+    cluster's event loop starts in that thread, and workers start from the loop, also when they are
+    restarted later; so none of them ever sees the Ctrl-C that the terminal sends to all of them.
+    """
+    made: Future[LocalCluster] = Future()
+
+    def run() -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # The first process would start multiprocessing's tracker, which unblocks SIGINT in its thread.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            made.set_result(build())
+        except BaseException as error:
+            made.set_exception(error)
+
+    thread = threading.Thread(target=run, name="dask-cluster")
+    thread.start()
+    try:
+        cluster = made.result()
+    except KeyboardInterrupt:
+        thread.join()
+        if made.exception() is None:
+            made.result().close()
+        raise
+    with cluster:
+        yield cluster
+
+
+@contextmanager
+def _log_level(name: str, level: int) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

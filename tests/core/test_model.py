@@ -1,0 +1,80 @@
+"""Counts become the paper's log ratio; wrong counts are named."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.errors import RequestError
+from dsir_core.metrics import WeightSums, kl_divergence
+from dsir_core.model import FittedModel, distribution, fit_model, log_ratio, split_size
+
+COUNTS = st.lists(st.integers(0, 10**12), min_size=2, max_size=20).filter(any)
+
+
+@given(COUNTS, st.sampled_from([0.0, 1.0, 0.1]))
+def test_log_ratio_is_that_of_the_definition(counts: list[int], smoothing: float) -> None:
+    target = np.array([counts])
+    raw = np.array(counts[::-1])
+    p = (target + smoothing) / (target.sum() + smoothing * len(counts))
+    q = raw / raw.sum()
+    expected = np.log(p + 1e-8) - np.log(q + 1e-8)
+    assert np.allclose(log_ratio(target, raw, smoothing), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_pooled_targets_are_one_target_of_all_their_documents() -> None:
+    a, b, raw = np.array([1, 0, 3]), np.array([0, 2, 2]), np.array([5, 5, 5])
+    pooled = fit_model({"a": a, "b": b}, raw)
+    assert pooled.names == ("pooled",)
+    assert pooled.log_ratio.tolist() == log_ratio((a + b)[None], raw).tolist()
+
+
+def test_separate_targets_share_by_ngrams_unless_told() -> None:
+    counts = {"a": np.array([1, 1]), "b": np.array([3, 3])}
+    raw = np.array([1, 1])
+    assert fit_model(counts, raw, separate=True).proportions == (0.25, 0.75)
+    told = fit_model(counts, raw, separate=True, proportions={"b": 1, "a": 1})
+    assert told.proportions == (0.5, 0.5)
+    assert told.names == ("a", "b")
+
+
+@pytest.mark.parametrize(("empty", "word"), [("target", "'a'"), ("raw", "raw")])
+def test_counts_of_nothing_are_refused_by_name(empty: str, word: str) -> None:
+    nothing, something = np.array([0, 0]), np.array([1, 0])
+    target, raw = (nothing, something) if empty == "target" else (something, nothing)
+    with pytest.raises(RequestError, match=word):
+        fit_model({"a": target}, raw)
+
+
+def test_a_model_survives_its_file() -> None:
+    model = fit_model({"a": np.array([1, 2]), "\u6f22": np.array([0, 2])}, np.array([3, 4]), separate=True)
+    again = FittedModel.from_bytes(model.to_bytes())
+    assert again.digest == model.digest
+    assert (again.names, again.proportions) == (model.names, model.proportions)
+
+
+@given(st.integers(0, 10**12), st.lists(st.floats(0.01, 1), min_size=1, max_size=6))
+def test_split_size_loses_nothing(size: int, shares: list[float]) -> None:
+    total = sum(shares)
+    sizes = split_size(size, tuple(share / total for share in shares))
+    assert sum(sizes) == size
+
+
+def test_kl_divergence_of_known_distributions() -> None:
+    p, q = np.array([0.5, 0.5]), np.array([0.25, 0.75])
+    assert kl_divergence(p, q) == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3), abs=1e-8)
+    assert kl_divergence(p, p) == 0.0
+
+
+@given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=60), st.integers(0, 60))
+def test_effective_sample_size_of_parts_is_that_of_the_whole(weights: list[float], cut: int) -> None:
+    values = np.array(weights)
+    merged = WeightSums.of(values[:cut]).merge(WeightSums.of(values[cut:]))
+    exact = np.exp(values - values.max())
+    assert merged.n == len(weights)
+    assert merged.effective_sample_size == pytest.approx(exact.sum() ** 2 / (exact**2).sum(), rel=1e-9)
+
+
+def test_distribution_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="zero"):
+        distribution(np.zeros(3, np.int64))

@@ -1,0 +1,142 @@
+"""What a run may expect of its Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+from distributed import LocalCluster, Worker
+
+from dsir_core.errors import RunFailedError
+from tasks.cluster import (
+    MIN_WORKER_BYTES,
+    connect,
+    local_cluster,
+    n_cores,
+    start_in_background,
+    worker_memory_bytes,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def describe(dask_worker: Worker) -> tuple[int, str]:
+    return dask_worker.state.nthreads, dask_worker.local_directory
+
+
+def warn(x: int) -> int:
+    logging.getLogger("dsir_core.test").warning("shard %d is odd", x)
+    return os.getpid()
+
+
+def test_local_cluster_is_single_threaded_processes_that_leave_nothing_behind(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with local_cluster(2) as client:
+        workers = list(client.run(describe).values())
+        pids = {*client.run(os.getpid).values()}
+        assert [n_threads for n_threads, _ in workers] == [1, 1]
+        assert len(pids - {os.getpid()}) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(Path(directory).exists() for _, directory in workers)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_warnings_of_a_worker_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
+    with local_cluster(1) as client:
+        assert client.submit(warn, 3).result() != os.getpid()
+        deadline = time.monotonic() + 20
+        while "shard 3 is odd" not in caplog.messages:
+            assert time.monotonic() < deadline, caplog.messages
+            time.sleep(0.01)
+
+
+def test_default_is_a_worker_a_core() -> None:
+    with local_cluster(processes=False) as client:
+        assert sum(client.nthreads().values()) == n_cores()
+
+
+def test_memory_is_shared_but_never_less_than_a_worker_needs() -> None:
+    assert worker_memory_bytes(1) >= worker_memory_bytes(2) >= worker_memory_bytes(10_000)
+    assert worker_memory_bytes(10_000) == MIN_WORKER_BYTES
+    assert worker_memory_bytes(4, 2 * 10**9) == 2 * 10**9
+
+
+def test_settings_of_dask_come_back() -> None:
+    before = dask.config.get("distributed.scheduler.no-workers-timeout")
+    with local_cluster(1, processes=False):
+        assert dask.config.get("distributed.scheduler.no-workers-timeout") == "10 minutes"
+        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "120s"
+    assert dask.config.get("distributed.scheduler.no-workers-timeout") == before
+
+
+def test_start_in_background_closes_a_cluster_that_nobody_asked_for() -> None:
+    threads_before = threading.active_count()
+    with start_in_background(local_cluster(1, processes=False)) as start:
+        scheduler = start.result(60).scheduler_info()["address"]
+    assert scheduler
+    with start_in_background(local_cluster(1, processes=False)):
+        pass
+    assert threading.active_count() <= threads_before + 2
+
+
+def test_start_in_background_tells_what_failed() -> None:
+    said = pytest.raises(RunFailedError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9")
+    with start_in_background(connect("tcp://127.0.0.1:9", timeout_seconds=0.5)) as start, said:
+        start.result(60)
+
+
+def test_connect_uses_a_scheduler_that_stays() -> None:
+    options = {"scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}, "dashboard_address": None}
+    with LocalCluster(n_workers=1, processes=False, protocol="tcp", **options) as cluster:
+        for _ in range(2):
+            with connect(cluster.scheduler_address) as client:
+                assert client.submit(abs, -3).result() == 3
+        cluster.scale(0)
+        said = pytest.raises(RunFailedError, match="has no worker")
+        with said, connect(cluster.scheduler_address, timeout_seconds=1):
+            pass
+
+
+def test_interrupting_the_whole_process_group_ends_quietly_and_leaves_nothing() -> None:
+    program = textwrap.dedent("""
+        import os, time
+        from tasks.cluster import local_cluster
+        from tasks.fanout import DaskExecutor
+
+        if __name__ == "__main__":
+            try:
+                with local_cluster(2) as client:
+                    print(*client.run(os.getpid).values(), flush=True)
+                    for outcome in DaskExecutor(client).map(time.sleep, [0.001] + [0.5] * 1000, name="score"):
+                        print("begun", flush=True)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+        """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    pids = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(pids) == 2
+    assert process.stdout.readline() == "begun\n"
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert output.splitlines()[-1] == "interrupted"
+    assert errors == ""
+    assert not any(psutil.pid_exists(pid) for pid in pids)

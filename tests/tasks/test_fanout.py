@@ -1,0 +1,255 @@
+"""What the executor over Dask promises its callers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, Future, LocalCluster
+
+from dsir_core.errors import DamagedFileError, RequestError, RunFailedError
+from dsir_core.executor import InlineExecutor
+from tasks.cluster import local_cluster
+from tasks.fanout import IN_FLIGHT_PER_THREAD, SUSPECTS_BEFORE_TRIAL, DaskExecutor
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Client]:
+    with local_cluster(2, processes=False) as client:
+        yield client
+
+
+@pytest.fixture
+def processes() -> Iterator[Client]:
+    with local_cluster(2) as client:
+        yield client
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def fail_on_odd(x: int) -> int:
+    if x % 2:
+        raise DamagedFileError(f"file-{x}", "truncated at byte 7")
+    return x
+
+
+def refuse_five(x: int) -> int:
+    if x == 5:
+        raise RequestError("no field named body")
+    return x
+
+
+class UnpicklableError(Exception):
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def fail_unpicklably(x: int) -> int:
+    raise UnpicklableError(x, x)
+
+
+class Meter:
+    """Counts how many calls have begun; threads of this process share it."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.lock = threading.Lock()
+        self.gate = threading.Event()
+
+    def wait_at_gate(self, x: int) -> int:
+        with self.lock:
+            self.begun += 1
+        self.gate.wait(30)
+        return x
+
+
+METER = Meter()
+
+
+def wait_at_gate(x: int) -> int:
+    return METER.wait_at_gate(x)
+
+
+@pytest.fixture
+def meter() -> Iterator[Meter]:
+    global METER
+    METER = Meter()
+    yield METER
+    METER.gate.set()
+
+
+def kill_worker_on(item: tuple[int, Path, tuple[int, ...]]) -> int:
+    index, runs, poisonous = item
+    with open(runs / str(index), "a") as log:
+        log.write("x")
+    if index in poisonous:
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return index
+
+
+def kill_worker_once(item: tuple[int, Path]) -> int:
+    index, runs = item
+    first = not (runs / str(index)).exists()
+    (runs / str(index)).touch()
+    if index == 3 and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return index
+
+
+def test_every_item_has_one_outcome_with_its_result(threads: Client) -> None:
+    items = list(range(300))
+    outcomes = list(DaskExecutor(threads).map(square, items, name="score"))
+    assert sorted((o.index, o.result, o.error) for o in outcomes) == [(i, i * i, None) for i in items]
+
+
+def test_no_items_give_no_outcome(threads: Client) -> None:
+    assert list(DaskExecutor(threads).map(square, [], name="score")) == []
+
+
+def test_number_of_workers_counts_threads(threads: Client) -> None:
+    assert DaskExecutor(threads).n_workers == 2
+
+
+def test_errors_keep_type_and_message_and_spare_the_others(threads: Client) -> None:
+    def seen(executor: DaskExecutor | InlineExecutor) -> list[tuple[int, int | None, str, str]]:
+        outcomes = executor.map(fail_on_odd, range(10), name="count")
+        return sorted((o.index, o.result, type(o.error).__name__, str(o.error)) for o in outcomes)
+
+    assert seen(DaskExecutor(threads)) == seen(InlineExecutor())
+
+
+def test_errors_from_another_process_keep_type_and_message(processes: Client) -> None:
+    outcome = next(iter(DaskExecutor(processes).map(fail_on_odd, [1], name="count")))
+    assert isinstance(outcome.error, DamagedFileError)
+    assert (outcome.error.url, outcome.error.reason) == ("file-1", "truncated at byte 7")
+
+
+def test_an_error_that_cannot_travel_still_fails_only_its_item(processes: Client) -> None:
+    outcome = next(iter(DaskExecutor(processes).map(fail_unpicklably, [4], name="count")))
+    assert "4 and 4" in str(outcome.error)
+
+
+def test_a_wrong_request_ends_the_map(threads: Client) -> None:
+    with pytest.raises(RequestError, match="no field named body"):
+        list(DaskExecutor(threads).map(refuse_five, range(100), name="count"))
+
+
+def test_few_items_are_in_flight(threads: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted: list[str] = []
+    submit = threads.submit
+
+    def counting(*args: Any, key: str, **options: Any) -> Future:
+        submitted.append(key)
+        return submit(*args, key=key, **options)
+
+    monkeypatch.setattr(threads, "submit", counting)
+    outcomes = DaskExecutor(threads).map(square, range(200), name="count")
+    most = max(len(submitted) - received for received, _ in enumerate(outcomes, start=1))
+    assert len(submitted) == 200
+    assert most == IN_FLIGHT_PER_THREAD * 2
+
+
+def test_dask_holds_nothing_afterwards(threads: Client) -> None:
+    list(DaskExecutor(threads).map(square, range(50), name="count"))
+    _until(lambda: _tasks_on(threads) == 0)
+
+
+def test_closing_the_iterator_drops_what_has_not_begun(threads: Client, meter: Meter) -> None:
+    outcomes = DaskExecutor(threads).map(wait_at_gate, range(50), name="count")
+    consumer = threading.Thread(target=next, args=(outcomes,))
+    consumer.start()
+    _until(lambda: meter.begun == 2)
+    meter.gate.set()
+    consumer.join()
+    outcomes.close()  # type: ignore[attr-defined]
+    _until(lambda: _tasks_on(threads) == 0)
+    assert meter.begun < 10
+
+
+def test_the_same_items_run_again_in_a_second_map(threads: Client, meter: Meter) -> None:
+    meter.gate.set()
+    executor = DaskExecutor(threads)
+    for _ in range(2):
+        assert len(list(executor.map(wait_at_gate, [1, 2, 3], name="count"))) == 3
+    assert meter.begun == 6
+
+
+def test_task_names_begin_with_the_stage(threads: Client, meter: Meter) -> None:
+    outcomes = DaskExecutor(threads).map(wait_at_gate, [0], name="resample")
+    consumer = threading.Thread(target=next, args=(outcomes,))
+    consumer.start()
+    _until(lambda: meter.begun == 1)
+    names = threads.run_on_scheduler(_task_names)
+    meter.gate.set()
+    consumer.join()
+    assert [name.startswith("resample-0-") for name in names] == [True]
+
+
+def test_a_worker_killed_once_costs_nothing_but_a_second_run(processes: Client, tmp_path: Path) -> None:
+    items = [(i, tmp_path) for i in range(20)]
+    outcomes = list(DaskExecutor(processes).map(kill_worker_once, items, name="score"))
+    assert sorted((o.index, o.result, o.error) for o in outcomes) == [(i, i, None) for i in range(20)]
+
+
+def test_exactly_the_shards_that_kill_workers_fail(processes: Client, tmp_path: Path) -> None:
+    poisonous = (7, 8)
+    items = [(i, tmp_path, poisonous) for i in range(20)]
+    outcomes = list(DaskExecutor(processes).map(kill_worker_on, items, name="score"))
+    failed = {o.index: o.error for o in outcomes if o.error}
+    assert sorted(o.index for o in outcomes) == list(range(20))
+    assert set(failed) == set(poisonous)
+    assert all(isinstance(error, RunFailedError) for error in failed.values())
+    kills = len((tmp_path / "7").read_text())
+    for said in ("stage score", "item 7", f"{kills} times", "memory"):
+        assert said in str(failed[7])
+
+
+def test_a_fault_of_every_shard_is_heard_of_early(processes: Client, tmp_path: Path) -> None:
+    everything = tuple(range(200))
+    items = [(i, tmp_path, everything) for i in everything]
+    outcomes = DaskExecutor(processes).map(kill_worker_on, items, name="fit")
+    assert isinstance(next(outcomes).error, RunFailedError)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert len(list(tmp_path.iterdir())) <= SUSPECTS_BEFORE_TRIAL + IN_FLIGHT_PER_THREAD * 2
+
+
+def test_a_lost_scheduler_ends_the_map() -> None:
+    cluster = LocalCluster(
+        n_workers=1,
+        processes=False,
+        dashboard_address=None,
+        silence_logs=50,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+    )
+    client = Client(cluster)
+    outcomes = DaskExecutor(client).map(time.sleep, [0.0] + [5.0] * 10, name="score")
+    next(outcomes)
+    client.restart(wait_for_workers=False)
+    with pytest.raises(RunFailedError, match="stage score"):
+        list(outcomes)
+    client.close()
+    cluster.close()
+
+
+def _tasks_on(client: Client) -> int:
+    return len(client.run_on_scheduler(_task_names))
+
+
+def _task_names(dask_scheduler: object) -> list[str]:
+    return list(dask_scheduler.tasks)  # type: ignore[attr-defined]
+
+
+def _until(condition: object) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "never happened"
+        time.sleep(0.01)

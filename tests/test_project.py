@@ -1,0 +1,120 @@
+"""The project installs from what it declares: bounds, a lock that works anywhere, packages in layers."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LAYERS = ["dsir_core", "tasks", "flows", "deployments"]
+
+
+def declared() -> list[Requirement]:
+    optional = PROJECT["project"]["optional-dependencies"].values()
+    groups = [PROJECT["project"]["dependencies"], PROJECT["build-system"]["requires"], *optional]
+    return [Requirement(line) for group in groups for line in group]
+
+
+def locked() -> dict[str, list[Requirement]]:
+    """Each locked package with its versions (more than one where they differ by Python)."""
+    found: dict[str, list[Requirement]] = {}
+    for line in re.findall(r"^[A-Za-z0-9].*?(?= \\$)", LOCK, flags=re.MULTILINE):
+        requirement = Requirement(line)
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
+def test_every_dependency_has_a_lower_and_an_upper_bound(requirement: Requirement) -> None:
+    operators = {specifier.operator for specifier in requirement.specifier}
+    assert operators == {"=="} or (operators & {"<", "<="} and operators & {">", ">="})
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
+def test_lock_holds_every_dependency_within_its_bounds(requirement: Requirement) -> None:
+    for found in locked()[canonicalize_name(requirement.name)]:
+        (pin,) = found.specifier
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version)
+
+
+def test_lock_pins_each_package_once_for_each_python() -> None:
+    for minor in (11, 12, 13):
+        for platform in ("linux", "darwin"):
+            environment = {
+                "python_version": f"3.{minor}",
+                "python_full_version": f"3.{minor}.9",
+                "sys_platform": platform,
+            }
+            for name, found in locked().items():
+                fitting = [r for r in found if r.marker is None or r.marker.evaluate(environment)]
+                assert len(fitting) <= 1, (name, environment)
+
+
+def test_lock_has_hashes_for_everything() -> None:
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", LOCK)[1:]
+    assert len(blocks) > 100
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_lock_names_no_index_host_or_path() -> None:
+    foreign = re.findall(
+        r"^.*(?:://|--(?!hash=)|-e |@ |\bindex\b|find-links|/|\.whl).*$", LOCK, flags=re.MULTILINE
+    )
+    assert foreign == []
+
+
+def test_what_is_installed_is_what_is_locked_where_answers_depend_on_it() -> None:
+    assert version("data-selection") == "1.0.3"
+    assert version("nltk") == "3.9.4"
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Top-level names of what a module imports, at whatever depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_only_towards_the_core(layer: str) -> None:
+    above = set(LAYERS[LAYERS.index(layer) + 1 :])
+    forbidden = above | ({"prefect", "dask", "distributed"} if layer == "dsir_core" else set())
+    modules = sorted((ROOT / layer).rglob("*.py"))
+    assert modules
+    wrong = {
+        f"{path.relative_to(ROOT)}: {sorted(modules_imported(path) & forbidden)}"
+        for path in modules
+        if modules_imported(path) & forbidden
+    }
+    assert wrong == set()
+
+
+def test_wheel_holds_every_package() -> None:
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == LAYERS
+    assert all((ROOT / layer / "__init__.py").is_file() for layer in LAYERS)
+
+
+def test_third_party_imports_are_declared() -> None:
+    modules = [path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")]
+    imported = set().union(*map(modules_imported, modules))
+    names = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
+    # compression: the standard library's from Python 3.14 on.
+    known = {"compression"} | {name.partition(".")[0] for name in names} - {"pyyaml"} | {"yaml"}
+
+    assert imported - set(sys.stdlib_module_names) - set(LAYERS) - known == set()
