@@ -16,6 +16,7 @@ gc.disable()
 
 import asyncio  # noqa: E402
 import fcntl  # noqa: E402
+import os  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
@@ -24,7 +25,7 @@ import uvicorn  # noqa: E402
 from prefect.server.api.server import create_app  # noqa: E402
 
 
-async def serve(listening: socket.socket, lock_file: str) -> int:
+async def serve(listening: socket.socket, lock_file: str, ready: int) -> int:
     """Serve until standard input closes; 1 when the server could not start."""
     config = uvicorn.Config(
         create_app(final=True),
@@ -44,7 +45,7 @@ async def serve(listening: socket.socket, lock_file: str) -> int:
         return 1
     gc.freeze()
     gc.enable()
-    print("ready", flush=True)
+    os.write(ready, b"ready\n")
     threading.Thread(target=stop_with_parent, args=(server,), daemon=True).start()
     await serving
     return 0
@@ -56,5 +57,12 @@ def stop_with_parent(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
+def main() -> int:
+    """Serve as the command line says; standard output is for the one line, whatever else prints."""
+    ready = os.dup(1)
+    os.dup2(2, 1)
+    return asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], ready))
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])))
+    sys.exit(main())

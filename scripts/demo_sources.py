@@ -197,9 +197,12 @@ def rust_code(roots: list[Path]) -> Iterator[str]:
 
 
 def tang_poetry(roots: list[Path]) -> Iterator[str]:
+    """Whole poems; those with editors' notes, which stand in full-width brackets, are left out."""
     for path in sorted(roots[0].glob("package/dist/quantangshi/poet.tang.*.json")):
         for poem in json.loads(read(path)):
-            yield "\n".join([poem["title"], poem["author"], *poem["paragraphs"]])
+            text = "\n".join([poem["title"], poem["author"], *poem["paragraphs"]])
+            if "\uff08" not in text:
+                yield text
 
 
 def jargon(roots: list[Path]) -> Iterator[str]:

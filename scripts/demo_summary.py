@@ -26,7 +26,7 @@ def ids_of_part(path: Path) -> Iterator[str]:
     if path.suffix == ".parquet":
         yield from pq.read_table(path, columns=["id"]).column("id").to_pylist()
         return
-    openers = {".gz": gzip.open, ".zst": zstd.open, ".jsonl": open}
+    openers: dict[str, Any] = {".gz": gzip.open, ".zst": zstd.open, ".jsonl": open}
     if path.suffix not in openers:
         raise SummaryError(f"{path}: not a part of a selection by its name")
     with openers[path.suffix](path, "rb") as lines:

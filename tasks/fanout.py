@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 IN_FLIGHT_PER_THREAD = 2
 """One runs and one waits: a worker is never idle, and its death costs few shards a second run."""
 
-SUSPECTS_BEFORE_TRIAL = 8
+SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
 hears early of a fault that every shard has."""
 
@@ -64,7 +64,7 @@ class _Map:
         self._name = name
         self._run = uuid.uuid4().hex[:8]
         self._next = 0
-        self._in_flight: dict[str, tuple[int, Future]] = {}
+        self._in_flight: dict[str, tuple[int, Future[Any]]] = {}
         self._suspects: deque[int] = deque()
         self._on_trial = False
         self._killed: dict[int, list[int]] = {}

@@ -25,7 +25,7 @@ def threads() -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def processes() -> Iterator[Client]:
     with local_cluster(2) as client:
         yield client

@@ -1,0 +1,74 @@
+"""The flow: the stages of a run as Prefect tasks, over a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from dsir_core.config import SelectConfig
+from dsir_core.executor import Executor
+from dsir_core.pipeline import score_only, select
+from dsir_core.progress import Observer, ignore
+from dsir_core.stages.run import Run
+from flows.prefect_settings import log_to_run
+from tasks.cluster import local_cluster
+from tasks.fanout import DaskExecutor
+from tasks.stages import call_as_task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a caller in the same process has made ready for the flow."""
+
+    executor: Executor
+    observe: Observer
+
+
+PREPARED: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
+"""Set by the command, which starts the cluster beside Prefect; a deployment's run makes its own."""
+
+
+def _name() -> str:
+    config = flow_run.parameters["config"]
+    output = config.output if isinstance(config, SelectConfig) else config.get("output", "")
+    return f"select to {output}" if output else "score"
+
+
+@flow(name="dsir-select", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
+def select_flow(config: SelectConfig) -> dict[str, Any]:
+    """Select from raw the documents distributed like target.
+
+    Returns:
+        The content of report.json.
+    """
+    with _run(config) as run:
+        return select(run, call_as_task)
+
+
+@flow(name="dsir-score", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
+def score_flow(config: SelectConfig) -> tuple[str, int]:
+    """Compute the importance weights of raw.
+
+    Returns:
+        Name of the list of weights files in the workdir, and the number of documents scored.
+    """
+    with _run(config) as run:
+        name, scores = score_only(run, call_as_task)
+        return name, scores.tally.documents
+
+
+@contextmanager
+def _run(config: SelectConfig) -> Iterator[Run]:
+    prepared = PREPARED.get()
+    with log_to_run(str(flow_run.id)):
+        if prepared is not None:
+            yield Run(config, prepared.executor, prepared.observe)
+            return
+        with local_cluster(config.workers) as client:
+            yield Run(config, DaskExecutor(client), ignore)

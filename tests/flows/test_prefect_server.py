@@ -1,0 +1,284 @@
+"""A flow run from a plain terminal finds or brings its own Prefect API, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dsir_core.errors import RunFailedError
+from flows import prefect_server
+from flows.prefect_server import is_prefect_server, prefect_api, without_credentials
+from flows.prefect_settings import environment, may_be_configured, quiet_prefect
+
+REPOSITORY = Path(__file__).parents[2]
+N_TASKS = 60
+
+PROGRAM = textwrap.dedent("""
+    import logging, os, signal, sys, threading, time
+    from flows.prefect_server import prefect_api
+    from flows.prefect_settings import log_to_run, quiet_prefect
+
+    what, n_tasks = sys.argv[1], int(sys.argv[2])
+    with quiet_prefect(verbose=False), prefect_api() as api:
+        assert "prefect" not in sys.modules or what == "configured"
+        print(api.url, api.embedded.pid if api.embedded else None, flush=True)
+        api.wait()
+        import prefect
+
+        @prefect.task
+        def stage(index):
+            return index
+
+        @prefect.flow
+        def run():
+            with log_to_run(prefect.runtime.flow_run.id):
+                warn = logging.getLogger("dsir_core.weights").warning
+                other = threading.Thread(target=warn, args=("from a thread",))
+                other.start()
+                other.join()
+            for index in range(n_tasks):
+                stage(index)
+            if what in ("interrupt", "kill"):
+                print("in the flow", flush=True)
+                time.sleep(60)
+
+        try:
+            run()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            sys.exit(130)
+""")
+
+
+def start(home: Path, what: str = "run", n_tasks: int = 1, **environ: str) -> subprocess.Popen[str]:
+    """The program as a command in a terminal: its own process group, a Prefect home of its own."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, what, str(n_tasks)],
+        cwd=REPOSITORY,
+        env=inherited | {"PREFECT_HOME": str(home), "PYTHONPATH": str(REPOSITORY)} | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(home / "prefect.db") as database:
+        return database.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+def test_embedded_server_records_the_run_silently_and_ends(home: Path) -> None:
+    process = start(home, n_tasks=N_TASKS)
+    output, errors = process.communicate(timeout=120)
+    url, pid = output.split()
+    assert process.returncode == 0
+    assert errors == "WARNING: from a thread\n"
+    assert not psutil.pid_exists(int(pid))
+    assert not is_prefect_server(url)
+    assert rows(home, "select state_type from flow_run") == [("COMPLETED",)]
+    assert rows(home, "select state_type, count(*) from task_run group by 1") == [("COMPLETED", N_TASKS)]
+    logged = rows(home, "select name, level, message from log where name like 'dsir_core%'")
+    assert logged == [("dsir_core.weights", 30, "from a thread")]
+
+
+def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:
+    runs = [start(tmp_path, n_tasks=2) for _ in range(2)]
+    assert [(run.communicate(timeout=120)[1], run.returncode) for run in runs] == [
+        ("WARNING: from a thread\n", 0)
+    ] * 2
+    assert rows(tmp_path, "select state_type, count(*) from flow_run group by 1") == [("COMPLETED", 2)]
+    assert rows(tmp_path, "select state_type, count(*) from task_run group by 1") == [("COMPLETED", 4)]
+
+
+def test_interrupt_of_the_process_group_is_recorded_and_ends_quietly(home: Path) -> None:
+    process = start(home, "interrupt")
+    assert process.stdout
+    pid = int(process.stdout.readline().split()[1])
+    assert process.stdout.readline() == "in the flow\n"
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (output, errors, process.returncode) == ("interrupted\n", "WARNING: from a thread\n", 130)
+    assert not psutil.pid_exists(pid)
+    assert rows(home, "select state_type from flow_run order by start_time desc limit 1") == [("CRASHED",)]
+
+
+def test_embedded_server_does_not_outlive_a_killed_run(home: Path) -> None:
+    process = start(home, "kill")
+    assert process.stdout
+    server = psutil.Process(int(process.stdout.readline().split()[1]))
+    assert process.stdout.readline() == "in the flow\n"
+    process.kill()
+    process.communicate()
+    server.wait(timeout=30)
+
+
+def test_server_that_runs_is_used_and_left_running(home: Path, tmp_path: Path) -> None:
+    settings = {"PREFECT_HOME": str(home)}
+    with environment(settings), quiet_prefect(verbose=False), prefect_api() as api:
+        api.wait()
+        assert api.embedded
+        process = start(tmp_path, "configured", PREFECT_API_URL=api.url)
+        output, errors = process.communicate(timeout=120)
+        assert (output, errors, process.returncode) == (f"{api.url} None\n", "WARNING: from a thread\n", 0)
+        assert is_prefect_server(api.url)
+
+        profiles = tmp_path / "profiles.toml"
+        profiles.write_text(f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "{api.url}"\n')
+        process = start(tmp_path, "configured")
+        assert process.communicate(timeout=120)[0] == f"{api.url} None\n"
+    assert not (tmp_path / "prefect.db").exists()
+
+
+def test_server_at_the_default_address_is_used(monkeypatch: pytest.MonkeyPatch, no_settings: None) -> None:
+    with _serving({"/api/health": True, "/api/admin/version": "3.8.8"}) as url:
+        monkeypatch.setattr(prefect_server, "DEFAULT_URL", url)
+        with prefect_api() as api:
+            assert (api.url, api.embedded) == (url, None)
+            assert os.environ["PREFECT_API_URL"] == url
+        assert "PREFECT_API_URL" not in os.environ
+
+
+@pytest.mark.parametrize("answers", [{}, {"/api/health": True}, {"/api/health": {"status": "UP"}}])
+def test_another_program_at_the_default_address_is_not_taken_for_prefect(answers: dict[str, Any]) -> None:
+    with _serving(answers) as url:
+        assert not is_prefect_server(url)
+
+
+def test_configured_server_that_does_not_answer_is_named_without_credentials(no_settings: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    url = f"http://me:secret@127.0.0.1:{port}/api"
+    with environment({"PREFECT_API_URL": url}), pytest.raises(RunFailedError) as failure, prefect_api():
+        pass
+    said = str(failure.value)
+    for part in (f"http://127.0.0.1:{port}/api", "prefect server start", "PREFECT_API_URL", "--inline"):
+        assert part in said
+    assert "secret" not in said
+    assert "\n" not in said
+
+
+def test_configured_address_that_is_not_prefect_is_refused(no_settings: None) -> None:
+    with _serving({}) as url:
+        with_password = url.replace("//", "//me:secret@")
+        said = pytest.raises(RunFailedError, match=r"404")
+        with environment({"PREFECT_API_URL": with_password}), said as failure, prefect_api():
+            pass
+    assert "secret" not in str(failure.value)
+
+
+def test_home_that_cannot_be_made_is_named(no_settings: None, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    home = str(tmp_path / "file" / "prefect")
+    with environment({"PREFECT_HOME": home}), pytest.raises(RunFailedError, match=home), prefect_api():
+        pass
+
+
+def test_embedded_server_that_cannot_start_says_why(no_settings: None) -> None:
+    broken = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nonexistent/prefect.db"}
+    with environment(broken), pytest.raises(RunFailedError) as failure, prefect_api() as api:
+        api.wait()
+    assert "unable to open database file" in str(failure.value)
+    assert "--inline" in str(failure.value)
+
+
+def test_leaving_before_the_server_is_ready_ends_it(no_settings: None) -> None:
+    with prefect_api() as api:
+        assert api.embedded
+        pid = api.embedded.pid
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+
+
+def test_nothing_configured_is_known_without_importing_prefect(no_settings: None) -> None:
+    assert not may_be_configured()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("prefect/profiles.toml", '[profiles.mine]\nPREFECT_API_URL = "http://x/api"'),
+        ("prefect.toml", '[api]\nurl = "http://x/api"'),
+        ("pyproject.toml", '[tool.prefect.api]\nurl = "http://x/api"'),
+        (".env", "PREFECT_API_URL=http://x/api"),
+    ],
+)
+def test_every_file_that_may_name_a_server_is_seen(no_settings: None, name: str, text: str) -> None:
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert may_be_configured()
+
+
+def test_telemetry_is_off_whatever_the_user_has_set() -> None:
+    with environment({"DO_NOT_TRACK": "0", "PREFECT_SERVER_ANALYTICS_ENABLED": "true"}):
+        with quiet_prefect(verbose=True):
+            assert os.environ["DO_NOT_TRACK"] == "1"
+            assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+        assert os.environ["DO_NOT_TRACK"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@example.org:8443/api?key=1", "https://example.org:8443/api"),
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200/api"),
+    ],
+)
+def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
+
+
+@pytest.fixture
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Prefect settings at all: neither of the environment nor in any file."""
+    for name in [name for name in os.environ if name.startswith("PREFECT")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.chdir(tmp_path)
+
+
+class _serving:  # noqa: N801
+    """A small HTTP server that answers some paths with JSON, others with 404."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(answers.get(self.path, "no such page")).encode()
+                self.send_response(200 if self.path in answers else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing: the test's output is that of the program under test."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}/api"
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,54 @@
+"""The demo corpus as plain JSONL, and runs over it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from backports import zstd
+
+from dsir_core.config import parse_config
+from dsir_core.executor import InlineExecutor
+from dsir_core.pipeline import select
+from dsir_core.stages.run import Run
+
+DEMO = Path(__file__).parents[2] / "demo"
+
+Select = Callable[..., dict[str, Any]]
+
+
+def demo_records() -> list[dict[str, Any]]:
+    """All records of the demo's raw corpus, in the order of its files."""
+    records: list[dict[str, Any]] = []
+    for path in sorted((DEMO / "raw").iterdir()):
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            records += pq.read_table(path).to_pylist()
+            continue
+        unpack = {".gz": gzip.decompress, ".zst": zstd.decompress}.get(path.suffix, bytes)
+        records += [json.loads(line) for line in unpack(data).splitlines()]
+    return records
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's raw corpus as one plain JSONL file."""
+    path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in demo_records()))
+    return path
+
+
+@pytest.fixture
+def run_select(tmp_path: Path) -> Select:
+    """`dsir select --inline` as a function: settings in, report.json out."""
+
+    def run(**settings: Any) -> dict[str, Any]:
+        values = {"output": str(tmp_path / "output"), "workdir": str(tmp_path / "workdir"), **settings}
+        return select(Run(parse_config(values), InlineExecutor()))
+
+    return run

@@ -1,0 +1,200 @@
+"""What a user is promised of `dsir select`, on the demo corpus, without Prefect and Dask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from dsir_core.errors import RequestError, RunFailedError
+from tests.integration.conftest import DEMO, Select, demo_records
+
+TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
+
+
+def lines_of(output: str | Path) -> list[str]:
+    return [line for part in sorted(Path(output).glob("part-*.jsonl")) for line in part.read_text().splitlines()]
+
+
+def test_selection_is_mostly_the_targets_kind_and_says_so(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, count=70)
+    labels = json.loads((DEMO / "labels.json").read_text())
+    chosen = [json.loads(line)["id"] for line in lines_of(tmp_path / "output")]
+    assert Counter(labels["domain_of"][name] for name in chosen)["speeches"] >= 0.75 * 70
+    assert report["targets"]["speeches"]["kl_reduction"] > 0.5
+    page = (tmp_path / "output" / "report.html").read_text()
+    assert f"{report['kl_reduction']:.3f} nats" in page
+    assert f"{report['weights']['effective_sample_size']:.1f}" in page
+
+
+def test_every_record_is_accounted_for(run_select: Select, pool: Path) -> None:
+    documents = run_select(raw=[str(pool)], target=TARGET, count=70, min_tokens=150)["documents"]
+    assert documents["raw"] == 2730 == sum(documents[key] for key in ("selected", "rejected", "ineligible", "bad"))
+    assert documents["selected"] == 70
+    assert documents["ineligible"] > 0
+
+
+def test_lines_are_byte_for_byte_those_of_the_source_and_the_list_says_where_they_stand(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, count=70)
+    source = pool.read_bytes()
+    rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
+    found = [source[row["position"] : source.index(b"\n", row["position"])].decode() for row in rows]
+    assert found == lines_of(tmp_path / "output")
+    pairs = b"".join(f"{row['file']}\0{row['position']}\n".encode() for row in rows)
+    assert report["selection_digest"] == hashlib.sha256(pairs).hexdigest()
+    assert {row["target"] for row in rows} == {"speeches"}
+    assert min(row["key"] for row in rows) > float("-inf")
+
+
+@pytest.mark.parametrize("shard_bytes", [20_000, 300_000, 10**9])
+def test_the_selection_does_not_depend_on_shards(run_select: Select, pool: Path, tmp_path: Path, shard_bytes: int) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, count=70, shard_bytes=shard_bytes)
+    assert report["selection_digest"] == DIGEST
+    assert len(lines_of(tmp_path / "output")) == 70
+
+
+DIGEST = ""
+
+
+def test_formats_and_compressions_give_the_same_documents(run_select: Select, tmp_path: Path) -> None:
+    report = run_select(raw=[str(DEMO / "raw")], target=TARGET, count=70, method="top-k")
+    kinds = {part.suffix for part in (tmp_path / "output").glob("part-*")}
+    assert report["documents"]["raw"] == len(demo_records())
+    assert kinds == {".zst", ".parquet"}
+    tables = [pq.read_table(part) for part in (tmp_path / "output").glob("part-*.parquet")]
+    originals = {row["id"]: row for row in pq.read_table(DEMO / "raw" / "pool-4.parquet").to_pylist()}
+    assert all(originals[row["id"]] == row for table in tables for row in table.to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("size", "selected"),
+    [({"count": 10**6}, None), ({"fraction": 0.1}, "tenth"), ({"tokens": 20_000}, "tokens")],
+)
+def test_sizes(run_select: Select, pool: Path, size: dict[str, Any], selected: str | None) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, **size)
+    eligible = report["documents"]["eligible"]
+    if selected is None:
+        assert report["documents"]["selected"] == eligible
+        assert "only" in report["notes"][0]
+    elif selected == "tenth":
+        assert report["documents"]["selected"] == round(eligible / 10)
+    else:
+        assert 15_000 < report["tokens"]["selected"] <= 20_000
+
+
+def test_random_selection_does_not_reduce_kl_as_importance_does(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    common = {"raw": [str(pool)], "target": TARGET, "count": 200, "workdir": str(tmp_path / "work")}
+    importance = run_select(**common, output=str(tmp_path / "a"))
+    chance = run_select(**common, output=str(tmp_path / "b"), method="random")
+    assert importance["kl_reduction"] > chance["kl_reduction"] + 0.5
+    assert chance["weights"]["top_k_overlap"] < 0.3 < importance["weights"]["top_k_overlap"]
+    assert chance["stages"]["score"]["reused"] == chance["stages"]["score"]["shards"]
+
+
+def test_separate_targets_each_get_their_share(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    targets = {name: str(DEMO / "targets" / f"{name}.jsonl") for name in ("speeches", "go_code")}
+    report = run_select(
+        raw=[str(pool)], target=targets, count=100, separate=True, proportions={"speeches": 1, "go_code": 3}
+    )
+    assert {name: target["selected"] for name, target in report["targets"].items()} == {"speeches": 25, "go_code": 75}
+    rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
+    assert Counter(row["target"] for row in rows) == {"speeches": 25, "go_code": 75}
+    assert len({(row["file"], row["position"]) for row in rows}) == 100
+
+
+def test_a_fit_on_a_sample_is_spread_over_the_corpus_and_does_not_depend_on_shards(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    reports = [
+        run_select(raw=[str(pool)], target=TARGET, count=70, fit_ngrams=400_000, shard_bytes=size,
+                   output=str(tmp_path / str(size)), workdir=str(tmp_path / f"{size}.work"))
+        for size in (100_000, 10**8)
+    ]  # fmt: skip
+    assert 0 < reports[0]["fit"]["rate"] < 1
+    assert reports[0]["fit"]["ngrams"] >= 0.9 * 400_000
+    assert reports[0]["model_digest"] == reports[1]["model_digest"]
+    assert reports[0]["selection_digest"] == reports[1]["selection_digest"]
+
+
+def test_bad_records_within_the_budget_are_listed_and_the_run_goes_on(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    lines = pool.read_bytes().splitlines(keepends=True)
+    raw = tmp_path / "raw.jsonl"
+    raw.write_bytes(b"".join([*lines[:100], b'{"text": 1}\n', b"not json\n", b"\n", *lines[100:]]))
+    report = run_select(raw=[str(raw)], target=TARGET, count=70)
+    assert report["documents"]["raw"] == 2732
+    assert report["documents"]["bad"] == 2
+    (quarantine,) = (tmp_path / "workdir" / "quarantine").glob("*.jsonl")
+    listed = [json.loads(line) for line in quarantine.read_text().splitlines()]
+    start = sum(map(len, lines[:100]))
+    assert [(bad["path"], bad["position"]) for bad in listed] == [("raw.jsonl", start), ("raw.jsonl", start + 12)]
+
+
+def test_bad_records_over_the_budget_fail_the_run_by_name(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw.jsonl"
+    raw.write_bytes(pool.read_bytes() + b"oops\n" * 5)
+    with pytest.raises(RunFailedError, match=r"5 of 2,735 records are bad.*raw\.jsonl at \d+"):
+        run_select(raw=[str(raw)], target=TARGET, count=70)
+    assert not (tmp_path / "output").exists()
+    assert run_select(raw=[str(raw)], target=TARGET, count=70, max_bad_fraction=0.01)["documents"]["bad"] == 5
+
+
+def test_a_truncated_file_never_passes_for_a_short_one(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    whole = (DEMO / "raw" / "pool-2.jsonl.gz").read_bytes()
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    (raw / "b.jsonl").write_bytes(pool.read_bytes())
+    settings = {"raw": [str(raw)], "target": TARGET, "count": 70, "shard_bytes": 10**6}
+    with pytest.raises(RunFailedError, match=r"a\.jsonl\.gz.*--max-bad-shards 1"):
+        run_select(**settings)
+    report = run_select(**settings, max_bad_shards=1)
+    assert report["documents"]["raw"] == 2730
+    assert list(report["damaged"]) == ["a.jsonl.gz"]
+
+
+def test_a_complete_output_is_not_overwritten_unasked(run_select: Select, pool: Path) -> None:
+    first = run_select(raw=[str(pool)], target=TARGET, count=70)
+    with pytest.raises(RequestError, match="--overwrite"):
+        run_select(raw=[str(pool)], target=TARGET, count=10)
+    second = run_select(raw=[str(pool)], target=TARGET, count=10, overwrite=True)
+    assert second["documents"]["selected"] == 10
+    assert second["stages"]["score"]["reused"] == first["stages"]["score"]["shards"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", "has no document|holds no document"), ('{"text": "  "}\n', "no n-gram"), ('{"body": "x"}\n', "text")],
+)
+def test_a_useless_target_is_refused(
+    run_select: Select, pool: Path, tmp_path: Path, content: str, words: str
+) -> None:
+    target = tmp_path / "target.jsonl"
+    target.write_text(content)
+    with pytest.raises((RequestError, RunFailedError), match=words):
+        run_select(raw=[str(pool)], target={"tiny": str(target)}, count=70)
+
+
+def test_nothing_eligible_is_said(run_select: Select, pool: Path) -> None:
+    with pytest.raises(RunFailedError, match="--min-tokens"):
+        run_select(raw=[str(pool)], target=TARGET, count=70, min_tokens=10**6)
+
+
+def test_a_page_of_hostile_documents_is_only_text(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    hostile = {"text": "<script>alert(1)</script> my fellow americans " * 200, "id": "x"}
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text(pool.read_text() + json.dumps(hostile) + "\n")
+    run_select(raw=[str(raw)], target={"<b>t</b>": TARGET["speeches"]}, fraction=1.0)
+    page = (tmp_path / "output" / "report.html").read_text()
+    assert "<script>" not in page
+    assert "<b>t" not in page
+
+
