@@ -136,7 +136,7 @@ class _Map:
             return None
         times, alone = sum(self._killed[index]), self._killed[index][-1]
         fault = RunFailedError(
-            f"stage {self._name}: item {index} killed its worker {times} times, {alone} of them while "
+            f"stage {self._name}: item {index} lost its worker {times} times, {alone} of them while "
             "nothing else ran; most often a worker needs more memory than it may have"
         )
         return Outcome(index, None, fault)

@@ -1,0 +1,14 @@
+"""From texts to hashed n-grams: counts of a batch, log weights of a batch."""
+
+from typing import Any
+
+__all__ = ["TOKENIZER_VERSION", "count_ngrams", "score_ngrams", "warm_up"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: a command that only plans must not wait for a compiler.
+    if name in __all__:
+        from dsir_core.ngrams import batch
+
+        return getattr(batch, name)
+    raise AttributeError(f"module 'dsir_core.ngrams' has no attribute {name!r}")

@@ -1,0 +1,102 @@
+"""Counting and scoring batches of documents: the compiled kernels behind plain functions."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.ngrams.kernels import run_batch
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.ngrams.sha256 import NO_CACHE, new_cache
+from dsir_core.ngrams.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
+
+__all__ = ["TOKENIZER_VERSION", "count_ngrams", "score_ngrams", "warm_up"]
+
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int64]
+
+_TABLES = (INDEX, ENTRIES)
+_NO_LOG_RATIO = np.zeros((0, 0), np.float64)
+_NO_COUNTS = np.zeros(0, np.int64)
+_of_thread = threading.local()
+
+
+def count_ngrams(
+    text_data: Bytes, text_offsets: Offsets, settings: FeatureSettings, counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Add a batch's n-grams to bucket counts.
+
+    Args:
+        text_data: uint8[...], valid UTF-8 of all documents.
+        text_offsets: int64[n + 1], document i is `text_data[text_offsets[i]:text_offsets[i + 1]]`.
+        settings: n-gram order, buckets, hash.
+        counts: int64[buckets], added to in place.
+
+    Returns:
+        int32[n], tokens of each document.
+    """
+    n_tokens = np.empty(len(text_offsets) - 1, np.int32)
+    no_sums = np.zeros((len(n_tokens), 0), np.float64)
+    _run(text_data, text_offsets, settings, _NO_LOG_RATIO, no_sums, counts, n_tokens)
+    return n_tokens
+
+
+def score_ngrams(
+    text_data: Bytes, text_offsets: Offsets, settings: FeatureSettings, log_ratio: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    """Log importance weights of a batch: for each document the sum over its n-grams of the bucket's log ratio.
+
+    The same bits for any batching (reference: `np.dot(log_diff, counts)`, equal but for rounding).
+
+    Args:
+        text_data, text_offsets, settings: as for `count_ngrams`.
+        log_ratio: float64[targets, buckets].
+
+    Returns:
+        log weights float64[n, targets], and tokens int32[n].
+    """
+    n_tokens = np.empty(len(text_offsets) - 1, np.int32)
+    sums = np.empty((len(n_tokens), len(log_ratio)), np.float64)
+    _run(text_data, text_offsets, settings, _by_bucket(log_ratio), sums, _NO_COUNTS, n_tokens)
+    return sums, n_tokens
+
+
+def warm_up(settings: FeatureSettings) -> None:
+    """Compile, or load from Numba's cache on disk, what batches of these settings need."""
+    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
+
+
+def _by_bucket(log_ratio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # One n-gram reads the log ratios of all targets: they stand side by side.
+    return np.ascontiguousarray(log_ratio.T)
+
+
+def _run(
+    text_data: Bytes,
+    text_offsets: Offsets,
+    settings: FeatureSettings,
+    log_ratio: npt.NDArray[np.float64],
+    sums: npt.NDArray[np.float64],
+    counts: npt.NDArray[np.int64],
+    n_tokens: npt.NDArray[np.int32],
+) -> None:
+    # Arrow's buffers are read-only, and for a compiled function that is another type: view all as read-only.
+    data = np.ascontiguousarray(text_data).view()
+    data.flags.writeable = False
+    offsets = np.ascontiguousarray(text_offsets, np.int64).view()
+    offsets.flags.writeable = False
+    cache = _cache(settings.buckets) if settings.hash == "sha256" else NO_CACHE
+    run_batch(
+        data, offsets, settings.ngrams, settings.buckets, _TABLES, cache, log_ratio, sums, counts, n_tokens
+    )
+
+
+def _cache(buckets: int) -> npt.NDArray[np.uint64]:
+    """This thread's cache of SHA-256 buckets, kept from batch to batch."""
+    if not hasattr(_of_thread, "cache"):
+        _of_thread.cache = functools.lru_cache(maxsize=1)(lambda buckets: new_cache())
+    cache: npt.NDArray[np.uint64] = _of_thread.cache(buckets)
+    return cache

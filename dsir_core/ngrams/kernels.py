@@ -1,0 +1,153 @@
+"""Batches of documents to n-gram counts or log weights: compiled, without a count vector per document.
+
+A document's log weight is one sum for each n-gram order, over the document from its beginning, and then the sum of those
+sums by order: a fixed order of additions, so that the same bits come out of every batch and path.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dsir_core.ngrams.oracle import FOLD
+from dsir_core.ngrams.scan import SCRATCH_FACTOR, scan
+from dsir_core.ngrams.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
+from dsir_core.ngrams.unicode_table import SPACE
+from dsir_core.ngrams.xxh3 import xxh3
+
+TOKENS_AT_ONCE = 4096
+"""Tokens between tokenizing and hashing: few enough for the processor's cache, whatever a document's size."""
+
+_FOLD = np.uint64(FOLD)
+_HALF = np.uint64(32)
+
+
+@njit(nogil=True)
+def _hash_tokens(starts, ends, n, hashes):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        hashes[i] = xxh3(starts[i], ends[i] - starts[i])
+
+
+@njit(nogil=True)
+def _fold_buckets(hashes, n, order, before, folded, found, buckets):  # type: ignore[no-untyped-def]
+    """Buckets of the n-grams of one order that end at each of n tokens; the index of the first that there is.
+
+    `folded[i]` is the folded hash of the order below that ends at token i, and becomes that of this order;
+    `before[order]` is the hash of the order below that ends at the token before the first.
+    """
+    last = before[order]
+    before[order] = folded[n - 1]
+    for i in range(n):
+        previous = last
+        last = folded[i]
+        folded[i] = previous * _FOLD + hashes[i]
+        found[i] = ((folded[i] >> _HALF) * buckets) >> _HALF
+
+
+@njit(nogil=True)
+def _unigram_buckets(hashes, n, folded, found, buckets):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        folded[i] = hashes[i]
+        found[i] = ((hashes[i] >> _HALF) * buckets) >> _HALF
+
+
+@njit(nogil=True)
+def _add_log_ratios(found, first, n, log_ratio, sums):  # type: ignore[no-untyped-def]
+    if len(sums) == 1:
+        total = sums[0]
+        for i in range(first, n):
+            total += log_ratio[found[i], 0]
+        sums[0] = total
+        return
+    for i in range(first, n):
+        for target in range(len(sums)):
+            sums[target] += log_ratio[found[i], target]
+
+
+@njit(nogil=True)
+def _add_counts(found, first, n, counts):  # type: ignore[no-untyped-def]
+    for i in range(first, n):
+        counts[found[i]] += 1
+
+
+@njit(nogil=True)
+def _keep_tail(starts, ends, n, tail):  # type: ignore[no-untyped-def]
+    """Remember where the last tokens stand, the latest at the end."""
+    room = len(tail[0])
+    for k in range(room):
+        tail[0][k] = tail[0][k + n] if k + n < room else starts[k + n - room]
+        tail[1][k] = tail[1][k + n] if k + n < room else ends[k + n - room]
+
+
+@njit(cache=True, nogil=True)
+def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):  # type: ignore[no-untyped-def]
+    """Count or score a batch.
+
+    Args:
+        data: uint8[...] UTF-8 bytes of all documents; offsets: int64[n + 1].
+        ngrams: longest n-gram; buckets: their number.
+        tables: (index, entries), the frozen Unicode table.
+        cache: the SHA-256 cache, or an empty one for the default hash.
+        log_ratio: float64[buckets, targets], with sums float64[n, targets] to be filled; or both empty.
+        counts: int64[buckets] to be added to; or empty.
+        n_tokens: int32[n] to be filled.
+    """
+    index, entries = tables
+    longest = 0
+    for document in range(len(offsets) - 1):
+        longest = max(longest, offsets[document + 1] - offsets[document])
+    scratch = np.empty(SCRATCH_FACTOR * longest + 128, np.uint8)
+    starts, ends = np.empty(TOKENS_AT_ONCE, np.int64), np.empty(TOKENS_AT_ONCE, np.int64)
+    hashes, folded = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
+    found = np.empty(TOKENS_AT_ONCE, np.uint64)
+    before = np.zeros(ngrams + 1, np.uint64)
+    checks, folded_checks = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
+    before_checks = np.zeros(ngrams + 1, np.uint64)
+    tail = np.zeros(ngrams, np.int64), np.zeros(ngrams, np.int64)
+    work = np.empty(8, np.uint32), np.empty(64, np.uint32), np.empty(MESSAGE_BYTES, np.uint8)
+    targets = log_ratio.shape[1]
+    by_order = np.zeros((ngrams, targets), np.float64)
+    address = data.ctypes.data
+    wide = np.uint64(buckets)
+    exact = len(cache) > 0
+    for document in range(len(offsets) - 1):
+        begin, stop = address + offsets[document], address + offsets[document + 1]
+        position, out = begin, scratch.ctypes.data
+        n_open, kind, done = 0, SPACE, 0
+        by_order[:] = 0.0
+        while position < stop:
+            position, out, n, n_open, kind = scan(
+                position, stop, begin, address + len(data), out, starts, ends, n_open, kind, index, entries
+            )
+            if n == 0:
+                continue
+            _hash_tokens(starts, ends, n, hashes)
+            if exact:
+                token_checks(starts, ends, n, checks)
+            for order in range(1, ngrams + 1):
+                if order == 1:
+                    _unigram_buckets(hashes, n, folded, found, wide)
+                else:
+                    _fold_buckets(hashes, n, order, before, folded, found, wide)
+                first = max(0, order - 1 - done)
+                if exact:
+                    if order == 1:
+                        folded_checks[:n] = checks[:n]
+                    else:
+                        fold_checks(checks, n, order, before_checks, folded_checks)
+                    cached_buckets(
+                        cache, folded, folded_checks, first, n, order, (starts, ends), tail, found, buckets, work
+                    )
+                if targets:
+                    _add_log_ratios(found, first, n, log_ratio, by_order[order - 1])
+                else:
+                    _add_counts(found, first, n, counts)
+            done += n
+            _keep_tail(starts, ends, n, tail)
+            starts[0] = starts[n]
+        n_tokens[document] = done
+        for target in range(targets):
+            total = 0.0
+            for order in range(ngrams):
+                total += by_order[order, target]
+            sums[document, target] = total

@@ -1,0 +1,128 @@
+"""Machine operations that Numba does not offer: unaligned loads, 128-bit products, 64 bytes classified at once.
+
+Addresses are int64, values uint64; the two never mix, since Numba would turn their sum into a float.
+"""
+
+from __future__ import annotations
+
+# Numba's intrinsics are typed by their signatures, not by annotations.
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_I8, _I64, _I128 = ir.IntType(8), ir.IntType(64), ir.IntType(128)
+_LANES = 64
+
+
+def _load(builder, address, bits):
+    pointer = builder.inttoptr(address, ir.IntType(bits).as_pointer())
+    value = builder.load(pointer, align=1)
+    return builder.zext(value, _I64) if bits < 64 else value
+
+
+@intrinsic
+def load_byte(typing_context, address):
+    """One byte: int64 address -> int64."""
+
+    def generate(context, builder, signature, arguments):
+        return _load(builder, arguments[0], 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def load32(typing_context, address):
+    """Four bytes, little-endian: int64 address -> uint64."""
+
+    def generate(context, builder, signature, arguments):
+        return _load(builder, arguments[0], 32)
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
+def load64(typing_context, address):
+    """Eight bytes, little-endian: int64 address -> uint64."""
+
+    def generate(context, builder, signature, arguments):
+        return _load(builder, arguments[0], 64)
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
+def store_byte(typing_context, address, value):
+    """Write one byte: int64 address, int64 value."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], _I8.as_pointer())
+        builder.store(builder.trunc(arguments[1], _I8), pointer)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def multiply_fold(typing_context, a, b):
+    """Upper and lower half of the 128-bit product of two uint64, by exclusive or."""
+
+    def generate(context, builder, signature, arguments):
+        wide = [builder.zext(argument, _I128) for argument in arguments]
+        product = builder.mul(*wide)
+        high = builder.trunc(builder.lshr(product, ir.Constant(_I128, 64)), _I64)
+        return builder.xor(builder.trunc(product, _I64), high)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def swap_bytes(typing_context, value):
+    """uint64 with its bytes in reverse order."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bswap(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def trailing_zeros(typing_context, value):
+    """Number of zero bits below the lowest one bit: uint64 -> int64; 64 for zero."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+def _constant(value):
+    return ir.Constant(ir.VectorType(_I8, _LANES), [value] * _LANES)
+
+
+def _between(builder, vector, first, count):
+    return builder.icmp_unsigned("<", builder.sub(vector, _constant(first)), _constant(count))
+
+
+@intrinsic
+def lower_and_classify(typing_context, source, target):
+    r"""Lower-case 64 ASCII bytes from one address to another, and classify them.
+
+    Returns three uint64 masks, bit i for byte i: `\w`, `\s`, not ASCII (the other two mean nothing for such a byte).
+    """
+
+    def generate(context, builder, signature, arguments):
+        vector = ir.VectorType(_I8, _LANES)
+        raw = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=1)
+        upper = builder.zext(_between(builder, raw, ord("A"), 26), vector)
+        low = builder.or_(raw, builder.shl(upper, _constant(5)))
+        builder.store(low, builder.inttoptr(arguments[1], vector.as_pointer()), align=1)
+        word = builder.or_(_between(builder, low, ord("a"), 26), _between(builder, raw, ord("0"), 10))
+        word = builder.or_(word, builder.icmp_unsigned("==", raw, _constant(ord("_"))))
+        # \t \n \v \f \r, and the separators 0x1C to 0x1F with the space behind them.
+        space = builder.or_(_between(builder, raw, 9, 5), _between(builder, raw, 0x1C, 5))
+        high = builder.icmp_unsigned(">=", raw, _constant(0x80))
+        masks = [builder.bitcast(mask, _I64) for mask in (word, space, high)]
+        return context.make_tuple(builder, signature.return_type, masks)
+
+    return types.UniTuple(types.uint64, 3)(types.int64, types.int64), generate

@@ -1,0 +1,189 @@
+"""From UTF-8 text to lower-cased tokens: the compiled counterpart of `oracle.tokenize`.
+
+ASCII goes 64 bytes at a time: one vector operation lower-cases and classifies them, and the edges of runs are the bits
+where the class changes. Other characters go one by one through the frozen table, until ASCII has the say again.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from dsir_core.ngrams.machine import load_byte, lower_and_classify, store_byte, trailing_zeros
+from dsir_core.ngrams.unicode_table import (
+    CAPITAL_SIGMA,
+    CASE_IGNORABLE,
+    CASED,
+    CLASS_SHIFT,
+    COMBINING_DOT,
+    DELTA_MASK,
+    DELTA_ZERO,
+    DOTTED_I,
+    FINAL_SIGMA,
+    PUNCTUATION,
+    SIGMA,
+    SPACE,
+    WORD,
+)
+
+import numpy as np
+
+BLOCK = 64
+ASCII_RUN = 16
+"""So many ASCII characters in a row make the block-wise path worth while again."""
+
+SCRATCH_FACTOR = 2
+"""Lower-casing makes a text longer by half at most (two bytes to three)."""
+
+_ONE = np.uint64(1)
+_ALL = np.uint64(2**64 - 1)
+
+
+@njit(nogil=True)
+def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index, entries):  # type: ignore[no-untyped-def]
+    """Lower-case text and find its tokens, until the text ends or the arrays of tokens are nearly full.
+
+    Args:
+        position, stop: int64 addresses: where to go on, and the end of the document.
+        begin: address of the document's first byte.
+        readable: address behind the last byte that may be read.
+        out: address in the scratch memory where lower-cased text goes on.
+        starts, ends: int64[tokens] addresses in the scratch memory, filled from 0.
+        n_open: 1 when a token is open, whose start is `starts[0]`; else 0.
+        kind: class of the character before.
+        index, entries: the frozen table.
+
+    Returns:
+        (position, out, complete tokens, n_open, kind); an open token's start is `starts[complete]`.
+    """
+    n_starts, n_ends = n_open, 0
+    room = len(starts) - 2 * BLOCK
+    while position < stop and n_starts < room:
+        n = 0
+        if position + BLOCK <= readable:
+            word, space, high = lower_and_classify(position, out)
+            n = min(trailing_zeros(high), stop - position)
+        if n == 0:
+            position, out, n_starts, n_ends, kind = _scan_characters(
+                position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries
+            )
+            continue
+        valid = _ALL >> np.uint64(BLOCK - n)
+        word &= valid
+        token = ~space & valid
+        word_before = (word << _ONE) | np.uint64(kind == WORD)
+        token_before = (token << _ONE) | np.uint64(kind != SPACE)
+        change = ((word ^ word_before) | (token ^ token_before)) & valid
+        first = token & change
+        while first:
+            starts[n_starts] = out + trailing_zeros(first)
+            n_starts += 1
+            first &= first - _ONE
+        last = token_before & change
+        while last:
+            ends[n_ends] = out + trailing_zeros(last)
+            n_ends += 1
+            last &= last - _ONE
+        shift = np.uint64(n - 1)
+        kind = WORD if (word >> shift) & _ONE else (PUNCTUATION if (token >> shift) & _ONE else SPACE)
+        position += n
+        out += n
+    if position >= stop and n_starts > n_ends:
+        ends[n_ends] = out
+        n_ends += 1
+    return position, out, n_ends, n_starts - n_ends, kind
+
+
+@njit(nogil=True)
+def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):  # type: ignore[no-untyped-def]
+    ascii_run = 0
+    while position < stop and n_starts < room and ascii_run < ASCII_RUN:
+        code, n = _decode(position)
+        ascii_run = ascii_run + 1 if n == 1 else 0
+        entry = entries[index[code >> 8] << 8 | code & 255]
+        lowered = code + (entry & DELTA_MASK) - DELTA_ZERO
+        if code == CAPITAL_SIGMA:
+            lowered = FINAL_SIGMA if _is_final(position, stop, begin, index, entries) else SIGMA
+        elif code == DOTTED_I:
+            lowered = ord("i")
+        new = (entry >> CLASS_SHIFT) & 3
+        if new != kind:
+            if kind != SPACE:
+                ends[n_ends] = out
+                n_ends += 1
+            if new != SPACE:
+                starts[n_starts] = out
+                n_starts += 1
+            kind = new
+        out = _encode(lowered, out)
+        if code == DOTTED_I:
+            # Its dot is a character of its own, and no letter.
+            ends[n_ends] = out
+            n_ends += 1
+            starts[n_starts] = out
+            n_starts += 1
+            kind = PUNCTUATION
+            out = _encode(COMBINING_DOT, out)
+        position += n
+    return position, out, n_starts, n_ends, kind
+
+
+@njit(nogil=True, inline="always")
+def _decode(position):  # type: ignore[no-untyped-def]
+    """Code point of the valid UTF-8 at an address, and its bytes."""
+    first = load_byte(position)
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | load_byte(position + 1) & 0x3F, 2
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(position + 2) & 0x3F, 3
+    code = (first & 0x07) << 18 | (load_byte(position + 1) & 0x3F) << 12
+    return code | (load_byte(position + 2) & 0x3F) << 6 | load_byte(position + 3) & 0x3F, 4
+
+
+@njit(nogil=True, inline="always")
+def _encode(code, out):  # type: ignore[no-untyped-def]
+    """Write a code point's UTF-8; the address behind it."""
+    if code < 0x80:
+        store_byte(out, code)
+        return out + 1
+    if code < 0x800:
+        store_byte(out, 0xC0 | code >> 6)
+        store_byte(out + 1, 0x80 | code & 0x3F)
+        return out + 2
+    if code < 0x10000:
+        store_byte(out, 0xE0 | code >> 12)
+        store_byte(out + 1, 0x80 | code >> 6 & 0x3F)
+        store_byte(out + 2, 0x80 | code & 0x3F)
+        return out + 3
+    store_byte(out, 0xF0 | code >> 18)
+    store_byte(out + 1, 0x80 | code >> 12 & 0x3F)
+    store_byte(out + 2, 0x80 | code >> 6 & 0x3F)
+    store_byte(out + 3, 0x80 | code & 0x3F)
+    return out + 4
+
+
+@njit(nogil=True)
+def _is_final(position, stop, begin, index, entries):  # type: ignore[no-untyped-def]
+    """Unicode's Final_Sigma at a capital sigma; see `oracle.lower`."""
+    cased = False
+    before = position
+    while before > begin:
+        before -= 1
+        while load_byte(before) & 0xC0 == 0x80:
+            before -= 1
+        code, _ = _decode(before)
+        entry = entries[index[code >> 8] << 8 | code & 255]
+        if not entry & CASE_IGNORABLE:
+            cased = entry & CASED != 0
+            break
+    if not cased:
+        return False
+    after = position + 2
+    while after < stop:
+        code, n = _decode(after)
+        entry = entries[index[code >> 8] << 8 | code & 255]
+        if not entry & CASE_IGNORABLE:
+            return entry & CASED == 0
+        after += n
+    return True

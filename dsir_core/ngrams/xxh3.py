@@ -1,0 +1,163 @@
+"""XXH3-64 with seed 0 and the default secret (the xxHash specification), compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dsir_core.ngrams.machine import load32, load64, load_byte, multiply_fold, swap_bytes
+
+SECRET = bytes.fromhex(
+    "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"
+    "b8084674f743248ee03590e6813a264c3c2852bb91c300cb88d0658b1b532ea371644897a20df94e3819ef46a9deacd8"
+    "a8fa763fe39c343ff9dcbbc7c70b4f1d8a51e04bcdb45931c89f7ec9d9787364eac5ac8334d3ebc3c581a0fffa1363eb"
+    "170ddd51b7f0da49d316552629d4689e2b16be587d47a1fc8ff8b8d17ad031ce45cb3a8f95160428afd7fbcabb4b407e"
+)
+
+
+def _word(offset: int) -> np.uint64:
+    return np.uint64(int.from_bytes(SECRET[offset : offset + 8], "little"))
+
+
+# Secrets at every offset that the algorithm reads, so that compiled code needs no array of bytes.
+_AT = np.array([_word(offset) for offset in range(185)], np.uint64)
+
+_FLIP_SHORT = np.uint64(int(_word(0)) & 0xFFFFFFFF ^ int(_word(4)) & 0xFFFFFFFF)
+_FLIP_MIDDLE = _word(8) ^ _word(16)
+_FLIP_LOW = _word(24) ^ _word(32)
+_FLIP_HIGH = _word(40) ^ _word(48)
+
+_PRIME32_1 = np.uint64(0x9E3779B1)
+_PRIME32_2 = np.uint64(0x85EBCA77)
+_PRIME32_3 = np.uint64(0xC2B2AE3D)
+_PRIME64_1 = np.uint64(0x9E3779B185EBCA87)
+_PRIME64_2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_PRIME64_3 = np.uint64(0x165667B19E3779F9)
+_PRIME64_4 = np.uint64(0x85EBCA77C2B2AE63)
+_PRIME64_5 = np.uint64(0x27D4EB2F165667C5)
+_MIX_MIDDLE = np.uint64(0x9FB21C651E98DF25)
+_MIX_LONG = np.uint64(0x165667919E3779F9)
+_LOW32 = np.uint64(0xFFFFFFFF)
+
+_START = np.array(
+    [_PRIME32_3, _PRIME64_1, _PRIME64_2, _PRIME64_3, _PRIME64_4, _PRIME32_2, _PRIME64_5, _PRIME32_1], np.uint64
+)
+
+_STRIPE, _STRIPES_PER_BLOCK = 64, 16
+
+
+@njit(nogil=True, inline="always")
+def _rotate(value, bits):  # type: ignore[no-untyped-def]
+    return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
+
+
+@njit(nogil=True, inline="always")
+def _avalanche(h):  # type: ignore[no-untyped-def]
+    h ^= h >> np.uint64(37)
+    h *= _MIX_LONG
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(nogil=True)
+def xxh3(address, length):  # type: ignore[no-untyped-def]
+    """XXH3-64 of the bytes at an address.
+
+    Args:
+        address: int64.
+        length: int64, at least 1.
+
+    Returns:
+        uint64.
+    """
+    if length <= 8:
+        return _up_to_3(address, length) if length < 4 else _up_to_8(address, length)
+    if length <= 16:
+        return _up_to_16(address, length)
+    if length <= 128:
+        return _up_to_128(address, length)
+    if length <= 240:
+        return _up_to_240(address, length)
+    return _long(address, length)
+
+
+@njit(nogil=True, inline="always")
+def _up_to_3(address, length):  # type: ignore[no-untyped-def]
+    first = load_byte(address)
+    middle = load_byte(address + (length >> 1))
+    last = load_byte(address + length - 1)
+    h = np.uint64(first << 16 | middle << 24 | last | length << 8) ^ _FLIP_SHORT
+    h ^= h >> np.uint64(33)
+    h *= _PRIME64_2
+    h ^= h >> np.uint64(29)
+    h *= _PRIME64_3
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(nogil=True, inline="always")
+def _up_to_8(address, length):  # type: ignore[no-untyped-def]
+    h = (load32(address + length - 4) + (load32(address) << np.uint64(32))) ^ _FLIP_MIDDLE
+    h ^= _rotate(h, 49) ^ _rotate(h, 24)
+    h *= _MIX_MIDDLE
+    h ^= (h >> np.uint64(35)) + np.uint64(length)
+    h *= _MIX_MIDDLE
+    return h ^ (h >> np.uint64(28))
+
+
+@njit(nogil=True, inline="always")
+def _up_to_16(address, length):  # type: ignore[no-untyped-def]
+    low = load64(address) ^ _FLIP_LOW
+    high = load64(address + length - 8) ^ _FLIP_HIGH
+    return _avalanche(np.uint64(length) + swap_bytes(low) + high + multiply_fold(low, high))
+
+
+@njit(nogil=True, inline="always")
+def _mix16(address, secret):  # type: ignore[no-untyped-def]
+    return multiply_fold(load64(address) ^ _AT[secret], load64(address + 8) ^ _AT[secret + 8])
+
+
+@njit(nogil=True)
+def _up_to_128(address, length):  # type: ignore[no-untyped-def]
+    h = np.uint64(length) * _PRIME64_1
+    for i in range((length - 1) // 32 + 1):
+        h += _mix16(address + 16 * i, 32 * i)
+        h += _mix16(address + length - 16 * (i + 1), 32 * i + 16)
+    return _avalanche(h)
+
+
+@njit(nogil=True)
+def _up_to_240(address, length):  # type: ignore[no-untyped-def]
+    h = np.uint64(length) * _PRIME64_1
+    for i in range(8):
+        h += _mix16(address + 16 * i, 16 * i)
+    h = _avalanche(h)
+    for i in range(8, length // 16):
+        h += _mix16(address + 16 * i, 16 * (i - 8) + 3)
+    return _avalanche(h + _mix16(address + length - 16, 136 - 17))
+
+
+@njit(nogil=True)
+def _accumulate(sums, address, secret):  # type: ignore[no-untyped-def]
+    for i in range(8):
+        value = load64(address + 8 * i)
+        keyed = value ^ _AT[secret + 8 * i]
+        sums[i ^ 1] += value
+        sums[i] += (keyed & _LOW32) * (keyed >> np.uint64(32))
+
+
+@njit(nogil=True)
+def _long(address, length):  # type: ignore[no-untyped-def]
+    sums = _START.copy()
+    block = _STRIPE * _STRIPES_PER_BLOCK
+    blocks = (length - 1) // block
+    for n in range(blocks):
+        for i in range(_STRIPES_PER_BLOCK):
+            _accumulate(sums, address + n * block + i * _STRIPE, 8 * i)
+        for i in range(8):
+            sums[i] = (sums[i] ^ (sums[i] >> np.uint64(47)) ^ _AT[128 + 8 * i]) * _PRIME32_1
+    for i in range((length - 1 - block * blocks) // _STRIPE):
+        _accumulate(sums, address + blocks * block + i * _STRIPE, 8 * i)
+    _accumulate(sums, address + length - _STRIPE, 192 - 64 - 7)
+    h = np.uint64(length) * _PRIME64_1
+    for i in range(4):
+        h += multiply_fold(sums[2 * i] ^ _AT[11 + 16 * i], sums[2 * i + 1] ^ _AT[19 + 16 * i])
+    return _avalanche(h)

@@ -1,0 +1,64 @@
+"""Requests: flags and YAML keys have one set of names, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dsir_core.config import SelectConfig, parse_config
+from dsir_core.errors import RequestError
+
+GOOD: dict[str, Any] = {"raw": ["a"], "target": ["b"], "output": "o", "count": 1}
+
+
+def test_defaults_are_those_of_the_reference() -> None:
+    config = parse_config(GOOD)
+    assert (config.ngrams, config.buckets, config.min_tokens, config.smoothing) == (2, 10_000, 100, 0.0)
+    assert config.workdir_url == "o.work"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["x"], {"target": ("x",)}),
+        (["a=x", "b=y", "a=z"], {"a": ("x", "z"), "b": ("y",)}),
+        ("s3://bucket/day=1/*.jsonl", {"target": ("s3://bucket/day=1/*.jsonl",)}),
+        (["news=s3://bucket/day=1/*.jsonl"], {"news": ("s3://bucket/day=1/*.jsonl",)}),
+        ({"a": "x", "b": ["y", "z"]}, {"a": ("x",), "b": ("y", "z")}),
+    ],
+)
+def test_targets_have_names(given: Any, named: dict[str, tuple[str, ...]]) -> None:
+    assert parse_config({**GOOD, "target": given}).target == named
+
+
+def test_hyphens_and_underscores_are_the_same_key() -> None:
+    assert parse_config({**GOOD, "min-tokens": 5}).min_tokens == parse_config({**GOOD, "min_tokens": 5}).min_tokens
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"count": None}, "one of count, tokens and fraction"),
+        ({"tokens": 5}, "exclude each other"),
+        ({"output": ""}, "output: required"),
+        ({"bukets": 5}, "bukets: no such setting"),
+        ({"raw": []}, "raw"),
+        ({"target": 5}, "target"),
+        ({"fraction": 2, "count": None}, "fraction"),
+        ({"fit_ngrams": 0}, "fit_ngrams"),
+        ({"fit_ngrams": "some"}, "fit_ngrams"),
+        ({"proportions": {"target": 1}}, "separate"),
+        ({"proportions": {"other": 1}, "separate": True}, "other"),
+        ({"smoothing": float("inf")}, "smoothing"),
+    ],
+)
+def test_a_wrong_request_is_said_in_one_line(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestError, match=words) as caught:
+        parse_config({**GOOD, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_has_a_help_text() -> None:
+    missing = [name for name, field in SelectConfig.model_fields.items() if not field.description]
+    assert missing == []

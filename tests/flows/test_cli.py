@@ -1,0 +1,109 @@
+"""The command: names, help, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsir_core.config import SelectConfig
+from flows.cli import COMMANDS, main
+from tests.integration.conftest import DEMO
+
+SPEECHES = str(DEMO / "targets" / "speeches.jsonl")
+
+
+def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from flows.cli import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
+
+
+def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+    with pytest.raises(SystemExit):
+        main(["select", "--help"])
+    shown = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')}" in shown for name in SelectConfig.model_fields)
+
+
+def test_help_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> None:
+    program = (
+        "import sys; from flows.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        "heavy = {'prefect', 'distributed', 'dask', 'numba'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else status)"
+    )
+    (tmp_path / "counts").mkdir()
+    (tmp_path / "counts" / "a.json").touch()
+    plan = ["plan", "--raw", str(DEMO / "raw"), "--target", SPEECHES, "--workdir", str(tmp_path)]
+    for words in (plan, ["status", str(tmp_path)]):
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout
+
+
+def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"raw: [{DEMO}/raw/*]\ntarget:\n  speeches: {SPEECHES}\ncount: 70\n"
+        f"output: {tmp_path}/out\nmin-tokens: 50\ninline: true\n"
+    )
+    done = run("select", str(config), "--tokens", "2e4")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["config"]["tokens"] == 20_000
+    assert report["config"]["count"] is None
+    assert report["config"]["min_tokens"] == 50
+    assert f"report    {tmp_path}/out/report.html" in done.stdout
+    (tmp_path / "out" / "report.html").unlink()
+    assert run("report", str(tmp_path / "out")).returncode == 0
+    assert (tmp_path / "out" / "report.html").exists()
+    status = run("status", f"{tmp_path}/out.work")
+    assert "4  shards scored" in status.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["select", "--raw", "x"], 2, "target: required"),
+        (["select", "no-such.yaml"], 2, "no-such.yaml: No such file"),
+        (["select", "--raw", "x", "--target", "y", "--output", "o", "--count", "many"], 2, "count"),
+        (["select", "--raw", "/none/*.jsonl", "--target", "y", "--output", "o", "--count", "1", "--inline"], 2, "/none"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["select", "--frobnicate"], 2, "--frobnicate"),
+        (["status", "/no/such/place"], 2, "/no/such/place"),
+        (["report", "/no/such/place"], 2, "/no/such/place"),
+    ],
+)
+def test_a_wrong_request_ends_with_2_and_one_line(words: list[str], status: int, said: str, tmp_path: Path) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_run_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text('{"text": "short"}\n')
+    words = ["--raw", str(raw), "--target", SPEECHES, "--output", str(tmp_path / "o"), "--count", "1", "--inline"]
+    done = run("select", *words)
+    assert done.returncode == 1
+    assert "--min-tokens" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1\n", "!!python/object/apply:os.system ['true']\n"])
+def test_a_settings_file_that_is_not_settings_is_refused(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(content)
+    done = run("select", str(config))
+    assert done.returncode == 2
+    assert "c.yaml" in done.stderr
+    assert done.stderr.count("\n") == 1

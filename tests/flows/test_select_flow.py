@@ -1,0 +1,115 @@
+"""The whole run by Prefect and Dask, as a user starts it: same selection as inline, interruption, resumption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.integration.conftest import DEMO
+
+PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
+SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A home of its own for Prefect, and no server that runs already."""
+    values = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**values, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
+
+
+def command(tmp_path: Path, *words: str) -> list[str]:
+    return [
+        sys.executable, "-c", PROGRAM, "select", "--raw", str(DEMO / "raw"), "--target", SPEECHES, "--count", "70",
+        "--output", str(tmp_path / "output"), *words,
+    ]  # fmt: skip
+
+
+def report_of(tmp_path: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((tmp_path / "output" / "report.json").read_text())
+    return report
+
+
+def files_of(tmp_path: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir() if "report" not in path.name}
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
+    folder = tmp_path_factory.mktemp("inline")
+    subprocess.run(command(folder, "--inline", "--shard-bytes", "200000"), check=True, env=environment)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_writes_the_same_bytes_as_inline(
+    tmp_path: Path, environment: dict[str, str], inline: Path, workers: int
+) -> None:
+    words = command(tmp_path, "--workers", str(workers), "--shard-bytes", "200000")
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert report_of(tmp_path)["selection_digest"] == report_of(inline)["selection_digest"]
+    assert files_of(tmp_path) == files_of(inline)
+    assert "KL reduction for speeches" in done.stdout
+
+
+def test_nothing_is_left_running_after_a_run_and_prefect_has_recorded_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    subprocess.run(command(tmp_path, "--workers", "1"), check=True, capture_output=True, env=environment)
+    mine = [process for process in psutil.process_iter(["environ"]) if is_mine(process, environment)]
+    assert mine == []
+    import sqlite3
+
+    with sqlite3.connect(f"{environment['PREFECT_HOME']}/prefect.db") as database:
+        runs = database.execute("select name, state_type from flow_run").fetchall()
+        tasks = database.execute("select distinct name, state_type from task_run").fetchall()
+    assert (f"select to {tmp_path / 'output'}", "COMPLETED") in runs
+    stages = ("plan", "count", "fit", "score", "resample", "write", "report")
+    assert {(stage, "COMPLETED") for stage in stages} <= set(tasks)
+
+
+def is_mine(process: psutil.Process, environment: dict[str, str]) -> bool:
+    found = process.info["environ"] or {}
+    return process.pid != os.getpid() and found.get("PREFECT_HOME") == environment["PREFECT_HOME"]
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    source = (DEMO / "raw" / "pool-1.jsonl").read_bytes()
+    for i in range(24):
+        (raw / f"{i}.jsonl").write_bytes(source * 12)
+    words = [*command(tmp_path, "--workers", "1"), "--raw", str(raw), "--shard-bytes", "1000000"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    wait_for(lambda: len(list((tmp_path / "output.work").glob("counts/*.json"))) > 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "run the same command again" in said
+    assert "Traceback" not in said
+    done = len(list((tmp_path / "output.work").glob("counts/*.json")))
+    subprocess.run(words, check=True, capture_output=True, env=environment)
+    assert report_of(tmp_path)["stages"]["count"]["reused"] >= done
+
+
+def wait_for(condition: Any) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def test_a_failure_in_the_flow_is_one_line_and_status_1(tmp_path: Path, environment: dict[str, str]) -> None:
+    words = command(tmp_path, "--workers", "1", "--min-tokens", "1000000")
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert "lower --min-tokens" in done.stderr
+    assert done.stderr.count("\n") == 1
