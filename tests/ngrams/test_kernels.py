@@ -1,0 +1,155 @@
+"""The compiled kernels agree with the plain-Python oracle, the reference package and the hashes' own libraries."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xxhash
+from data_selection.hashed_ngram_dsir import get_ngram_counts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from dsir_core.ngrams import count_ngrams, oracle, score_ngrams
+from dsir_core.ngrams.kernels import TOKENS_AT_ONCE
+from dsir_core.ngrams.settings import FeatureSettings, HashName
+from dsir_core.ngrams.sha256 import digest_modulo
+from dsir_core.ngrams.xxh3 import xxh3
+from tests.ngrams.texts import TEXTS, buffers
+
+DEMO = Path(__file__).parents[2] / "demo"
+HASHES: list[HashName] = ["xxh3", "sha256"]
+
+
+def demo_texts(n: int) -> list[str]:
+    lines = (DEMO / "raw" / "pool-1.jsonl").read_bytes().splitlines()
+    targets = [line for path in sorted((DEMO / "targets").glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [json.loads(line)["text"] for line in [*targets[:: len(targets) // n], *lines[:: len(lines) // n]]]
+
+
+def oracle_counts(text: str, features: FeatureSettings) -> np.ndarray:
+    counts = np.zeros(features.buckets, np.int64)
+    for found in oracle.buckets_of(text, features, xxhash.xxh3_64_intdigest):
+        np.add.at(counts, found, 1)
+    return counts
+
+
+@pytest.mark.parametrize("name", HASHES)
+@settings(max_examples=300)
+@given(
+    texts=st.lists(TEXTS, min_size=1, max_size=4),
+    ngrams=st.integers(1, 4),
+    buckets=st.sampled_from([2, 7, 10_000, 2**20 + 7]),
+    before=st.binary(max_size=70),
+)
+def test_counts_are_the_oracles(name: HashName, texts: list[str], ngrams: int, buckets: int, before: bytes) -> None:
+    features = FeatureSettings(hash=name, ngrams=ngrams, buckets=buckets)
+    counts = np.zeros(buckets, np.int64)
+    n_tokens = count_ngrams(*buffers(texts, before), features, counts)
+    assert n_tokens.tolist() == [len(oracle.tokenize(text)) for text in texts]
+    assert np.array_equal(counts, sum(oracle_counts(text, features) for text in texts))
+
+
+@pytest.mark.parametrize("name", HASHES)
+@settings(max_examples=200)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=4), ngrams=st.integers(1, 3), targets=st.integers(1, 3))
+def test_log_weights_are_sums_in_document_order(
+    name: HashName, texts: list[str], ngrams: int, targets: int
+) -> None:
+    features = FeatureSettings(hash=name, ngrams=ngrams, buckets=101)
+    log_ratio = np.random.default_rng(0).normal(size=(targets, 101)) * 1e3
+    found, _ = score_ngrams(*buffers(texts), features, log_ratio)
+    for text, weights in zip(texts, found, strict=True):
+        for target in range(targets):
+            total = 0.0
+            for order in oracle.buckets_of(text, features, xxhash.xxh3_64_intdigest):
+                sums = 0.0
+                for bucket in order:
+                    sums += log_ratio[target, bucket]
+                total += sums
+            assert weights[target] == total
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_batching_changes_no_bit(name: HashName) -> None:
+    features = FeatureSettings(hash=name)
+    log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
+    texts = demo_texts(40)
+    together, _ = score_ngrams(*buffers(texts), features, log_ratio)
+    alone = [score_ngrams(*buffers([text]), features, log_ratio)[0][0, 0] for text in texts]
+    assert together[:, 0].tolist() == alone
+
+
+@pytest.mark.parametrize("name", HASHES)
+@pytest.mark.parametrize("text", ["a " * 3 * TOKENS_AT_ONCE, "ab" * 10**6, "\u03b1\u03a3 x" * TOKENS_AT_ONCE, "." * 5000])
+def test_documents_longer_than_the_working_space(name: HashName, text: str) -> None:
+    features = FeatureSettings(hash=name, ngrams=3)
+    counts = np.zeros(features.buckets, np.int64)
+    count_ngrams(*buffers([text, text]), features, counts)
+    assert np.array_equal(counts, 2 * oracle_counts(text, features))
+
+
+@pytest.mark.parametrize("ngrams", [1, 2, 3])
+def test_sha256_counts_are_the_references_on_real_text(ngrams: int) -> None:
+    features = FeatureSettings(hash="sha256", ngrams=ngrams)
+    for text in demo_texts(25):
+        counts = np.zeros(features.buckets, np.int64)
+        count_ngrams(*buffers([text]), features, counts)
+        assert np.array_equal(counts, get_ngram_counts(text, n=ngrams, num_buckets=features.buckets))
+
+
+@njit
+def hash_of(data: np.ndarray, length: int) -> int:
+    return xxh3(data.ctypes.data, length)  # type: ignore[no-any-return]
+
+
+def test_xxh3_is_that_of_the_library_at_every_length() -> None:
+    data = np.frombuffer(os.urandom(3000), np.uint8).copy()
+    for length in range(1, len(data)):
+        assert int(hash_of(data, length)) == xxhash.xxh3_64_intdigest(data[:length].tobytes())
+
+
+def test_sha256_is_that_of_the_library_at_every_length() -> None:
+    data = os.urandom(300)
+    for length in range(300):
+        message = np.zeros(400, np.uint8)
+        message[:length] = np.frombuffer(data[:length], np.uint8)
+        found = digest_modulo(message, length, 10**6 + 3, np.zeros(8, np.uint32), np.zeros(64, np.uint32))
+        assert int(found) == int(hashlib.sha256(data[:length]).hexdigest(), 16) % (10**6 + 3)
+
+
+def test_the_recipe_in_the_documentation_is_the_default_hash() -> None:
+    documentation = inspect.getdoc(oracle) or ""
+    recipe = documentation[documentation.index("def bucket") :]
+    space = {"xxhash": xxhash}
+    exec(inspect.cleandoc("\n" + recipe), space)  # noqa: S102  (our own docstring)
+    features = FeatureSettings(buckets=12_345)
+    (uni, bi) = oracle.buckets_of("To be, or not", features, xxhash.xxh3_64_intdigest)
+    tokens = ["to", "be", ",", "or", "not"]
+    assert uni == [space["bucket"]([token], 12_345) for token in tokens]
+    assert bi == [space["bucket"](tokens[i : i + 2], 12_345) for i in range(4)]
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_distinct_ngrams_spread_evenly_over_the_buckets(name: HashName) -> None:
+    features = FeatureSettings(hash=name, buckets=1000)
+    seen: set[tuple[str, ...]] = set()
+    for text in demo_texts(200):
+        tokens = oracle.tokenize(text)
+        seen |= {(token,) for token in tokens} | set(zip(tokens, tokens[1:], strict=False))
+    find = oracle.sha256_bucket if name == "sha256" else fold
+    counts = np.bincount([find(gram, 1000) for gram in seen], minlength=1000)
+    expected = len(seen) / features.buckets
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    # 999 degrees of freedom: standard deviation 44.7.
+    assert 999 - 5 * 44.7 < chi_square < 999 + 5 * 44.7
+
+
+def fold(gram: tuple[str, ...], buckets: int) -> int:
+    return oracle.folded_bucket(gram, buckets, xxhash.xxh3_64_intdigest)

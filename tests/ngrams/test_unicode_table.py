@@ -1,0 +1,64 @@
+"""The frozen table is Unicode 14's, whatever Python runs: exactly that of the Python whose Unicode it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+from nltk.tokenize import WordPunctTokenizer
+
+from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.ngrams.oracle import lower, tokenize
+from dsir_core.ngrams.unicode_table import CLASS_SHIFT, DELTA_MASK, DELTA_ZERO, DOTTED_I, UNICODE_VERSION, WORD, entry
+from tests.ngrams.texts import TEXTS
+
+FROZEN = (14, 0, 0)
+CODE_POINTS = [code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000 and code != DOTTED_I]
+
+
+def differs(code: int) -> bool:
+    """Whether the running Python sees a code point otherwise than the table."""
+    lowered = chr(code).lower()
+    found = entry(code)
+    kind = 1 if re.match(r"\w", lowered) else 0 if re.match(r"\s", lowered) else 2
+    return code + (found & DELTA_MASK) - DELTA_ZERO != ord(lowered) or found >> CLASS_SHIFT & 3 != kind
+
+
+DIFFERENT = {code for code in CODE_POINTS if differs(code)}
+
+
+def test_the_version_is_named() -> None:
+    assert UNICODE_VERSION == "14.0.0"
+    assert UNICODE_VERSION in TOKENIZER_VERSION
+
+
+def test_every_code_point_is_that_of_the_running_python_unless_unicode_changed_it() -> None:
+    running = tuple(map(int, unicodedata.unidata_version.split(".")))
+    if running == FROZEN:
+        assert not DIFFERENT
+        return
+    # What differs elsewhere was unassigned in Unicode 14: no class but punctuation, no case.
+    assert len(DIFFERENT) < 20_000
+    for code in DIFFERENT:
+        assert entry(code) & DELTA_MASK == DELTA_ZERO
+        assert entry(code) >> CLASS_SHIFT & 3 != WORD
+
+
+@given(TEXTS)
+def test_lower_is_that_of_str(text: str) -> None:
+    known = "".join(char for char in text if ord(char) not in DIFFERENT)
+    assert lower(known) == known.lower()
+
+
+@given(TEXTS)
+def test_tokens_are_those_of_nltk(text: str) -> None:
+    known = "".join(char for char in text if ord(char) not in DIFFERENT)
+    assert tokenize(known) == WordPunctTokenizer().tokenize(known.lower())
+
+
+@given(st.text(st.sampled_from("\u03a3\u03c3aA.\u0301' \u00ad1\u4e00\u02b0"), max_size=12))
+def test_final_sigma_is_that_of_str(text: str) -> None:
+    assert lower(text) == text.lower()
