@@ -101,3 +101,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+JSONL_BLOCK_BYTES = 2**18
+"""Bytes of a block of a JSONL file; a record is in the block in which it begins."""
+
+PARQUET_BLOCK_ROWS = 512
+"""Rows of a block of a Parquet file."""

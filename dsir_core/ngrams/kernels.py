@@ -136,7 +136,17 @@ def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, co
                     else:
                         fold_checks(checks, n, order, before_checks, folded_checks)
                     cached_buckets(
-                        cache, folded, folded_checks, first, n, order, (starts, ends), tail, found, buckets, work
+                        cache,
+                        folded,
+                        folded_checks,
+                        first,
+                        n,
+                        order,
+                        (starts, ends),
+                        tail,
+                        found,
+                        buckets,
+                        work,
                     )
                 if targets:
                     _add_log_ratios(found, first, n, log_ratio, by_order[order - 1])

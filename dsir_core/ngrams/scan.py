@@ -136,7 +136,9 @@ def _decode(position):  # type: ignore[no-untyped-def]
     if first < 0xE0:
         return (first & 0x1F) << 6 | load_byte(position + 1) & 0x3F, 2
     if first < 0xF0:
-        return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(position + 2) & 0x3F, 3
+        return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(
+            position + 2
+        ) & 0x3F, 3
     code = (first & 0x07) << 18 | (load_byte(position + 1) & 0x3F) << 12
     return code | (load_byte(position + 2) & 0x3F) << 6 | load_byte(position + 3) & 0x3F, 4
 

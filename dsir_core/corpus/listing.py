@@ -1,0 +1,202 @@
+"""From what the user names (files, directories, globs, list files) to the source files of a corpus."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import PurePosixPath
+from typing import Any, get_args
+
+import fsspec
+
+from dsir_core.corpus.types import Compression, Format, SourceFile
+from dsir_core.errors import RequestError
+
+FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+COMPRESSIONS: dict[str, Compression] = {
+    ".gz": "gzip",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    ".bz2": "bz2",
+    ".xz": "xz",
+}
+KNOWN = "JSON lines (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) and Parquet (.parquet, .pq)"
+VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+
+assert set(COMPRESSIONS.values()) | {"none"} == set(get_args(Compression))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The source files of a corpus, sorted by path."""
+
+    root: str
+    """Where paths start; empty when the files lie on different filesystems, and paths are whole URLs."""
+    files: tuple[SourceFile, ...]
+    ignored: tuple[str, ...] = ()
+    """Files passed over in directories and globs: hidden, begun with `_`, or of no known kind."""
+    duplicates: int = 0
+    """Files named more than once, and taken once."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one spec gives."""
+
+    filesystem: Any
+    root: str
+    infos: list[dict[str, Any]]
+    named: bool
+    """Whether the user named the file itself: then a name that is not known is an error."""
+    ignored: list[str]
+
+
+def list_corpus(specs: Sequence[str]) -> Corpus:
+    """List the files that specs name.
+
+    A spec is a file, a directory (all files below it of known kinds), a glob (`**` too), or `@list.txt` (a spec a line,
+    `#` for comments); local, or any fsspec URL. The corpus root is the longest common directory of the specs themselves,
+    so another file under a glob does not change the paths of the others.
+
+    Raises:
+        RequestError: a spec names nothing, or a file of no known kind.
+    """
+    found = [_expand(spec) for spec in _unlisted(specs)]
+    root, whole_urls = _common_root(found)
+    files: dict[str, SourceFile] = {}
+    named = 0
+    for one in found:
+        for info in one.infos:
+            named += 1
+            url = _url(one.filesystem, info["name"])
+            path = without_credentials(url) if whole_urls else posixpath.relpath(info["name"], root or "/")
+            files[path] = _source_file(path, url, info)
+    ignored = sorted({name for one in found for name in one.ignored})
+    return Corpus(
+        root and without_credentials(_url(found[0].filesystem, root)),
+        tuple(files[path] for path in sorted(files)),
+        tuple(ignored),
+        named - len(files),
+    )
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user and password."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", url)
+
+
+def kind_of(name: str) -> tuple[Format, Compression] | None:
+    """Format and compression by a file's suffixes, or None."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    compression: Compression = "none"
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        compression = COMPRESSIONS[suffixes.pop()]
+    if not suffixes or (format_ := FORMATS.get(suffixes[-1])) is None:
+        return None
+    return None if format_ == "parquet" and compression != "none" else (format_, compression)
+
+
+def _unlisted(specs: Sequence[str]) -> Iterator[str]:
+    """Specs with those of list files in place of the list files."""
+    for spec in specs:
+        if not spec.startswith("@"):
+            yield spec
+            continue
+        try:
+            with fsspec.open(spec[1:], "rt", encoding="utf-8") as lines:
+                listed = [line.strip() for line in lines]
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{spec}: the list cannot be read: {error}") from None
+        yield from (line for line in listed if line and not line.startswith("#"))
+
+
+def _expand(spec: str) -> _Found:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(spec)
+    except (ImportError, ValueError) as error:
+        raise RequestError(f"{without_credentials(spec)}: {error}") from None
+    if has_magic(path):
+        root = _before_magic(path)
+        found = _files(filesystem.glob(path, detail=True))
+        kept, ignored = _sift(found, root, keep_unknown=True)
+        named = True
+    elif filesystem.isdir(path):
+        root, named = path.rstrip("/"), False
+        kept, ignored = _sift(_files(filesystem.find(path, detail=True)), root, keep_unknown=False)
+    elif filesystem.exists(path):
+        root, named = posixpath.dirname(path), True
+        kept, ignored = [filesystem.info(path)], []
+    else:
+        raise RequestError(f"{without_credentials(spec)}: no such file or directory")
+    if not kept:
+        passed_over = f" ({len(ignored)} of other kinds)" if ignored else ""
+        raise RequestError(f"{without_credentials(spec)}: matches no file{passed_over}; read are {KNOWN}")
+    for info in kept:
+        if kind_of(info["name"]) is None:
+            raise RequestError(
+                f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}"
+            )
+    return _Found(filesystem, root, kept, named, ignored)
+
+
+def _files(listed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**info, "name": name} for name, info in listed.items() if info.get("type") != "directory"]
+
+
+def _sift(
+    infos: list[dict[str, Any]], root: str, *, keep_unknown: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Files to take, and names of those to pass over."""
+    kept, ignored = [], []
+    for info in infos:
+        inside = posixpath.relpath(info["name"], root or "/")
+        hidden = any(part.startswith((".", "_")) for part in inside.split("/"))
+        if hidden or (not keep_unknown and kind_of(inside) is None):
+            ignored.append(inside)
+        else:
+            kept.append(info)
+    return kept, ignored
+
+
+def _before_magic(path: str) -> str:
+    parts = path.split("/")
+    plain = next(i for i, part in enumerate(parts) if has_magic(part))
+    return "/".join(parts[:plain])
+
+
+def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
+    """The longest common directory, and whether there is none because filesystems differ."""
+    if len({type(one.filesystem) for one in found}) > 1:
+        return "", True
+    split = [one.root.split("/") for one in found]
+    common = []
+    for parts in zip(*split, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "/".join(common), False
+
+
+def _url(filesystem: Any, name: str) -> str:
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    return name if "file" in protocols else str(filesystem.unstrip_protocol(name))
+
+
+def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
+    kind = kind_of(path)
+    assert kind is not None
+    if "ino" in info:  # a local file; fsspec gives its time as a float, which loses digits
+        version = str(os.stat(info["name"]).st_mtime_ns)
+    else:
+        version = next((str(info[key]).strip('"') for key in VERSIONS if info.get(key)), "")
+    return SourceFile(path, url, int(info["size"]), version, *kind)

@@ -1,0 +1,228 @@
+"""Parquet: row groups in small batches of rows, only the columns that are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dsir_core.corpus.storage import Source, open_source
+from dsir_core.corpus.types import (
+    PARQUET_BLOCK_ROWS,
+    WHOLE,
+    BadRecord,
+    Batch,
+    Piece,
+    ReadSettings,
+    SourceFile,
+)
+from dsir_core.errors import DamagedFileError, RequestError
+
+BATCH_BYTES = 4 * 2**20
+MAX_BATCH_ROWS = 16_384
+BUFFER_BYTES = 2**20
+JOINT = "\n"
+
+Wanted = npt.NDArray[np.bool_]
+
+
+def row_group_bytes(file: SourceFile) -> list[int]:
+    """Stored bytes of each row group, from the footer."""
+    with open_source(file) as source, _damage(file, source):
+        metadata = pq.ParquetFile(source).metadata
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        return [
+            sum(group.column(column).total_compressed_size for column in range(group.num_columns))
+            for group in groups
+        ]
+
+
+def read_parquet(
+    piece: Piece,
+    settings: ReadSettings,
+    *,
+    keep_records: bool,
+    positions: npt.NDArray[np.int64] | None,
+    keep_block: Any,
+) -> Iterator[Batch]:
+    """See `read.read_piece`."""
+    with open_source(piece.file) as source:
+        with _damage(piece.file, source):
+            file = pq.ParquetFile(
+                source, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False
+            )
+            metadata = file.metadata
+        _check_columns(piece.file, file.schema_arrow, settings.text_field)
+        row = 0
+        last = metadata.num_row_groups if piece.stop == WHOLE else piece.stop
+        for group in range(last):
+            n_rows = metadata.row_group(group).num_rows
+            first, row = row, row + n_rows
+            if group < piece.start:
+                continue
+            wanted = _wanted_rows(first, n_rows, positions, keep_block)
+            if wanted is not None and not wanted.any():
+                continue
+            columns = None if keep_records else list(settings.text_field)
+            rows = _rows_at_once(metadata.row_group(group), n_rows)
+            batches = file.iter_batches(rows, row_groups=[group], columns=columns)
+            yield from _group(piece.file, source, batches, settings, first, n_rows, wanted, keep_records)
+
+
+def _group(
+    file: SourceFile,
+    source: Source,
+    batches: Iterator[pa.RecordBatch],
+    settings: ReadSettings,
+    first: int,
+    n_rows: int,
+    wanted: Wanted | None,
+    keep_records: bool,
+) -> Iterator[Batch]:
+    """Documents of one row group."""
+    done = 0
+    while True:
+        with _damage(file, source):
+            rows = next(batches, None)
+        if rows is None:
+            break
+        positions = np.arange(first + done, first + done + len(rows), dtype=np.int64)
+        mask = None if wanted is None else wanted[done : done + len(rows)]
+        done += len(rows)
+        table = pa.Table.from_batches([rows])
+        if mask is not None:
+            if not mask.any():
+                continue
+            table, positions = table.filter(pa.array(mask)), positions[mask]
+        yield _batch(file, table, settings, positions, keep_records)
+    if done != n_rows:
+        raise DamagedFileError(file.url, f"row group holds {done:,} rows, its footer says {n_rows:,}")
+
+
+def _batch(
+    file: SourceFile,
+    table: pa.Table,
+    settings: ReadSettings,
+    positions: npt.NDArray[np.int64],
+    keep_records: bool,
+) -> Batch:
+    fields = [_column(table, name) for name in settings.text_field]
+    bad: list[BadRecord] = []
+    good = np.ones(len(table), bool)
+    for name, values in zip(settings.text_field, fields, strict=True):
+        for reason, rows in _faults(name, values):
+            bad += [BadRecord(file.path, int(positions[row]), reason) for row in rows if good[row]]
+            good[rows] = False
+    if bad:
+        bad.sort(key=lambda record: record.position)
+        kept = pa.array(good)
+        table, positions = table.filter(kept), positions[good]
+        fields = [values.filter(kept) for values in fields]
+    texts = fields[0].cast(pa.large_string())
+    if len(fields) > 1:
+        texts = pc.binary_join_element_wise(*(values.cast(pa.large_string()) for values in fields), JOINT)
+    _, offsets, data = texts.buffers()
+    # An empty array may come without buffers.
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1] if offsets else None
+    return Batch(
+        positions,
+        np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
+        ends if ends is not None and len(ends) else np.zeros(len(texts) + 1, np.int64),
+        bad,
+        table if keep_records else None,
+        int(ends[-1] - ends[0]) if ends is not None and len(ends) else 0,
+    )
+
+
+def _faults(name: str, values: pa.Array) -> Iterator[tuple[str, list[int]]]:
+    """Rows without text, by reason."""
+    if values.null_count:
+        yield f"{name} is null", np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)).tolist()
+    try:
+        values.cast(pa.large_binary()).cast(pa.large_string()).validate(full=True)
+    except pa.ArrowInvalid:
+        rows = values.cast(pa.large_binary()).to_pylist()
+        yield (
+            f"invalid UTF-8: in {name}",
+            [i for i, data in enumerate(rows) if data is not None and not _is_utf8(data)],
+        )
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    outer, *inner = name.split(".")
+    values = table.column(outer).combine_chunks()
+    if isinstance(values, pa.ChunkedArray):
+        values = values.chunk(0) if values.num_chunks else pa.array([], values.type)
+    if inner:
+        values = pc.struct_field(values, inner)
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return values
+
+
+def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
+    """
+    Raises:
+        RequestError: a text field is no column, or no text.
+    """
+    for name in names:
+        kind: Any = pa.struct(list(schema))
+        for part in name.split("."):
+            index = kind.get_field_index(part) if pa.types.is_struct(kind) else -1
+            if index < 0:
+                near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
+                raise RequestError(
+                    f"{file.url}: no column {name!r}; is it {' or '.join(map(repr, near))}? Set text_field"
+                )
+            kind = kind.field(index).type
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
+                   pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip
+        if not any(check(plain) for check in is_text):
+            raise RequestError(f"{file.url}: column {name!r} is {plain}, not text; set text_field")
+
+
+def _wanted_rows(
+    first: int, n_rows: int, positions: npt.NDArray[np.int64] | None, keep_block: Any
+) -> Wanted | None:
+    """Which rows of a group to read; None for all."""
+    wanted: Wanted | None = None
+    if positions is not None:
+        inside = positions[(positions >= first) & (positions < first + n_rows)] - first
+        wanted = np.zeros(n_rows, bool)
+        wanted[inside] = True
+    if keep_block is not None:
+        kept = keep_block(np.arange(first, first + n_rows, dtype=np.int64) // PARQUET_BLOCK_ROWS)
+        wanted = kept if wanted is None else wanted & kept
+    return wanted
+
+
+def _rows_at_once(group: Any, n_rows: int) -> int:
+    n_bytes = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
+    return max(1, min(MAX_BATCH_ROWS, n_rows * BATCH_BYTES // max(1, n_bytes)))
+
+
+@contextlib.contextmanager
+def _damage(file: SourceFile, source: Source) -> Iterator[None]:
+    """Turn what Arrow says of bad bytes into damage; the storage's own errors pass."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if source.error is not None:
+            raise source.error from None
+        raise DamagedFileError(file.url, f"corrupt Parquet: {' '.join(str(error).split())[:300]}") from error

@@ -1,0 +1,114 @@
+"""Documents of a piece of a source file, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.corpus.jsonl import Keep, LineReader, read_chunks
+from dsir_core.corpus.parquet import read_parquet
+from dsir_core.corpus.storage import ByteStream, decompressed, open_source
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, Piece, ReadSettings
+from dsir_core.errors import DamagedFileError
+
+GAP_BYTES = 2**18
+"""Chosen records closer than this are read in one go."""
+
+KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+Range = tuple[int, int, bool]
+"""Start, stop, and whether a record begins exactly at the start."""
+
+
+def read_piece(
+    piece: Piece,
+    settings: ReadSettings,
+    *,
+    keep_records: bool = False,
+    positions: npt.NDArray[np.int64] | None = None,
+    keep_block: KeepBlock | None = None,
+) -> Iterator[Batch]:
+    """Documents of a piece in batches of a few megabytes, in order of position; a batch may have none.
+
+    Args:
+        piece: what to read.
+        settings: where the text stands, and how large a record may be.
+        keep_records: give the records as they were, too.
+        positions: int64[n], increasing: read these documents only, each of which must be there.
+        keep_block: which blocks (int64[b] of numbers) to read; a record is in block `position // JSONL_BLOCK_BYTES`,
+            or `row // PARQUET_BLOCK_ROWS`.
+
+    Raises:
+        DamagedFileError: the file cannot be read whole, or has changed.
+        RequestError: a Parquet file has no such column.
+        OSError: of the storage.
+    """
+    reader = _read_jsonl if piece.file.format == "jsonl" else read_parquet
+    found = 0
+    for batch in reader(
+        piece, settings, keep_records=keep_records, positions=positions, keep_block=keep_block
+    ):
+        found += len(batch)
+        yield batch
+    if positions is not None and found != len(positions):
+        raise DamagedFileError(
+            piece.file.url, f"holds {found:,} of {len(positions):,} documents chosen from it: changed"
+        )
+
+
+def _read_jsonl(
+    piece: Piece,
+    settings: ReadSettings,
+    *,
+    keep_records: bool,
+    positions: npt.NDArray[np.int64] | None,
+    keep_block: KeepBlock | None,
+) -> Iterator[Batch]:
+    keep = _line_filter(positions, keep_block)
+    reader = LineReader(piece.file.path, settings, keep_records=keep_records, keep=keep)
+    with open_source(piece.file) as source, decompressed(piece.file, source) as stream:
+        for start, stop, exact in _ranges(piece, positions, keep_block):
+            for chunk in read_chunks(stream, start, stop, settings.max_record_bytes, exact=exact):
+                if not chunk.too_large or keep is None or keep(np.array([chunk.position]))[0]:
+                    yield reader.batch(chunk)
+        if piece.file.compression != "none":
+            _read_to_the_end(stream)
+
+
+def _read_to_the_end(stream: ByteStream) -> None:
+    """A checksum stands at the end: only a stream read to its end is known to be whole."""
+    while stream.read(2**20):
+        pass
+
+
+def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Keep | None:
+    if positions is not None:
+        return lambda found: np.isin(found, positions, assume_unique=True)
+    if keep_block is not None:
+        return lambda found: keep_block(found // JSONL_BLOCK_BYTES)
+    return None
+
+
+def _ranges(
+    piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None
+) -> Iterator[Range]:
+    """Byte ranges to read: all of the piece, or only where something is wanted and the file can be entered there."""
+    if piece.file.compression != "none" or (positions is None and keep_block is None):
+        yield piece.start, piece.stop, False
+        return
+    start, stop = piece.start, piece.file.size if piece.stop == WHOLE else piece.stop
+    if positions is not None:
+        edges = np.flatnonzero(np.diff(positions) > GAP_BYTES) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(positions)]):
+            if first < last:
+                yield int(positions[first]), int(positions[last - 1]) + 1, True
+        return
+    assert keep_block is not None
+    blocks = np.arange(start // JSONL_BLOCK_BYTES, -(-stop // JSONL_BLOCK_BYTES), dtype=np.int64)
+    kept = blocks[keep_block(blocks)]
+    for run in np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1):
+        if len(run):
+            begin = max(start, int(run[0]) * JSONL_BLOCK_BYTES)
+            yield begin, min(stop, (int(run[-1]) + 1) * JSONL_BLOCK_BYTES), False

@@ -1,0 +1,69 @@
+"""From source files to shards: large files are cut, small ones bundled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dsir_core.corpus.parquet import row_group_bytes
+from dsir_core.corpus.types import WHOLE, Piece, Shard, SourceFile
+
+SHARD_BYTES = 128 * 2**20
+
+
+def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> list[Shard]:
+    """Cut files into shards of about `shard_bytes` stored bytes, in order of (path, start).
+
+    Plain JSONL is cut into byte ranges of nearly equal size, Parquet into ranges of row groups; other compressed files
+    stay whole. Consecutive pieces that are small share a shard.
+
+    Args:
+        files: sorted by path.
+        shard_bytes: stored bytes of a shard, at most, where files can be cut.
+
+    Raises:
+        DamagedFileError: the footer of a large Parquet file cannot be read.
+    """
+    shards: list[Shard] = []
+    bundle: list[Piece] = []
+    bundled = 0
+    for piece, n_bytes in _pieces(files, shard_bytes):
+        if bundle and bundled + n_bytes > shard_bytes:
+            shards.append(Shard(len(shards), tuple(bundle), bundled))
+            bundle, bundled = [], 0
+        bundle.append(piece)
+        bundled += n_bytes
+    if bundle:
+        shards.append(Shard(len(shards), tuple(bundle), bundled))
+    return shards
+
+
+def _pieces(files: Sequence[SourceFile], shard_bytes: int) -> Iterator[tuple[Piece, int]]:
+    """Pieces in order, and the stored bytes of each."""
+    for file in files:
+        if file.size <= shard_bytes or file.compression != "none":
+            yield Piece(file), file.size
+        elif file.format == "jsonl":
+            yield from _byte_ranges(file, shard_bytes)
+        else:
+            yield from _row_group_ranges(file, shard_bytes)
+
+
+def _byte_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[Piece, int]]:
+    n = -(-file.size // shard_bytes)
+    edges = [file.size * i // n for i in range(n + 1)]
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        yield Piece(file, start, stop), stop - start
+
+
+def _row_group_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[Piece, int]]:
+    sizes = row_group_bytes(file)
+    if not sizes:
+        yield Piece(file, 0, WHOLE), file.size
+        return
+    start, n_bytes = 0, 0
+    for group, size in enumerate(sizes):
+        if group > start and n_bytes + size > shard_bytes:
+            yield Piece(file, start, group), n_bytes
+            start, n_bytes = group, 0
+        n_bytes += size
+    yield Piece(file, start, len(sizes)), n_bytes
