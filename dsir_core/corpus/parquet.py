@@ -127,7 +127,7 @@ def _batch(
         fields = [values.filter(kept) for values in fields]
     texts = fields[0].cast(pa.large_string())
     if len(fields) > 1:
-        texts = pc.binary_join_element_wise(*(values.cast(pa.large_string()) for values in fields), JOINT)
+        texts = pc.binary_join_element_wise(*(values.cast(pa.large_string()) for values in fields), pa.scalar(JOINT, pa.large_string()))
     _, offsets, data = texts.buffers()
     # An empty array may come without buffers.
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1] if offsets else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import fsspec
@@ -34,6 +35,7 @@ MAGIC: dict[str, bytes] = {
 }
 ZSTD_SKIPPABLE = tuple(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))
 ZSTD_WINDOW_LOG = 31
+PACKED_BYTES = 2**18
 
 DECODE_ERRORS = (EOFError, OSError, ValueError, zlib.error, isal_zlib.error, lzma.LZMAError, zstd.ZstdError)
 
@@ -149,8 +151,44 @@ def _decoder(compression: Compression, source: Source) -> Any:
     if compression == "zstd":
         return zstd.ZstdFile(source, options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
     if compression == "bz2":
-        return bz2.BZ2File(source)
-    return lzma.LZMAFile(source, format=lzma.FORMAT_XZ)
+        return contextlib.nullcontext(_Streams(source, bz2.BZ2Decompressor))
+    begin = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
+    return contextlib.nullcontext(_Streams(source, begin, padding=b"\0"))
+
+
+class _Streams:
+    """bz2 or xz streams one behind the other.
+
+    The standard library's file objects take a stream that does not begin as it should for the end of the file.
+    """
+
+    def __init__(self, source: Source, begin: Callable[[], Any], padding: bytes = b"") -> None:
+        self._source, self._begin, self._padding = source, begin, padding
+        self._stream = begin()
+        self._fresh = False
+        """Whether the stream has begun only to see if there is another one."""
+
+    def read(self, n: int) -> bytes:
+        """At most n bytes; empty at the end of the last stream."""
+        while True:
+            packed = self._source.read(PACKED_BYTES) if self._stream.needs_input else b""
+            if self._fresh:
+                packed = packed.lstrip(self._padding) if self._padding else packed
+                if not packed and self._source.tell() >= self._source.seek(0, 2):
+                    return b""
+            elif not packed and self._stream.needs_input:
+                raise EOFError("ends before its end-of-stream marker")
+            self._fresh = self._fresh and not packed
+            data = bytes(self._stream.decompress(packed, n))
+            if self._stream.eof:
+                self._next(self._stream.unused_data)
+            if data:
+                return data
+
+    def _next(self, rest: bytes) -> None:
+        # What was read ahead is read again.
+        self._source.seek(-len(rest), 1)
+        self._stream, self._fresh = self._begin(), True
 
 
 def _check_magic(file: SourceFile, head: bytes) -> None:

@@ -1,0 +1,163 @@
+"""A damaged file never passes for a short one, and the storage's own errors are not called damage."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from dsir_core.corpus import storage
+from dsir_core.corpus.types import Piece, SourceFile
+from dsir_core.errors import DamagedFileError, RequestError
+from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet
+
+TEXTS = [f"document {i} " + "".join(random.Random(i).choices("abcdef ghij", k=80)) for i in range(400)]
+DATA = lines(TEXTS)
+
+
+def packed(suffix: str) -> bytes:
+    return bytes(PACK[suffix](DATA))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_truncated_anywhere_is_damaged(tmp_path: Path, suffix: str) -> None:
+    whole = packed(suffix)
+    path = tmp_path / f"a.jsonl{suffix}"
+    for n in {0, 1, 5, *range(10, len(whole), len(whole) // 40), len(whole) - 9, len(whole) - 4, len(whole) - 1}:
+        path.write_bytes(whole[:n])
+        with pytest.raises(DamagedFileError, match=r"a\.jsonl"):
+            read_all(Piece(source(path)))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_a_flipped_bit_is_damage_or_changes_nothing(tmp_path: Path, suffix: str) -> None:
+    whole = packed(suffix)
+    path = tmp_path / f"a.jsonl{suffix}"
+    found = 0
+    for place in random.Random(0).sample(range(len(whole)), 60):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            # A few bits mean nothing: a time stamp, a name, an operating system.
+            assert read_all(Piece(source(path))) == oracle(DATA)
+        except DamagedFileError:
+            found += 1
+    assert found > 50
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_rubbish_behind_the_end_is_damage(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(packed(suffix) + b"rubbish and more of it")
+    with pytest.raises(DamagedFileError):
+        read_all(Piece(source(path)))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_members_one_behind_the_other_are_read_whole(tmp_path: Path, suffix: str) -> None:
+    half = DATA.index(b"\n", len(DATA) // 2) - 7
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(PACK[suffix](DATA[:half]) + PACK[suffix](b"") + PACK[suffix](DATA[half:]))
+    assert read_all(Piece(source(path))) == oracle(DATA)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_a_second_member_that_begins_wrong_is_damage(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.jsonl{suffix}"
+    second = bytearray(packed(suffix))
+    second[1] ^= 0xFF
+    path.write_bytes(packed(suffix) + second)
+    with pytest.raises(DamagedFileError):
+        read_all(Piece(source(path)))
+
+
+def test_xz_stream_padding(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.xz"
+    path.write_bytes(packed(".xz") + b"\0" * 8 + PACK[".xz"](b"") + b"\0" * 4)
+    assert read_all(Piece(source(path))) == oracle(DATA)
+
+
+def test_zstd_skippable_frames_and_long_windows(tmp_path: Path) -> None:
+    skippable = b"\x53\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    options = {zstd.CompressionParameter.window_log: 28, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(skippable + zstd.compress(DATA, options=options) + skippable)
+    assert read_all(Piece(source(path))) == oracle(DATA)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2", "xz", "parquet", "zip", "UTF-16"])
+def test_plain_lines_that_are_none_are_named_for_what_they_are(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(storage.MAGIC[kind] + b"rest")
+    with pytest.raises(DamagedFileError, match=f"looks like {kind}"):
+        read_all(Piece(source(path)))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl.bz2", "a.jsonl.xz", "a.parquet"])
+def test_packed_files_that_are_none_say_so(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(DATA)
+    with pytest.raises(DamagedFileError, match="is named as"):
+        read_all(Piece(source(path)))
+
+
+def test_an_empty_plain_file_has_no_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    assert read_all(Piece(source(tmp_path / "a.jsonl"))) == ([], [])
+
+
+def test_parquet_truncated_or_flipped(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    whole = path.read_bytes()
+    expected = read_all(Piece(source(path)))
+    for n in (0, 3, 100, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+        path.write_bytes(whole[:n])
+        with pytest.raises(DamagedFileError):
+            read_all(Piece(source(path)))
+    found = 0
+    for place in random.Random(1).sample(range(len(whole)), 80):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            assert read_all(Piece(source(path))) == expected
+        except (DamagedFileError, RequestError):
+            found += 1
+    assert found > 50
+
+
+def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(DATA)
+    file = source(path)
+    path.write_bytes(DATA[:-10])
+    with pytest.raises(DamagedFileError, match="changed since it was planned"):
+        read_all(Piece(file))
+
+
+def test_storage_errors_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = SourceFile("a.jsonl", str(tmp_path / "a.jsonl"), 5, "", "jsonl", "none")
+    with pytest.raises(FileNotFoundError):
+        read_all(Piece(gone))
+    for name in ("a.jsonl.gz", "a.parquet"):
+        path = tmp_path / name
+        path.write_bytes(packed(".gz")) if name.endswith(".gz") else write_parquet(path, TEXTS)
+        file = source(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(storage.Source, "read", _broken(storage.Source.read))
+            with pytest.raises(ConnectionResetError):
+                read_all(Piece(file))
+
+
+def _broken(read):  # type: ignore[no-untyped-def]
+    def fail(self, size=-1):  # type: ignore[no-untyped-def]
+        if size == 8 and self.tell() == 0:
+            return read(self, size)  # the look at the magic
+        self.error = ConnectionResetError(os.strerror(104))
+        raise self.error
+
+    return fail

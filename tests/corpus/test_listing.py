@@ -1,0 +1,150 @@
+"""What users name becomes source files with stable paths; files become shards that cover every byte once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.corpus.listing import kind_of, list_corpus, without_credentials
+from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.types import WHOLE, SourceFile
+from dsir_core.errors import RequestError
+from tests.corpus.files import source, write_parquet
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a.jsonl", "sub/b.jsonl.gz", "sub/deep/c.parquet", "notes.txt", ".hidden.jsonl", "_SUCCESS", "d.json.zst"):
+        path = tmp_path / "corpus" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "corpus"
+
+
+def paths(*specs: object) -> list[str]:
+    return [file.path for file in list_corpus([str(spec) for spec in specs]).files]
+
+
+def test_a_directory_is_all_files_of_known_kinds_below_it(tree: Path) -> None:
+    corpus = list_corpus([str(tree)])
+    assert [file.path for file in corpus.files] == ["a.jsonl", "d.json.zst", "sub/b.jsonl.gz", "sub/deep/c.parquet"]
+    assert set(corpus.ignored) == {"notes.txt", ".hidden.jsonl", "_SUCCESS"}
+    assert corpus.root == str(tree)
+    assert [(file.format, file.compression) for file in corpus.files] == [
+        ("jsonl", "none"), ("jsonl", "zstd"), ("jsonl", "gzip"), ("parquet", "none"),
+    ]  # fmt: skip
+
+
+def test_globs_and_files_have_their_own_roots(tree: Path) -> None:
+    assert paths(f"{tree}/sub/*.gz") == ["b.jsonl.gz"]
+    assert paths(f"{tree}/**/*.parquet") == ["sub/deep/c.parquet"]
+    assert paths(f"{tree}/sub/b.jsonl.gz") == ["b.jsonl.gz"]
+    assert paths(f"{tree}/a.jsonl", f"{tree}/sub/b.jsonl.gz") == ["a.jsonl", "sub/b.jsonl.gz"]
+
+
+def test_another_file_under_a_glob_does_not_change_the_paths(tree: Path) -> None:
+    before = paths(f"{tree}/**/*.jsonl*")
+    (tree / "sub" / "more").mkdir()
+    (tree / "sub" / "more" / "x.jsonl").touch()
+    assert paths(f"{tree}/**/*.jsonl*") == sorted([*before, "sub/more/x.jsonl"])
+
+
+def test_a_file_named_twice_is_taken_once(tree: Path) -> None:
+    corpus = list_corpus([str(tree), f"{tree}/a.jsonl"])
+    assert [file.path for file in corpus.files].count("a.jsonl") == 1
+    assert corpus.duplicates == 1
+
+
+def test_a_list_file(tree: Path) -> None:
+    (tree / "list.txt").write_text(f"# comment\n{tree}/a.jsonl\n\n{tree}/sub/*.gz\n")
+    assert paths(f"@{tree}/list.txt") == ["a.jsonl", "sub/b.jsonl.gz"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("{}/none.jsonl", "none.jsonl: no such file"),
+        ("{}/*.csv", "matches no file"),
+        ("{}/notes.txt", "no known kind"),
+        ("{}/*.txt", "no known kind"),
+        ("@{}/none.txt", "list cannot be read"),
+        ("nosuch://x/*.jsonl", "nosuch"),
+    ],
+)
+def test_what_is_not_there_or_not_known_is_named(tree: Path, spec: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        list_corpus([spec.format(tree)])
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    with fsspec.open("memory://bucket/day=1/a.jsonl", "wb") as file:
+        file.write(b'{"text": "x"}\n')
+    yield
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_urls_of_other_filesystems(memory: None, tree: Path) -> None:
+    for spec in ("memory://bucket", "memory://bucket/**/*.jsonl"):
+        assert paths(spec) == ["day=1/a.jsonl"]
+    both = list_corpus(["memory://bucket", f"{tree}/a.jsonl"])
+    assert both.root == ""
+    assert [file.path for file in both.files] == [f"{tree}/a.jsonl", "memory:///bucket/day=1/a.jsonl"]
+
+
+def test_a_version_changes_with_the_file(tree: Path) -> None:
+    path = tree / "a.jsonl"
+    before = source(path).version
+    path.write_bytes(b"other")
+    assert source(path).version != before
+
+
+def test_credentials_are_not_shown() -> None:
+    assert without_credentials("https://user:secret@host/a.jsonl") == "https://host/a.jsonl"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.gz", "a.parquet.gz", "a.jsonl.zip", "jsonl"])
+def test_unknown_kinds(name: str) -> None:
+    assert kind_of(name) is None
+
+
+FILES = st.lists(
+    st.tuples(st.integers(0, 5000), st.sampled_from(["none", "gzip"])), min_size=1, max_size=20
+).map(
+    lambda sizes: [
+        SourceFile(f"{i:03}.jsonl", f"{i:03}.jsonl", size, "", "jsonl", kind) for i, (size, kind) in enumerate(sizes)
+    ]
+)  # fmt: skip
+
+
+@given(files=FILES, shard_bytes=st.integers(1, 3000))
+def test_shards_cover_every_byte_once_in_order(files: list[SourceFile], shard_bytes: int) -> None:
+    shards = plan_shards(files, shard_bytes)
+    pieces = [piece for shard in shards for piece in shard.pieces]
+    assert [shard.index for shard in shards] == list(range(len(shards)))
+    assert [(piece.file.path, piece.start) for piece in pieces] == sorted((p.file.path, p.start) for p in pieces)
+    for file in files:
+        mine = [(piece.start, piece.stop) for piece in pieces if piece.file == file]
+        if len(mine) == 1:
+            assert mine[0] in [(0, WHOLE), (0, file.size)]
+            continue
+        assert mine[0][0] == 0
+        assert mine[-1][1] == file.size
+        assert all(a[1] == b[0] for a, b in pairwise(mine))
+    assert sum(shard.n_bytes for shard in shards) == sum(file.size for file in files)
+    for shard in shards:
+        assert shard.n_bytes <= shard_bytes or len(shard.pieces) == 1
+
+
+def test_large_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ["x" * i for i in range(1000)], rows=50)
+    pieces = [piece for shard in plan_shards([source(path)], 5000) for piece in shard.pieces]
+    assert len(pieces) > 3
+    assert (pieces[0].start, pieces[-1].stop) == (0, 20)
+    assert all(a.stop == b.start for a, b in pairwise(pieces))

@@ -1,0 +1,86 @@
+"""Parquet: rows by row groups, text of every kind, and what is no text named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, Piece, ReadSettings
+from dsir_core.errors import RequestError
+from tests.corpus.files import SETTINGS, positions, read_all, source, write_parquet
+
+TEXTS = [f"text {i} \u6f22" for i in range(1050)]
+KINDS = [
+    pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
+    pa.dictionary(pa.int32(), pa.string()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_text_of_every_kind(tmp_path: Path, kind: pa.DataType) -> None:
+    column = pa.array(TEXTS).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array(TEXTS).cast(kind)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": column}), path, row_group_size=100)
+    assert read_all(Piece(source(path))) == (list(enumerate(TEXTS)), [])
+
+
+@given(cuts=st.sets(st.integers(1, 10), max_size=4))
+def test_any_cut_by_row_groups(tmp_path_factory: pytest.TempPathFactory, cuts: set[int]) -> None:
+    file = source(write_parquet(tmp_path_factory.mktemp("p") / "a.parquet", TEXTS))
+    edges = [0, *sorted(cuts), 11]
+    pieces = [Piece(file, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    assert read_all(*pieces)[0] == list(enumerate(TEXTS))
+
+
+def test_chosen_rows_come_with_all_their_columns(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    chosen = positions(0, 99, 100, 731, 1049)
+    batches = list(read_piece(Piece(source(path)), SETTINGS, keep_records=True, positions=chosen))
+    rows = pa.concat_tables([batch.records for batch in batches]).to_pylist()
+    assert rows == [{"text": TEXTS[i], "n": i} for i in chosen]
+    assert np.concatenate([batch.positions for batch in batches]).tolist() == chosen.tolist()
+
+
+def test_kept_blocks(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    documents, _ = read_all(Piece(source(path)), keep_block=lambda blocks: blocks == 1)
+    assert documents == list(enumerate(TEXTS))[PARQUET_BLOCK_ROWS : 2 * PARQUET_BLOCK_ROWS]
+
+
+def test_nulls_and_invalid_utf8_are_bad_rows(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [b"a", None, b"\xff", b"", b"b"], pa.binary(), rows=3)
+    documents, bad = read_all(Piece(source(path)))
+    assert documents == [(0, "a"), (3, ""), (4, "b")]
+    assert bad == [1, 2]
+    reasons = [record.reason for batch in read_piece(Piece(source(path)), SETTINGS) for record in batch.bad]
+    assert reasons == ["text is null", "invalid UTF-8: in text"]
+
+
+def test_nested_and_joined_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [{"meta": {"body": "b", "n": 1}, "title": "T"}, {"meta": None, "title": "U"}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    settings = ReadSettings(text_field=("title", "meta.body"))
+    assert read_all(Piece(source(path)), settings=settings) == ([(0, "T\nb")], [1])
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [("txt", "is it 'text'"), ("n", "is int64, not text"), ("text.body", "no column 'text.body'")],
+)
+def test_a_missing_column_is_a_wrong_request_with_the_nearest_name(tmp_path: Path, field: str, words: str) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    with pytest.raises(RequestError, match=words):
+        read_all(Piece(source(path)), settings=ReadSettings(text_field=(field,)))
+
+
+def test_an_empty_table(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [])
+    assert read_all(Piece(source(path))) == ([], [])
