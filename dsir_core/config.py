@@ -73,9 +73,7 @@ class SelectConfig(
         if self.proportions is not None and not self.separate:
             raise ValueError("proportions has a meaning only with separate targets: add separate")
         if self.proportions is not None and set(self.proportions) != set(self.target):
-            raise ValueError(
-                f"proportions names {sorted(self.proportions)}, the targets are {sorted(self.target)}"
-            )
+            raise ValueError(f"proportions names {sorted(self.proportions)}, the targets are {sorted(self.target)}")
         return self
 
     @property

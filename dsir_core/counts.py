@@ -88,9 +88,7 @@ def count_shard(task: CountTask) -> CountResult:
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
         keep = task.sample.keep_block if task.sample else None
         for _, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
-            tally.tokens += int(
-                count_ngrams(batch.text_data, batch.text_offsets, task.features, counts).sum()
-            )
+            tally.tokens += int(count_ngrams(batch.text_data, batch.text_offsets, task.features, counts).sum())
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as stream:
         np.save(stream, counts, allow_pickle=False)

@@ -11,9 +11,7 @@ from pydantic import BaseModel
 
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: the same bytes for the same value on every machine."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode()
 
 
 def digest(value: Any) -> str:

@@ -32,9 +32,7 @@ class Executor(Protocol):
 
     n_workers: int
 
-    def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str
-    ) -> Iterator[Outcome[Result]]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
         """Run `function(item)` for every item; outcomes come in any order, one each.
 
         Args:
@@ -50,9 +48,7 @@ class InlineExecutor:
 
     n_workers = 1
 
-    def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str
-    ) -> Iterator[Outcome[Result]]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
         """See `Executor.map`."""
         for index, item in enumerate(items):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -156,7 +157,7 @@ def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:
     edges = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1), len(files)] if len(files) else [0]
     order = {name: index for index, name in enumerate(task.names)}
     targets = np.array([order[name] for name in table.column("target").to_pylist()], np.int32)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         rows = table.slice(start, stop - start)
         by_file[files[start]] = _Chosen(
             rows.column("position").to_numpy(),
@@ -197,9 +198,7 @@ def _chosen_batches(task: ExtractTask, piece: Piece, chosen: _Chosen) -> Iterato
     return read_piece(piece, task.read, keep_records=True, positions=chosen.positions)
 
 
-def _texts(
-    batch: Batch, member: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _texts(batch: Batch, member: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     offsets = pa.py_buffer(np.ascontiguousarray(batch.text_offsets, np.int64))
     data = pa.py_buffer(np.ascontiguousarray(batch.text_data))
     texts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(batch), [None, offsets, data])

@@ -106,9 +106,7 @@ class Account:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Account:
         """Inverse of `to_json`."""
-        return cls(
-            **{**value, "weights": {column: WeightSums(**sums) for column, sums in value["weights"].items()}}
-        )
+        return cls(**{**value, "weights": {column: WeightSums(**sums) for column, sums in value["weights"].items()}})
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,7 @@ def mark_shard(task: MarkTask) -> MarkResult:
         summary: dict[str, Any] = {}
         with (
             store.checkpoint("selection", task.key, ".parquet", summary) as stream,
-            pq.ParquetWriter(
-                stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True
-            ) as writer,
+            pq.ParquetWriter(stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
         ):
             for table in _marked(store, task, account):
                 writer.write_table(table)
@@ -166,8 +162,7 @@ def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table
                 eligible_tokens=int(rows.n_tokens[eligible].sum(dtype=np.int64)),
                 selected={name: int((chosen == i).sum()) for i, name in enumerate(task.names)},
                 selected_tokens={
-                    name: int(rows.n_tokens[chosen == i].sum(dtype=np.int64))
-                    for i, name in enumerate(task.names)
+                    name: int(rows.n_tokens[chosen == i].sum(dtype=np.int64)) for i, name in enumerate(task.names)
                 },
                 overlap=int(((chosen >= 0) & (top_k.choose(rows) >= 0)).sum()),
                 weights={column: WeightSums.of(rows.log_weights[column][eligible]) for column in columns},

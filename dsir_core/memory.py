@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import gumbel
 from dsir_core.radix import order_bits
 
-Texts = Sequence[str] | pa.Array | pa.ChunkedArray
+Texts: TypeAlias = Sequence[str] | Any
+"""A list of str, or an Arrow string array or chunked array."""
 
 
 class ImportanceModel:
@@ -51,7 +52,8 @@ class ImportanceModel:
     def score(self, texts: Texts) -> npt.NDArray[np.float64]:
         """Log importance weight of each text: float64[n]."""
         data, offsets = _buffers(texts)
-        return score_ngrams(data, offsets, self.features, self.fitted.log_ratio)[0][:, 0]
+        log_weights: npt.NDArray[np.float64] = score_ngrams(data, offsets, self.features, self.fitted.log_ratio)[0]
+        return log_weights[:, 0]
 
 
 def count_texts(texts: Texts, features: FeatureSettings) -> npt.NDArray[np.int64]:
@@ -86,9 +88,7 @@ def _buffers(texts: Texts) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]
     array: Any = texts
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    array = (
-        array.cast(pa.large_string()) if isinstance(array, pa.Array) else pa.array(array, pa.large_string())
-    )
+    array = array.cast(pa.large_string()) if isinstance(array, pa.Array) else pa.array(array, pa.large_string())
     if array.null_count:
         raise ValueError(f"{array.null_count} texts are null")
     _, offsets, data = array.buffers()

@@ -40,7 +40,7 @@ def distribution(counts: npt.NDArray[np.int64], smoothing: float = 0.0) -> npt.N
     totals = counts.sum(axis=-1, keepdims=True) + np.float64(smoothing) * counts.shape[-1]
     if not (totals > 0).all():
         raise ValueError("counts sum to zero: there is no distribution")
-    return smoothed / totals
+    return np.asarray(smoothed / totals, np.float64)
 
 
 def log_ratio(
@@ -123,9 +123,7 @@ def fit_model(
     """
     for name, counts in target_counts.items():
         if counts.sum() == 0:
-            raise RequestError(
-                f"target {name!r} holds no n-gram: it has no documents, or none with a word in it"
-            )
+            raise RequestError(f"target {name!r} holds no n-gram: it has no documents, or none with a word in it")
     if raw_counts.sum() == 0:
         raise RequestError("the raw corpus holds no n-gram: it has no documents, or none with a word in it")
     names = tuple(target_counts)

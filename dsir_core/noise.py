@@ -48,7 +48,7 @@ def _log(x: float) -> float:
     return k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f)
 
 
-@numba.vectorize(["float64(float64)"], cache=True)
+@numba.vectorize(["float64(float64)"], cache=True)  # type: ignore[no-untyped-call]
 def log_exact(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
     return _log(x)

@@ -200,7 +200,7 @@ def _zstd_writer(stream: IO[bytes], level: int) -> Any:
         zstd.CompressionParameter.compression_level: level,
         zstd.CompressionParameter.checksum_flag: 1,
     }
-    return zstd.ZstdFile(stream, "wb", options=options)
+    return zstd.ZstdFile(cast(Any, stream), "wb", options=cast(Any, options))
 
 
 def _parquet_writer(stream: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:

@@ -7,6 +7,7 @@ proportion to the importance weights (Gumbel top-k; paper section 3, reference `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
         return rows.log_weights[ranking.column]
     noise = np.empty(len(rows), np.float64)
     edges = np.flatnonzero(np.diff(rows.file_codes, prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         path = rows.files[rows.file_codes[start]]
         noise[start:stop] = gumbel(rows.positions[start:stop], ranking.seed, ranking.target, path)
     return noise if ranking.method == "random" else rows.log_weights[ranking.column] + noise
@@ -221,15 +222,11 @@ def _ties(task: TieTask, part: WeightsPart) -> Ties:
 
 def _columns(searches: tuple[Search, ...]) -> tuple[str, ...]:
     rankings = [
-        ranking
-        for search in searches
-        for ranking in (search.ranking, *(cut.ranking for cut in search.earlier))
+        ranking for search in searches for ranking in (search.ranking, *(cut.ranking for cut in search.earlier))
     ]
     return tuple(dict.fromkeys(ranking.column for ranking in rankings))
 
 
-def _free_keys(
-    rows: Rows, search: Search, chooser: Chooser
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+def _free_keys(rows: Rows, search: Search, chooser: Chooser) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
     free = chooser.eligible(rows) & (chooser.choose(rows) < 0)
     return order_bits(keys_of(rows, search.ranking))[free], rows.n_tokens[free]

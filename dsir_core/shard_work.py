@@ -52,9 +52,7 @@ def read_shard(
 
 
 @contextlib.contextmanager
-def quarantining(
-    store: Store, shard: Shard, read: ReadSettings, tally: Tally, *, write: bool
-) -> Iterator[Quarantine]:
+def quarantining(store: Store, shard: Shard, read: ReadSettings, tally: Tally, *, write: bool) -> Iterator[Quarantine]:
     """A quarantine whose lines reach the workdir, under the shard's identity, when the block ends well."""
     quarantine = Quarantine()
     try:

@@ -53,9 +53,7 @@ class Store:
 
     def _connect(self) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(self.url)
-        self._local = "file" in (
-            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
-        )
+        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}

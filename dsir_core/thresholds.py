@@ -93,10 +93,7 @@ class Thresholds:
         methods = list(earlier)
         rankings = [self.ranking(method, target) for method in methods]
         parts = [
-            tuple(
-                Search(ranking, earlier[method][shard])
-                for ranking, method in zip(rankings, methods, strict=True)
-            )
+            tuple(Search(ranking, earlier[method][shard]) for ranking, method in zip(rankings, methods, strict=True))
             for shard in range(len(self.shards))
         ]
         eligible: list[Eligible] = []
@@ -118,22 +115,17 @@ class Thresholds:
         values = keys_of_bits(np.array([threshold.bits for threshold in found[len(methods) :]], np.uint64))
         return cuts, dict(zip([f"{q:g}" for q in QUANTILES], map(float, values), strict=False)), eligible[0]
 
-    def _pass(
-        self, parts: Sequence[tuple[Search, ...]], level: int, wanted: Sequence[Wanted]
-    ) -> list[HistogramSum]:
+    def _pass(self, parts: Sequence[tuple[Search, ...]], level: int, wanted: Sequence[Wanted]) -> list[HistogramSum]:
         sums = [HistogramSum() for _ in wanted]
         tasks = [
-            HistogramTask(self.workdir, group, self.min_tokens, level, tuple(wanted))
-            for group in self._groups(parts)
+            HistogramTask(self.workdir, group, self.min_tokens, level, tuple(wanted)) for group in self._groups(parts)
         ]
         for _, histograms in self._map(part_histograms, tasks):
             for total, histogram in zip(sums, histograms, strict=True):
                 total.add(histogram)
         return sums
 
-    def _share_ties(
-        self, parts: Sequence[tuple[Search, ...]], search: int, threshold: Threshold
-    ) -> list[int]:
+    def _share_ties(self, parts: Sequence[tuple[Search, ...]], search: int, threshold: Threshold) -> list[int]:
         """How many documents that tie at the threshold each shard takes: the first in order of (file, position)."""
         shares = [0] * len(parts)
         if not threshold.ties:

@@ -103,13 +103,9 @@ def load_model(workdir: str, model_digest: str) -> FittedModel:
     return FittedModel.from_bytes(Store(workdir).read(f"model/{model_digest}.npz"))
 
 
-def _scored(
-    task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine
-) -> Iterator[pa.RecordBatch]:
+def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     for piece, batch in read_shard(task.shard, task.read, tally, quarantine):
-        log_weights, n_tokens = score_ngrams(
-            batch.text_data, batch.text_offsets, task.features, model.log_ratio
-        )
+        log_weights, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, model.log_ratio)
         tally.tokens += int(n_tokens.sum())
         if len(batch):
             yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights)

@@ -50,15 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: list[str]) -> tuple[str, Callable[[], int]]:
-    parser = Parser(
-        prog="dsir", description="Data selection by importance resampling (DSIR).", allow_abbrev=False
-    )
+    parser = Parser(prog="dsir", description="Data selection by importance resampling (DSIR).", allow_abbrev=False)
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, text in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=text, description=text.capitalize() + ".", allow_abbrev=False
-        )
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
         if name in words[:1]:  # the options of the others are not needed, and cost time to make
             import_module(f"flows.commands.{name}").add_arguments(command)
     parsed = parser.parse_args(words)

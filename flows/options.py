@@ -1,4 +1,4 @@
-"""Flags of the command, made from the fields of `SelectConfig`: one name, one default, one help text for flag and key."""
+"""Flags of the command, made from the fields of `SelectConfig`: one name, default and help text for flag and key."""
 
 from __future__ import annotations
 

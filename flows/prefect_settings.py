@@ -151,6 +151,4 @@ def may_be_configured() -> bool:
         Path("pyproject.toml"): "tool.prefect",
         Path(".env"): "prefect_",
     }
-    return any(
-        path.is_file() and sign in path.read_text(errors="replace").lower() for path, sign in signs.items()
-    )
+    return any(path.is_file() and sign in path.read_text(errors="replace").lower() for path, sign in signs.items())

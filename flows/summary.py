@@ -10,9 +10,7 @@ from dsir_core.config import SelectConfig
 def print_summary(config: SelectConfig, figures: dict[str, Any]) -> None:
     """Print what was selected, whether it worked, and where it lies."""
     documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
-    print(
-        f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens"
-    )
+    print(f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens")
     print(
         f"not selected: {documents['rejected']:,} rejected, {documents['ineligible']:,} under "
         f"{config.min_tokens} tokens, {documents['bad']:,} bad"

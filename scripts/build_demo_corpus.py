@@ -123,9 +123,7 @@ def write_pool(rows: list[dict[str, str]], folder: Path) -> None:
     )
 
 
-def write_set(
-    rows: list[dict[str, str]], kind_of: dict[str, str], targets: dict[str, list[str]], out: Path
-) -> None:
+def write_set(rows: list[dict[str, str]], kind_of: dict[str, str], targets: dict[str, list[str]], out: Path) -> None:
     """Write `raw/`, `targets/` and `labels.json`.
 
     Args:
@@ -166,9 +164,7 @@ def build(out: Path, cache: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Rebuild the demo corpus from the packages it comes from.")
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="an empty or missing folder")
-    parser.add_argument(
-        "--cache", type=Path, default=Path("build/demo-packages"), help="where packages are kept"
-    )
+    parser.add_argument("--cache", type=Path, default=Path("build/demo-packages"), help="where packages are kept")
     arguments = parser.parse_args()
     try:
         build(arguments.out, arguments.cache.absolute())

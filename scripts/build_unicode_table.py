@@ -45,7 +45,9 @@ def main() -> None:
     blocks, index = np.unique(entries, axis=0, return_inverse=True)
     version = np.array(unicodedata.unidata_version)
     np.savez_compressed(OUT, index=index.reshape(-1).astype(np.uint16), entries=blocks.reshape(-1), version=version)
-    print(f"{OUT}: Unicode {version}, Python {sys.version.split()[0]}, {len(blocks)} blocks, {OUT.stat().st_size} bytes")
+    print(
+        f"{OUT}: Unicode {version}, Python {sys.version.split()[0]}, {len(blocks)} blocks, {OUT.stat().st_size} bytes"
+    )
 
 
 if __name__ == "__main__":

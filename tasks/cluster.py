@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import signal
@@ -21,9 +20,6 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
 from dsir_core.errors import RunFailedError
-
-WARM_UP = ("numba", "pyarrow", "dsir_core.ngrams")
-"""Modules whose import costs a worker seconds; imported while the driver does other things."""
 
 MIN_WORKER_BYTES = 10**9
 """A worker with its libraries, a model and one batch needs a few hundred megabytes."""
@@ -75,10 +71,14 @@ class WarmUp(WorkerPlugin):
 
 
 def import_heavy_modules() -> None:
-    """Import what is installed of `WARM_UP`; what is not is for the shard that needs it to report."""
-    for module in WARM_UP:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+    """Import what shards need, and compile the kernels (or load them from the cache that an earlier run left)."""
+    import dsir_core.extract
+    import dsir_core.marking
+    import dsir_core.weights  # noqa: F401
+    from dsir_core.ngrams import warm_up
+    from dsir_core.ngrams.settings import FeatureSettings
+
+    warm_up(FeatureSettings())
 
 
 @contextmanager
@@ -103,9 +103,7 @@ def local_cluster(
     count = n_workers or n_cores()
     level = logging.INFO if verbose else logging.CRITICAL
     with ExitStack() as stack:
-        directory = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True)
-        )
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))
         stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": directory}))
         stack.enter_context(_log_level("distributed", level))
 

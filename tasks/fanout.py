@@ -40,9 +40,7 @@ class DaskExecutor:
         self._client = client
         self.n_workers = max(1, sum(client.nthreads().values()))
 
-    def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str
-    ) -> Iterator[Outcome[Result]]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
         """See `Executor.map`; Dask keeps no result, each future is released when its outcome is in.
 
         Raises:
@@ -55,9 +53,7 @@ class DaskExecutor:
 class _Map:
     """The state of one `map`: what has not begun, what is in flight, who is suspected."""
 
-    def __init__(
-        self, client: Client, function: Callable[[Any], Any], items: Sequence[Any], name: str
-    ) -> None:
+    def __init__(self, client: Client, function: Callable[[Any], Any], items: Sequence[Any], name: str) -> None:
         self._client = client
         self._function = function
         self._items = items

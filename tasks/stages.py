@@ -1,7 +1,7 @@
 """Stages as Prefect tasks: one task run a stage, entered again when a failure may pass.
 
-A stage that is entered again finds the receipts of the shards that are done and does only the rest. Nothing of Prefect's
-own caching or result storage is used: the checkpoints in the workdir are what a run resumes from.
+A stage that is entered again finds the receipts of the shards that are done and does only the rest. Nothing of
+Prefect's own caching or result storage is used: the checkpoints in the workdir are what a run resumes from.
 """
 
 from __future__ import annotations

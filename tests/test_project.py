@@ -69,9 +69,7 @@ def test_lock_has_hashes_for_everything() -> None:
 
 
 def test_lock_names_no_index_host_or_path() -> None:
-    foreign = re.findall(
-        r"^.*(?:://|--(?!hash=)|-e |@ |\bindex\b|find-links|/|\.whl).*$", LOCK, flags=re.MULTILINE
-    )
+    foreign = re.findall(r"^.*(?:://|--(?!hash=)|-e |@ |\bindex\b|find-links|/|\.whl).*$", LOCK, flags=re.MULTILINE)
     assert foreign == []
 
 

@@ -13,7 +13,10 @@ from dsir_core.corpus.records import BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
 
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 2**20
+LAST_LINE_BYTES = 2**14
+"""Read behind a range at first, to find the end of its last line."""
+
 BOM = b"\xef\xbb\xbf"
 TOO_LARGE = "record is larger than max_record_bytes"
 
@@ -31,9 +34,7 @@ class Chunk:
     too_large: bool = False
 
 
-def read_chunks(
-    stream: ByteStream, start: int, stop: int, max_line: int, *, exact: bool = False
-) -> Iterator[Chunk]:
+def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exact: bool = False) -> Iterator[Chunk]:
     """The lines that begin in [start, stop), in chunks of whole lines.
 
     Memory is that of a few chunks, or of the largest line up to `max_line` bytes.
@@ -52,7 +53,7 @@ def read_chunks(
         position, skipping = start - 1, True
     if position:
         stream.seek(position)
-    while data := stream.read(CHUNK_BYTES):
+    while data := stream.read(_at_once(position + n_waiting, stop)):
         if skipping:
             end = data.find(b"\n") + 1
             if not end:
@@ -86,6 +87,11 @@ def read_chunks(
         position += len(lines)
     if n_waiting and not skipping and (stop == WHOLE or position < stop):
         yield from _first(position, b"".join(waiting), start)
+
+
+def _at_once(position: int, stop: int) -> int:
+    """Bytes to read: not much more than is wanted, when that is only a record or two."""
+    return CHUNK_BYTES if stop == WHOLE else min(CHUNK_BYTES, max(0, stop - position) + LAST_LINE_BYTES)
 
 
 def _first(position: int, lines: bytes, start: int) -> Iterator[Chunk]:
@@ -143,11 +149,7 @@ class LineReader:
                 if len(line) > limit:
                     raise BadRecordError(f"{TOO_LARGE}: over {limit:,} bytes")
                 # The fast decoder does not look at the bytes of fields that it skips.
-                text = (
-                    decode(line)
-                    if valid_utf8 or _is_utf8(line)
-                    else slow_text(line, self._settings.text_field)
-                )
+                text = decode(line) if valid_utf8 or _is_utf8(line) else slow_text(line, self._settings.text_field)
             except BadRecordError as error:
                 bad.append(BadRecord(self._path, int(positions[i]), str(error)[:200]))
                 continue

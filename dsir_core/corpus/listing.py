@@ -64,9 +64,9 @@ class _Found:
 def list_corpus(specs: Sequence[str]) -> Corpus:
     """List the files that specs name.
 
-    A spec is a file, a directory (all files below it of known kinds), a glob (`**` too), or `@list.txt` (a spec a line,
-    `#` for comments); local, or any fsspec URL. The corpus root is the longest common directory of the specs themselves,
-    so another file under a glob does not change the paths of the others.
+    A spec is a file, a directory (all files below it of known kinds), a glob (`**` too), or `@list.txt` (a spec a
+    line, `#` for comments); local, or any fsspec URL. The corpus root is the longest common directory of the specs
+    themselves, so another file under a glob does not change the paths of the others.
 
     Raises:
         RequestError: a spec names nothing, or a file of no known kind.
@@ -143,9 +143,7 @@ def _expand(spec: str) -> _Found:
         raise RequestError(f"{without_credentials(spec)}: matches no file{passed_over}; read are {KNOWN}")
     for info in kept:
         if kind_of(info["name"]) is None:
-            raise RequestError(
-                f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}"
-            )
+            raise RequestError(f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}")
     return _Found(filesystem, root, kept, named, ignored)
 
 
@@ -153,9 +151,7 @@ def _files(listed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**info, "name": name} for name, info in listed.items() if info.get("type") != "directory"]
 
 
-def _sift(
-    infos: list[dict[str, Any]], root: str, *, keep_unknown: bool
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _sift(infos: list[dict[str, Any]], root: str, *, keep_unknown: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """Files to take, and names of those to pass over."""
     kept, ignored = [], []
     for info in infos:

@@ -39,8 +39,7 @@ def row_group_bytes(file: SourceFile) -> list[int]:
         metadata = pq.ParquetFile(source).metadata
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         return [
-            sum(group.column(column).total_compressed_size for column in range(group.num_columns))
-            for group in groups
+            sum(group.column(column).total_compressed_size for column in range(group.num_columns)) for group in groups
         ]
 
 
@@ -55,9 +54,7 @@ def read_parquet(
     """See `read.read_piece`."""
     with open_source(piece.file) as source:
         with _damage(piece.file, source):
-            file = pq.ParquetFile(
-                source, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False
-            )
+            file = pq.ParquetFile(source, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
             metadata = file.metadata
         _check_columns(piece.file, file.schema_arrow, settings.text_field)
         row = 0
@@ -127,7 +124,9 @@ def _batch(
         fields = [values.filter(kept) for values in fields]
     texts = fields[0].cast(pa.large_string())
     if len(fields) > 1:
-        texts = pc.binary_join_element_wise(*(values.cast(pa.large_string()) for values in fields), pa.scalar(JOINT, pa.large_string()))
+        texts = pc.binary_join_element_wise(
+            *(values.cast(pa.large_string()) for values in fields), pa.scalar(JOINT, pa.large_string())
+        )
     _, offsets, data = texts.buffers()
     # An empty array may come without buffers.
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1] if offsets else None
@@ -197,9 +196,7 @@ def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) 
             raise RequestError(f"{file.url}: column {name!r} is {plain}, not text; set text_field")
 
 
-def _wanted_rows(
-    first: int, n_rows: int, positions: npt.NDArray[np.int64] | None, keep_block: Any
-) -> Wanted | None:
+def _wanted_rows(first: int, n_rows: int, positions: npt.NDArray[np.int64] | None, keep_block: Any) -> Wanted | None:
     """Which rows of a group to read; None for all."""
     wanted: Wanted | None = None
     if positions is not None:
@@ -213,7 +210,7 @@ def _wanted_rows(
 
 
 def _rows_at_once(group: Any, n_rows: int) -> int:
-    n_bytes = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
+    n_bytes: int = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
     return max(1, min(MAX_BATCH_ROWS, n_rows * BATCH_BYTES // max(1, n_bytes)))
 
 

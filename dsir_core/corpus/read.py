@@ -47,9 +47,7 @@ def read_piece(
     """
     reader = _read_jsonl if piece.file.format == "jsonl" else read_parquet
     found = 0
-    for batch in reader(
-        piece, settings, keep_records=keep_records, positions=positions, keep_block=keep_block
-    ):
+    for batch in reader(piece, settings, keep_records=keep_records, positions=positions, keep_block=keep_block):
         found += len(batch)
         yield batch
     if positions is not None and found != len(positions):
@@ -91,9 +89,7 @@ def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock 
     return None
 
 
-def _ranges(
-    piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None
-) -> Iterator[Range]:
+def _ranges(piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Iterator[Range]:
     """Byte ranges to read: all of the piece, or only where something is wanted and the file can be entered there."""
     if piece.file.compression != "none" or (positions is None and keep_block is None):
         yield piece.start, piece.stop, False

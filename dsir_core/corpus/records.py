@@ -1,7 +1,7 @@
 """From a line of JSON to its text: a fast decoder, and a slow one that knows why a record is bad.
 
-A record means what `json.loads` of its line means (the reference reads records so). The fast decoder materialises only the
-text fields; what it refuses goes to the slow one, which gives the text after all or the reason.
+A record means what `json.loads` of its line means (the reference reads records so). The fast decoder materialises only
+the text fields; what it refuses goes to the slow one, which gives the text after all or the reason.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def _fast_decoder(fields: tuple[str, ...]) -> Callable[[bytes], str]:
         for part in outer:
             node = node.setdefault(part, {})
         node[last] = str
-    decoder = msgspec.json.Decoder(_struct(tree, "Record"))
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_struct(tree, "Record"))
     paths = [[_attribute(part) for part in name.split(".")] for name in fields]
     if len(paths) == 1 and len(paths[0]) == 1:
         (attribute,) = paths[0]
         decode = decoder.decode
-        return lambda line: getattr(decode(line), attribute)  # type: ignore[no-any-return]
+        return lambda line: getattr(decode(line), attribute)
     return lambda line: JOINT.join(_follow(decoder.decode(line), path) for path in paths)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from dsir_core.corpus.parquet import row_group_bytes
@@ -51,7 +52,7 @@ def _pieces(files: Sequence[SourceFile], shard_bytes: int) -> Iterator[tuple[Pie
 def _byte_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[Piece, int]]:
     n = -(-file.size // shard_bytes)
     edges = [file.size * i // n for i in range(n + 1)]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         yield Piece(file, start, stop), stop - start
 
 

@@ -37,7 +37,15 @@ ZSTD_SKIPPABLE = tuple(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))
 ZSTD_WINDOW_LOG = 31
 PACKED_BYTES = 2**18
 
-DECODE_ERRORS = (EOFError, OSError, ValueError, zlib.error, isal_zlib.error, lzma.LZMAError, zstd.ZstdError)
+DECODE_ERRORS: tuple[Any, ...] = (
+    EOFError,
+    OSError,
+    ValueError,
+    zlib.error,
+    isal_zlib.error,
+    lzma.LZMAError,
+    zstd.ZstdError,
+)
 
 
 class ByteStream(Protocol):
@@ -102,9 +110,7 @@ def open_source(file: SourceFile) -> Iterator[Source]:
         source = Source(opened)
         size = source.seek(0, 2)
         if size != file.size:
-            raise DamagedFileError(
-                file.url, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)"
-            )
+            raise DamagedFileError(file.url, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
         source.seek(0)
         _check_magic(file, source.read(8))
         source.seek(0)
@@ -147,7 +153,7 @@ class _Checked:
 
 def _decoder(compression: Compression, source: Source) -> Any:
     if compression == "gzip":
-        return igzip.IGzipFile(fileobj=source, mode="rb")
+        return igzip.IGzipFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]
     if compression == "zstd":
         return zstd.ZstdFile(source, options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
     if compression == "bz2":
@@ -200,14 +206,10 @@ def _check_magic(file: SourceFile, head: bytes) -> None:
         found = _looks_like(head)
         if not head:
             raise DamagedFileError(file.url, f"is empty; a {expected} file is never: it was cut short")
-        raise DamagedFileError(
-            file.url, f"is named as {expected}, but is {found or 'something else'}: rename it"
-        )
+        raise DamagedFileError(file.url, f"is named as {expected}, but is {found or 'something else'}: rename it")
     found = _looks_like(head)
     if found:
-        raise DamagedFileError(
-            file.url, f"is named as plain JSON lines, but looks like {found}: rename or convert it"
-        )
+        raise DamagedFileError(file.url, f"is named as plain JSON lines, but looks like {found}: rename or convert it")
 
 
 def _looks_like(head: bytes) -> str | None:

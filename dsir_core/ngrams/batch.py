@@ -89,9 +89,7 @@ def _run(
     offsets = np.ascontiguousarray(text_offsets, np.int64).view()
     offsets.flags.writeable = False
     cache = _cache(settings.buckets) if settings.hash == "sha256" else NO_CACHE
-    run_batch(
-        data, offsets, settings.ngrams, settings.buckets, _TABLES, cache, log_ratio, sums, counts, n_tokens
-    )
+    run_batch(data, offsets, settings.ngrams, settings.buckets, _TABLES, cache, log_ratio, sums, counts, n_tokens)
 
 
 def _cache(buckets: int) -> npt.NDArray[np.uint64]:

@@ -1,7 +1,7 @@
 """Batches of documents to n-gram counts or log weights: compiled, without a count vector per document.
 
-A document's log weight is one sum for each n-gram order, over the document from its beginning, and then the sum of those
-sums by order: a fixed order of additions, so that the same bits come out of every batch and path.
+A document's log weight is one sum for each n-gram order, over the document from its beginning, and then the sum of
+those sums by order: a fixed order of additions, so that the same bits come out of every batch and path.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _HALF = np.uint64(32)
 
 
 @njit(nogil=True)
-def _hash_tokens(starts, ends, n, hashes):  # type: ignore[no-untyped-def]
+def _hash_tokens(starts, ends, n, hashes):
     for i in range(n):
         hashes[i] = xxh3(starts[i], ends[i] - starts[i])
 
 
 @njit(nogil=True)
-def _fold_buckets(hashes, n, order, before, folded, found, buckets):  # type: ignore[no-untyped-def]
+def _fold_buckets(hashes, n, order, before, folded, found, buckets):
     """Buckets of the n-grams of one order that end at each of n tokens; the index of the first that there is.
 
     `folded[i]` is the folded hash of the order below that ends at token i, and becomes that of this order;
@@ -45,14 +45,14 @@ def _fold_buckets(hashes, n, order, before, folded, found, buckets):  # type: ig
 
 
 @njit(nogil=True)
-def _unigram_buckets(hashes, n, folded, found, buckets):  # type: ignore[no-untyped-def]
+def _unigram_buckets(hashes, n, folded, found, buckets):
     for i in range(n):
         folded[i] = hashes[i]
         found[i] = ((hashes[i] >> _HALF) * buckets) >> _HALF
 
 
 @njit(nogil=True)
-def _add_log_ratios(found, first, n, log_ratio, sums):  # type: ignore[no-untyped-def]
+def _add_log_ratios(found, first, n, log_ratio, sums):
     if len(sums) == 1:
         total = sums[0]
         for i in range(first, n):
@@ -65,13 +65,13 @@ def _add_log_ratios(found, first, n, log_ratio, sums):  # type: ignore[no-untype
 
 
 @njit(nogil=True)
-def _add_counts(found, first, n, counts):  # type: ignore[no-untyped-def]
+def _add_counts(found, first, n, counts):
     for i in range(first, n):
         counts[found[i]] += 1
 
 
 @njit(nogil=True)
-def _keep_tail(starts, ends, n, tail):  # type: ignore[no-untyped-def]
+def _keep_tail(starts, ends, n, tail):
     """Remember where the last tokens stand, the latest at the end."""
     room = len(tail[0])
     for k in range(room):
@@ -80,7 +80,7 @@ def _keep_tail(starts, ends, n, tail):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):  # type: ignore[no-untyped-def]
+def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
     """Count or score a batch.
 
     Args:

@@ -5,8 +5,6 @@ Addresses are int64, values uint64; the two never mix, since Numba would turn th
 
 from __future__ import annotations
 
-# Numba's intrinsics are typed by their signatures, not by annotations.
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic

@@ -55,11 +55,7 @@ def _is_final(codes: Sequence[int], i: int) -> bool:
     """Unicode's Final_Sigma: a cased letter before, none after, case-ignorable characters passed over."""
     before = next((code for code in reversed(codes[:i]) if not entry(code) & CASE_IGNORABLE), None)
     after = next((code for code in codes[i + 1 :] if not entry(code) & CASE_IGNORABLE), None)
-    return (
-        before is not None
-        and bool(entry(before) & CASED)
-        and not (after is not None and entry(after) & CASED)
-    )
+    return before is not None and bool(entry(before) & CASED) and not (after is not None and entry(after) & CASED)
 
 
 def tokenize(text: str) -> list[str]:

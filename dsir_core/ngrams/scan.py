@@ -6,6 +6,7 @@ where the class changes. Other characters go one by one through the frozen table
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from dsir_core.ngrams.machine import load_byte, lower_and_classify, store_byte, trailing_zeros
@@ -25,8 +26,6 @@ from dsir_core.ngrams.unicode_table import (
     WORD,
 )
 
-import numpy as np
-
 BLOCK = 64
 ASCII_RUN = 16
 """So many ASCII characters in a row make the block-wise path worth while again."""
@@ -39,7 +38,7 @@ _ALL = np.uint64(2**64 - 1)
 
 
 @njit(nogil=True)
-def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index, entries):  # type: ignore[no-untyped-def]
+def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index, entries):
     """Lower-case text and find its tokens, until the text ends or the arrays of tokens are nearly full.
 
     Args:
@@ -94,7 +93,7 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
 
 
 @njit(nogil=True)
-def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):  # type: ignore[no-untyped-def]
+def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):
     ascii_run = 0
     while position < stop and n_starts < room and ascii_run < ASCII_RUN:
         code, n = _decode(position)
@@ -128,7 +127,7 @@ def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends,
 
 
 @njit(nogil=True, inline="always")
-def _decode(position):  # type: ignore[no-untyped-def]
+def _decode(position):
     """Code point of the valid UTF-8 at an address, and its bytes."""
     first = load_byte(position)
     if first < 0x80:
@@ -136,15 +135,13 @@ def _decode(position):  # type: ignore[no-untyped-def]
     if first < 0xE0:
         return (first & 0x1F) << 6 | load_byte(position + 1) & 0x3F, 2
     if first < 0xF0:
-        return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(
-            position + 2
-        ) & 0x3F, 3
+        return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(position + 2) & 0x3F, 3
     code = (first & 0x07) << 18 | (load_byte(position + 1) & 0x3F) << 12
     return code | (load_byte(position + 2) & 0x3F) << 6 | load_byte(position + 3) & 0x3F, 4
 
 
 @njit(nogil=True, inline="always")
-def _encode(code, out):  # type: ignore[no-untyped-def]
+def _encode(code, out):
     """Write a code point's UTF-8; the address behind it."""
     if code < 0x80:
         store_byte(out, code)
@@ -166,7 +163,7 @@ def _encode(code, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _is_final(position, stop, begin, index, entries):  # type: ignore[no-untyped-def]
+def _is_final(position, stop, begin, index, entries):
     """Unicode's Final_Sigma at a capital sigma; see `oracle.lower`."""
     cased = False
     before = position

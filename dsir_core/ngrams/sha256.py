@@ -1,9 +1,9 @@
 """The reference's hash, SHA-256 of the space-joined n-gram, compiled and behind a cache.
 
 On real text nine n-grams in ten are among a million recent ones, so only one in ten needs a digest. A cache entry is
-found by 20 bits of the n-gram's folded hash, and believed only if 40 further bits of it and a 64-bit check agree. The check
-is made from the tokens' bytes and lengths and not from their hashes, so an n-gram would have to collide in 104 bits of
-two hashes to get another's bucket: about once in 10^31 look-ups.
+found by 20 bits of the n-gram's folded hash, and believed only if 40 further bits of it and a 64-bit check agree. The
+check is made from the tokens' bytes and lengths and not from their hashes, so an n-gram would have to collide in 104
+bits of two hashes to get another's bucket: about once in 10^31 look-ups.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _START = np.array(_roots(2, 8), np.uint32)
 
 
 def new_cache() -> npt.NDArray[np.uint64]:
-    """An empty cache: uint64[2^20, 2] of (40 bits of the hash and the bucket, check). Good for one number of buckets."""
+    """An empty cache for one number of buckets: uint64[2^20, 2] of (40 bits of the hash and the bucket, check)."""
     return np.zeros((1 << CACHE_BITS, 2), np.uint64)
 
 
@@ -48,12 +48,12 @@ NO_CACHE = np.zeros((0, 2), np.uint64)
 
 
 @njit(nogil=True, inline="always")
-def _rotate(x, bits):  # type: ignore[no-untyped-def]
+def _rotate(x, bits):
     return np.uint32((x >> np.uint32(bits)) | np.uint32(x << np.uint32(32 - bits)))
 
 
 @njit(nogil=True)
-def _compress(state, address, words):  # type: ignore[no-untyped-def]
+def _compress(state, address, words):
     for i in range(16):
         # load32 is little-endian, SHA-256 is not.
         words[i] = np.uint32(swap_bytes(load32(address + 4 * i)) >> _HALF)
@@ -83,7 +83,7 @@ def _compress(state, address, words):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def digest_modulo(message, length, buckets, state, words):  # type: ignore[no-untyped-def]
+def digest_modulo(message, length, buckets, state, words):
     """SHA-256 of `message[:length]` as a big-endian integer, modulo `buckets`.
 
     Args:
@@ -107,7 +107,7 @@ def digest_modulo(message, length, buckets, state, words):  # type: ignore[no-un
 
 
 @njit(nogil=True)
-def token_checks(starts, ends, n, checks):  # type: ignore[no-untyped-def]
+def token_checks(starts, ends, n, checks):
     """A 64-bit check of each token from its length, its first and its last eight bytes."""
     for i in range(n):
         length = ends[i] - starts[i]
@@ -121,7 +121,7 @@ def token_checks(starts, ends, n, checks):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def fold_checks(checks, n, order, before, folded):  # type: ignore[no-untyped-def]
+def fold_checks(checks, n, order, before, folded):
     """Checks of the n-grams of one order from those of the order below, in place; as `kernels` folds hashes."""
     last = before[order]
     before[order] = folded[n - 1]
@@ -132,7 +132,7 @@ def fold_checks(checks, n, order, before, folded):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True)
-def cached_buckets(cache, keys, checks, first, n, order, tokens, tail, found, buckets, work):  # type: ignore[no-untyped-def]
+def cached_buckets(cache, keys, checks, first, n, order, tokens, tail, found, buckets, work):
     """Buckets of the n-grams of one order that end at tokens first..n-1, from the cache or by digest.
 
     Args:
@@ -157,7 +157,7 @@ def cached_buckets(cache, keys, checks, first, n, order, tokens, tail, found, bu
 
 
 @njit(nogil=True)
-def _digest_ngram(i, order, tokens, tail, buckets, work):  # type: ignore[no-untyped-def]
+def _digest_ngram(i, order, tokens, tail, buckets, work):
     starts, ends = tokens
     length = order - 1
     for j in range(i - order + 1, i + 1):

@@ -1,6 +1,7 @@
 """Case and class of code points, frozen for one Unicode version so that no Python changes a selection.
 
-Two-stage table made by `scripts/build_unicode_table.py`: the entry of code point c is `ENTRIES[INDEX[c >> 8] << 8 | c & 255]`.
+Two-stage table made by `scripts/build_unicode_table.py`: the entry of code point c is
+`ENTRIES[INDEX[c >> 8] << 8 | c & 255]`.
 """
 
 from __future__ import annotations

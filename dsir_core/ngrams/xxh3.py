@@ -48,19 +48,19 @@ _STRIPE, _STRIPES_PER_BLOCK = 64, 16
 
 
 @njit(nogil=True, inline="always")
-def _rotate(value, bits):  # type: ignore[no-untyped-def]
+def _rotate(value, bits):
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
 @njit(nogil=True, inline="always")
-def _avalanche(h):  # type: ignore[no-untyped-def]
+def _avalanche(h):
     h ^= h >> np.uint64(37)
     h *= _MIX_LONG
     return h ^ (h >> np.uint64(32))
 
 
 @njit(nogil=True)
-def xxh3(address, length):  # type: ignore[no-untyped-def]
+def xxh3(address, length):
     """XXH3-64 of the bytes at an address.
 
     Args:
@@ -82,7 +82,7 @@ def xxh3(address, length):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, inline="always")
-def _up_to_3(address, length):  # type: ignore[no-untyped-def]
+def _up_to_3(address, length):
     first = load_byte(address)
     middle = load_byte(address + (length >> 1))
     last = load_byte(address + length - 1)
@@ -95,7 +95,7 @@ def _up_to_3(address, length):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, inline="always")
-def _up_to_8(address, length):  # type: ignore[no-untyped-def]
+def _up_to_8(address, length):
     h = (load32(address + length - 4) + (load32(address) << np.uint64(32))) ^ _FLIP_MIDDLE
     h ^= _rotate(h, 49) ^ _rotate(h, 24)
     h *= _MIX_MIDDLE
@@ -105,19 +105,19 @@ def _up_to_8(address, length):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, inline="always")
-def _up_to_16(address, length):  # type: ignore[no-untyped-def]
+def _up_to_16(address, length):
     low = load64(address) ^ _FLIP_LOW
     high = load64(address + length - 8) ^ _FLIP_HIGH
     return _avalanche(np.uint64(length) + swap_bytes(low) + high + multiply_fold(low, high))
 
 
 @njit(nogil=True, inline="always")
-def _mix16(address, secret):  # type: ignore[no-untyped-def]
+def _mix16(address, secret):
     return multiply_fold(load64(address) ^ _AT[secret], load64(address + 8) ^ _AT[secret + 8])
 
 
 @njit(nogil=True)
-def _up_to_128(address, length):  # type: ignore[no-untyped-def]
+def _up_to_128(address, length):
     h = np.uint64(length) * _PRIME64_1
     for i in range((length - 1) // 32 + 1):
         h += _mix16(address + 16 * i, 32 * i)
@@ -126,7 +126,7 @@ def _up_to_128(address, length):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _up_to_240(address, length):  # type: ignore[no-untyped-def]
+def _up_to_240(address, length):
     h = np.uint64(length) * _PRIME64_1
     for i in range(8):
         h += _mix16(address + 16 * i, 16 * i)
@@ -137,7 +137,7 @@ def _up_to_240(address, length):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _accumulate(sums, address, secret):  # type: ignore[no-untyped-def]
+def _accumulate(sums, address, secret):
     for i in range(8):
         value = load64(address + 8 * i)
         keyed = value ^ _AT[secret + 8 * i]
@@ -146,7 +146,7 @@ def _accumulate(sums, address, secret):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _long(address, length):  # type: ignore[no-untyped-def]
+def _long(address, length):
     sums = _START.copy()
     block = _STRIPE * _STRIPES_PER_BLOCK
     blocks = (length - 1) // block

@@ -72,17 +72,10 @@ def _documents(scores: Scores, sample: Sample) -> Json:
     rejected = eligible - selected
     for shard, score, mark in zip(scores.shards, scores.results, sample.marks, strict=True):
         account = mark.account
-        if (
-            score.tally.records != account.documents + score.tally.bad
-            or account.n_selected > account.eligible
-        ):
-            raise RunFailedError(
-                f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for"
-            )
+        if score.tally.records != account.documents + score.tally.bad or account.n_selected > account.eligible:
+            raise RunFailedError(f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for")
     if raw != selected + rejected + ineligible + bad:
-        raise RunFailedError(
-            f"{raw:,} records read, but {selected + rejected + ineligible + bad:,} accounted for"
-        )
+        raise RunFailedError(f"{raw:,} records read, but {selected + rejected + ineligible + bad:,} accounted for")
     return {
         "raw": raw,
         "eligible": eligible,
@@ -98,9 +91,7 @@ def _targets(counts: Counts, model: FittedModel, sample: Sample, written: Writte
     targets: Json = {}
     for name, found in counts.targets.items():
         # With separate targets, what a target asked for is what it chose itself.
-        chosen = (
-            written.counts[model.names.index(name)] if name in model.names else written.counts.sum(axis=0)
-        )
+        chosen = written.counts[model.names.index(name)] if name in model.names else written.counts.sum(axis=0)
         p = distribution(found.counts)
         kl_raw = kl_divergence(p, q_raw)
         kl_selected = kl_divergence(p, distribution(chosen)) if chosen.sum() else None

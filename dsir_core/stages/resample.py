@@ -69,9 +69,7 @@ def _choose(
     """Each shard's cuts by the run's method and by top-k, the targets choosing in order."""
     config = run.config
     weights = [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results]
-    search = Thresholds(
-        run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens
-    )
+    search = Thresholds(run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens)
     methods: list[Method] = list(dict.fromkeys([config.method, "top-k"]))
     cuts: dict[Method, Cuts] = {method: [() for _ in weights] for method in methods}
     quantiles: dict[str, dict[str, float]] = {}
@@ -82,9 +80,7 @@ def _choose(
 
         def goal(eligible: Eligible, target: int = target) -> tuple[int, Unit]:
             if not target:
-                sizes.extend(
-                    split_size(_size(config, _some_eligible(run, scores, eligible)), model.proportions)
-                )
+                sizes.extend(split_size(_size(config, _some_eligible(run, scores, eligible)), model.proportions))
             return sizes[target], unit
 
         try:

@@ -40,9 +40,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
     config = run.config
     shards = plan.raw.shards
     work.announce(shards)
-    tasks = [
-        ScoreTask(config.workdir_url, shard, config.read, config.features, model.digest) for shard in shards
-    ]
+    tasks = [ScoreTask(config.workdir_url, shard, config.read, config.features, model.digest) for shard in shards]
     found: dict[int, ScoreResult] = {}
     for index, result in work.map(score_shard, tasks, shards):
         found[index] = result

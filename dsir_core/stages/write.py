@@ -80,20 +80,17 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     clear_output(run)
     extracts = [file for index in range(len(tasks)) for file in found[index].extracted.files]
     parts = plan_parts(extracts, config.workdir_url, config.output, output_compression(run, plan))
-    listed = SelectedTask(
-        config.workdir_url, config.output, tuple(sample.marks[i].receipt.name for i in picked)
-    )
+    listed = SelectedTask(config.workdir_url, config.output, tuple(sample.marks[i].receipt.name for i in picked))
     (joined,) = _all(run, write_selected, [listed])
     written = _all(run, write_part, parts)
     total = sum(part.documents for part in written)
     if not total == joined.documents == sample.account.n_selected:
         raise RunFailedError(
-            f"write: {sample.account.n_selected:,} documents were chosen, {total:,} written, {joined.documents:,} listed"
+            f"write: {sample.account.n_selected:,} documents were chosen, {total:,} written, "
+            f"{joined.documents:,} listed"
         )
     examples = [example for index in range(len(tasks)) for example in found[index].extracted.examples]
-    return Written(
-        tuple(written), joined, counts, tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES])
-    )
+    return Written(tuple(written), joined, counts, tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES]))
 
 
 def _all(run: Run, function: Any, tasks: Sequence[Any]) -> list[Any]:
@@ -125,9 +122,7 @@ def complete_report(output: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise RequestError(
-            f"{output}/{REPORT} is not a report: {error}; remove it, or choose another output"
-        ) from None
+        raise RequestError(f"{output}/{REPORT} is not a report: {error}; remove it, or choose another output") from None
     return report
 
 

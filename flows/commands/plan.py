@@ -39,7 +39,5 @@ def run(arguments: argparse.Namespace) -> int:
             f"{estimated_tokens(files):>16,.0f}  {corpus.corpus.root}"
         )
     rate = first_rate(config, planned.raw)
-    print(
-        f"raw model fitted on {'all' if rate >= 1 else f'about {rate:.2%} of'} raw; workdir {config.workdir_url}"
-    )
+    print(f"raw model fitted on {'all' if rate >= 1 else f'about {rate:.2%} of'} raw; workdir {config.workdir_url}")
     return 0

@@ -1,4 +1,4 @@
-"""The noise depends on (seed, target, file, position) alone, has the right distribution, and log_exact is a logarithm."""
+"""The noise depends on (seed, target, file, position) alone and is Gumbel noise; log_exact is a logarithm."""
 
 import math
 

@@ -65,9 +65,7 @@ def test_count_goals_take_the_largest(parts: list[list[tuple[float, int]]], k: i
 
 @settings(max_examples=300)
 @given(PARTS, st.integers(0, 20_000))
-def test_token_goals_take_the_longest_run_that_fits(
-    parts: list[list[tuple[float, int]]], budget: int
-) -> None:
+def test_token_goals_take_the_longest_run_that_fits(parts: list[list[tuple[float, int]]], budget: int) -> None:
     rows = [row for part in parts for row in part]
     (threshold,) = thresholds(parts, [Goal(0, budget, "tokens")])
     expected, left = [], budget

@@ -36,9 +36,13 @@ def test_a_checkpoint_comes_back_with_its_summary(store: Store) -> None:
 
 
 def test_a_failed_write_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="stop"), store.checkpoint("counts", "k", ".bin", {}) as stream:
-        stream.write(b"half")
-        raise RuntimeError("stop")
+    def fail() -> None:
+        with store.checkpoint("counts", "k", ".bin", {}) as stream:
+            stream.write(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert store.names() == []
     assert store.receipt("counts", "k") is None
 

@@ -138,9 +138,7 @@ def test_inclusion_frequencies_are_those_of_sampling_without_replacement(seeds: 
     """Against exact enumeration of successive draws in proportion to the weights (N = 5, k = 2)."""
     weights = np.array([1.0, 2.0, 3.0, 4.0, 10.0])
     p = weights / weights.sum()
-    exact = np.array(
-        [p[i] + sum(p[j] * p[i] / (1 - p[j]) for j in range(5) if j != i) for i in range(5)]
-    )
+    exact = np.array([p[i] + sum(p[j] * p[i] / (1 - p[j]) for j in range(5) if j != i) for i in range(5)])
     counts = np.zeros(5)
     for seed in range(seeds):
         keys = np.log(weights) + gumbel(np.arange(5), seed, 0, "f")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import json
 import lzma
 from collections.abc import Iterable
@@ -47,10 +48,12 @@ def write_parquet(path: Path, texts: Iterable[Any], kind: pa.DataType | None = N
 def texts_of(batch: Batch) -> list[str]:
     """Texts of a batch."""
     edges = batch.text_offsets.tolist()
-    return [batch.text_data[a:b].tobytes().decode() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [batch.text_data[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)]
 
 
-def read_all(*pieces: Piece, settings: ReadSettings = SETTINGS, **filters: Any) -> tuple[list[tuple[int, str]], list[int]]:
+def read_all(
+    *pieces: Piece, settings: ReadSettings = SETTINGS, **filters: Any
+) -> tuple[list[tuple[int, str]], list[int]]:
     """(position, text) of all documents of pieces, and positions of bad records."""
     documents: list[tuple[int, str]] = []
     bad: list[int] = []

@@ -26,7 +26,15 @@ def packed(suffix: str) -> bytes:
 def test_truncated_anywhere_is_damaged(tmp_path: Path, suffix: str) -> None:
     whole = packed(suffix)
     path = tmp_path / f"a.jsonl{suffix}"
-    for n in {0, 1, 5, *range(10, len(whole), len(whole) // 40), len(whole) - 9, len(whole) - 4, len(whole) - 1}:
+    for n in {
+        0,
+        1,
+        5,
+        *range(10, len(whole), len(whole) // 40),
+        len(whole) - 9,
+        len(whole) - 4,
+        len(whole) - 1,
+    }:
         path.write_bytes(whole[:n])
         with pytest.raises(DamagedFileError, match=r"a\.jsonl"):
             read_all(Piece(source(path)))
@@ -83,7 +91,10 @@ def test_xz_stream_padding(tmp_path: Path) -> None:
 
 def test_zstd_skippable_frames_and_long_windows(tmp_path: Path) -> None:
     skippable = b"\x53\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
-    options = {zstd.CompressionParameter.window_log: 28, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    options = {
+        zstd.CompressionParameter.window_log: 28,
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+    }
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(skippable + zstd.compress(DATA, options=options) + skippable)
     assert read_all(Piece(source(path))) == oracle(DATA)

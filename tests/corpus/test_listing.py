@@ -20,7 +20,15 @@ from tests.corpus.files import source, write_parquet
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("a.jsonl", "sub/b.jsonl.gz", "sub/deep/c.parquet", "notes.txt", ".hidden.jsonl", "_SUCCESS", "d.json.zst"):
+    for name in (
+        "a.jsonl",
+        "sub/b.jsonl.gz",
+        "sub/deep/c.parquet",
+        "notes.txt",
+        ".hidden.jsonl",
+        "_SUCCESS",
+        "d.json.zst",
+    ):
         path = tmp_path / "corpus" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
@@ -33,7 +41,12 @@ def paths(*specs: object) -> list[str]:
 
 def test_a_directory_is_all_files_of_known_kinds_below_it(tree: Path) -> None:
     corpus = list_corpus([str(tree)])
-    assert [file.path for file in corpus.files] == ["a.jsonl", "d.json.zst", "sub/b.jsonl.gz", "sub/deep/c.parquet"]
+    assert [file.path for file in corpus.files] == [
+        "a.jsonl",
+        "d.json.zst",
+        "sub/b.jsonl.gz",
+        "sub/deep/c.parquet",
+    ]
     assert set(corpus.ignored) == {"notes.txt", ".hidden.jsonl", "_SUCCESS"}
     assert corpus.root == str(tree)
     assert [(file.format, file.compression) for file in corpus.files] == [

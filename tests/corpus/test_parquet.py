@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_text_of_every_kind(tmp_path: Path, kind: pa.DataType) -> None:
 def test_any_cut_by_row_groups(tmp_path_factory: pytest.TempPathFactory, cuts: set[int]) -> None:
     file = source(write_parquet(tmp_path_factory.mktemp("p") / "a.parquet", TEXTS))
     edges = [0, *sorted(cuts), 11]
-    pieces = [Piece(file, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [Piece(file, a, b) for a, b in itertools.pairwise(edges)]
     assert read_all(*pieces)[0] == list(enumerate(TEXTS))
 
 

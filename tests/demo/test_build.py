@@ -84,9 +84,7 @@ def test_shipped_files_are_what_the_script_writes(
     )
 
 
-def test_whole_build_from_cached_packages(
-    scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whole_build_from_cached_packages(scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import build_demo_corpus
     from demo_sources import Kind, Package
 
@@ -118,9 +116,7 @@ def test_whole_build_from_cached_packages(
         build_demo_corpus.build(tmp_path / "third", tmp_path / "cache")
 
 
-def test_missing_client_is_said_in_one_line(
-    scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_client_is_said_in_one_line(scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from build_demo_corpus import BuildError, fetch
     from demo_sources import Package
 

@@ -41,9 +41,7 @@ def test_targets_hold_the_counts_of_the_page(
 
 def test_no_target_document_is_in_the_pool(pool: list[dict[str, str]], targets: dict[str, list[str]]) -> None:
     words_of_pool = {tuple(row["text"].split()) for row in pool}
-    shared = [
-        text[:80] for texts in targets.values() for text in texts if tuple(text.split()) in words_of_pool
-    ]
+    shared = [text[:80] for texts in targets.values() for text in texts if tuple(text.split()) in words_of_pool]
     assert shared == []
 
 

@@ -38,9 +38,7 @@ def summarise(scripts: Path, output: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_shares_precision_and_places(scripts: Path, tmp_path: Path, labels: dict[str, Any]) -> None:
-    ids = {
-        kind: [name for name, other in labels["domain_of"].items() if other == kind] for kind in labels["k"]
-    }
+    ids = {kind: [name for name, other in labels["domain_of"].items() if other == kind] for kind in labels["k"]}
     write_output(tmp_path / "out", ids["speeches"][:60] + ids["dictionary"][:20])
 
     done = summarise(scripts, tmp_path / "out")

@@ -74,7 +74,22 @@ def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> No
         (["select", "--raw", "x"], 2, "target: required"),
         (["select", "no-such.yaml"], 2, "no-such.yaml: No such file"),
         (["select", "--raw", "x", "--target", "y", "--output", "o", "--count", "many"], 2, "count"),
-        (["select", "--raw", "/none/*.jsonl", "--target", "y", "--output", "o", "--count", "1", "--inline"], 2, "/none"),
+        (
+            [
+                "select",
+                "--raw",
+                "/none/*.jsonl",
+                "--target",
+                "y",
+                "--output",
+                "o",
+                "--count",
+                "1",
+                "--inline",
+            ],
+            2,
+            "/none",
+        ),
         (["frobnicate"], 2, "frobnicate"),
         (["select", "--frobnicate"], 2, "--frobnicate"),
         (["status", "/no/such/place"], 2, "/no/such/place"),
@@ -92,7 +107,17 @@ def test_a_wrong_request_ends_with_2_and_one_line(words: list[str], status: int,
 def test_a_failed_run_ends_with_1_and_one_line(tmp_path: Path) -> None:
     raw = tmp_path / "raw.jsonl"
     raw.write_text('{"text": "short"}\n')
-    words = ["--raw", str(raw), "--target", SPEECHES, "--output", str(tmp_path / "o"), "--count", "1", "--inline"]
+    words = [
+        "--raw",
+        str(raw),
+        "--target",
+        SPEECHES,
+        "--output",
+        str(tmp_path / "o"),
+        "--count",
+        "1",
+        "--inline",
+    ]
     done = run("select", *words)
     assert done.returncode == 1
     assert "--min-tokens" in done.stderr

@@ -103,9 +103,7 @@ def test_embedded_server_records_the_run_silently_and_ends(home: Path) -> None:
 
 def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:
     runs = [start(tmp_path, n_tasks=2) for _ in range(2)]
-    assert [(run.communicate(timeout=120)[1], run.returncode) for run in runs] == [
-        ("WARNING: from a thread\n", 0)
-    ] * 2
+    assert [(run.communicate(timeout=120)[1], run.returncode) for run in runs] == [("WARNING: from a thread\n", 0)] * 2
     assert rows(tmp_path, "select state_type, count(*) from flow_run group by 1") == [("COMPLETED", 2)]
     assert rows(tmp_path, "select state_type, count(*) from task_run group by 1") == [("COMPLETED", 4)]
 

@@ -54,7 +54,9 @@ def test_lines_are_byte_for_byte_those_of_the_source_and_the_list_says_where_the
 
 
 @pytest.mark.parametrize("shard_bytes", [20_000, 300_000, 10**9])
-def test_the_selection_does_not_depend_on_shards(run_select: Select, pool: Path, tmp_path: Path, shard_bytes: int) -> None:
+def test_the_selection_does_not_depend_on_shards(
+    run_select: Select, pool: Path, tmp_path: Path, shard_bytes: int
+) -> None:
     report = run_select(raw=[str(pool)], target=TARGET, count=70, shard_bytes=shard_bytes)
     assert report["selection_digest"] == DIGEST
     assert len(lines_of(tmp_path / "output")) == 70
@@ -103,7 +105,10 @@ def test_separate_targets_each_get_their_share(run_select: Select, pool: Path, t
     report = run_select(
         raw=[str(pool)], target=targets, count=100, separate=True, proportions={"speeches": 1, "go_code": 3}
     )
-    assert {name: target["selected"] for name, target in report["targets"].items()} == {"speeches": 25, "go_code": 75}
+    assert {name: target["selected"] for name, target in report["targets"].items()} == {
+        "speeches": 25,
+        "go_code": 75,
+    }
     rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
     assert Counter(row["target"] for row in rows) == {"speeches": 25, "go_code": 75}
     assert len({(row["file"], row["position"]) for row in rows}) == 100
@@ -135,7 +140,10 @@ def test_bad_records_within_the_budget_are_listed_and_the_run_goes_on(
     (quarantine,) = (tmp_path / "workdir" / "quarantine").glob("*.jsonl")
     listed = [json.loads(line) for line in quarantine.read_text().splitlines()]
     start = sum(map(len, lines[:100]))
-    assert [(bad["path"], bad["position"]) for bad in listed] == [("raw.jsonl", start), ("raw.jsonl", start + 12)]
+    assert [(bad["path"], bad["position"]) for bad in listed] == [
+        ("raw.jsonl", start),
+        ("raw.jsonl", start + 12),
+    ]
 
 
 def test_bad_records_over_the_budget_fail_the_run_by_name(run_select: Select, pool: Path, tmp_path: Path) -> None:
@@ -172,11 +180,13 @@ def test_a_complete_output_is_not_overwritten_unasked(run_select: Select, pool: 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "has no document|holds no document"), ('{"text": "  "}\n', "no n-gram"), ('{"body": "x"}\n', "text")],
+    [
+        ("", "has no document|holds no document"),
+        ('{"text": "  "}\n', "no n-gram"),
+        ('{"body": "x"}\n', "text"),
+    ],
 )
-def test_a_useless_target_is_refused(
-    run_select: Select, pool: Path, tmp_path: Path, content: str, words: str
-) -> None:
+def test_a_useless_target_is_refused(run_select: Select, pool: Path, tmp_path: Path, content: str, words: str) -> None:
     target = tmp_path / "target.jsonl"
     target.write_text(content)
     with pytest.raises((RequestError, RunFailedError), match=words):
@@ -196,5 +206,3 @@ def test_a_page_of_hostile_documents_is_only_text(run_select: Select, pool: Path
     page = (tmp_path / "output" / "report.html").read_text()
     assert "<script>" not in page
     assert "<b>t" not in page
-
-

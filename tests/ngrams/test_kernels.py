@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import json
 import os
 from pathlib import Path
@@ -59,9 +60,7 @@ def test_counts_are_the_oracles(name: HashName, texts: list[str], ngrams: int, b
 @pytest.mark.parametrize("name", HASHES)
 @settings(max_examples=200)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), ngrams=st.integers(1, 3), targets=st.integers(1, 3))
-def test_log_weights_are_sums_in_document_order(
-    name: HashName, texts: list[str], ngrams: int, targets: int
-) -> None:
+def test_log_weights_are_sums_in_document_order(name: HashName, texts: list[str], ngrams: int, targets: int) -> None:
     features = FeatureSettings(hash=name, ngrams=ngrams, buckets=101)
     log_ratio = np.random.default_rng(0).normal(size=(targets, 101)) * 1e3
     found, _ = score_ngrams(*buffers(texts), features, log_ratio)
@@ -87,7 +86,9 @@ def test_batching_changes_no_bit(name: HashName) -> None:
 
 
 @pytest.mark.parametrize("name", HASHES)
-@pytest.mark.parametrize("text", ["a " * 3 * TOKENS_AT_ONCE, "ab" * 10**6, "\u03b1\u03a3 x" * TOKENS_AT_ONCE, "." * 5000])
+@pytest.mark.parametrize(
+    "text", ["a " * 3 * TOKENS_AT_ONCE, "ab" * 10**6, "\u03b1\u03a3 x" * TOKENS_AT_ONCE, "." * 5000]
+)
 def test_documents_longer_than_the_working_space(name: HashName, text: str) -> None:
     features = FeatureSettings(hash=name, ngrams=3)
     counts = np.zeros(features.buckets, np.int64)
@@ -128,7 +129,7 @@ def test_the_recipe_in_the_documentation_is_the_default_hash() -> None:
     documentation = inspect.getdoc(oracle) or ""
     recipe = documentation[documentation.index("def bucket") :]
     space = {"xxhash": xxhash}
-    exec(inspect.cleandoc("\n" + recipe), space)  # noqa: S102  (our own docstring)
+    exec(inspect.cleandoc("\n" + recipe), space)
     features = FeatureSettings(buckets=12_345)
     (uni, bi) = oracle.buckets_of("To be, or not", features, xxhash.xxh3_64_intdigest)
     tokens = ["to", "be", ",", "or", "not"]
@@ -142,7 +143,7 @@ def test_distinct_ngrams_spread_evenly_over_the_buckets(name: HashName) -> None:
     seen: set[tuple[str, ...]] = set()
     for text in demo_texts(200):
         tokens = oracle.tokenize(text)
-        seen |= {(token,) for token in tokens} | set(zip(tokens, tokens[1:], strict=False))
+        seen |= {(token,) for token in tokens} | set(itertools.pairwise(tokens))
     find = oracle.sha256_bucket if name == "sha256" else fold
     counts = np.bincount([find(gram, 1000) for gram in seen], minlength=1000)
     expected = len(seen) / features.buckets

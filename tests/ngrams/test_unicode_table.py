@@ -12,7 +12,15 @@ from nltk.tokenize import WordPunctTokenizer
 
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.ngrams.oracle import lower, tokenize
-from dsir_core.ngrams.unicode_table import CLASS_SHIFT, DELTA_MASK, DELTA_ZERO, DOTTED_I, UNICODE_VERSION, WORD, entry
+from dsir_core.ngrams.unicode_table import (
+    CLASS_SHIFT,
+    DELTA_MASK,
+    DELTA_ZERO,
+    DOTTED_I,
+    UNICODE_VERSION,
+    WORD,
+    entry,
+)
 from tests.ngrams.texts import TEXTS
 
 FROZEN = (14, 0, 0)
