@@ -35,7 +35,7 @@ lint: install ## check format, style, types and the layers of imports
 	$(BIN)/lint-imports
 
 bench: install ## measure speed on this machine
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --extra test --extra lint --group build \

@@ -51,7 +51,7 @@ class ImportanceModel:
 
     def score(self, texts: Texts) -> npt.NDArray[np.float64]:
         """Log importance weight of each text: float64[n]."""
-        data, offsets = _buffers(texts)
+        data, offsets = text_buffers(texts)
         log_weights: npt.NDArray[np.float64] = score_ngrams(data, offsets, self.features, self.fitted.log_ratio)[0]
         return log_weights[:, 0]
 
@@ -59,7 +59,7 @@ class ImportanceModel:
 def count_texts(texts: Texts, features: FeatureSettings) -> npt.NDArray[np.int64]:
     """N-gram counts over all texts: int64[buckets]."""
     counts = np.zeros(features.buckets, np.int64)
-    data, offsets = _buffers(texts)
+    data, offsets = text_buffers(texts)
     count_ngrams(data, offsets, features, counts)
     return counts
 
@@ -83,7 +83,7 @@ def sample(log_weights: npt.ArrayLike, k: int, seed: int = 0) -> npt.NDArray[np.
     return np.sort(np.argsort(~bits, kind="stable")[:k])
 
 
-def _buffers(texts: Texts) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def text_buffers(texts: Texts) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """UTF-8 bytes and offsets int64[n + 1] of texts."""
     array: Any = texts
     if isinstance(array, pa.ChunkedArray):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsir_core.config import SelectConfig
+from dsir_core.errors import RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.progress import terminal_observer
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+    from flows.select import Prepared
 
 
 def run_select(config: SelectConfig, *, verbose: bool) -> dict[str, Any]:
@@ -19,10 +26,11 @@ def run_select(config: SelectConfig, *, verbose: bool) -> dict[str, Any]:
 
         with terminal_observer() as observe:
             return select(Run(config, InlineExecutor(), observe))
-    with _orchestrated(config, verbose):
+    with _orchestrated(config, verbose) as prepared:
         from flows.select import select_flow
 
-        return select_flow(config)
+        figures: dict[str, Any] = _call(select_flow, config, prepared)
+        return figures
 
 
 def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
@@ -33,14 +41,15 @@ def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
         with terminal_observer() as observe:
             name, scores = score_only(Run(config, InlineExecutor(), observe))
         return name, scores.tally.documents
-    with _orchestrated(config, verbose):
+    with _orchestrated(config, verbose) as prepared:
         from flows.select import score_flow
 
-        return score_flow(config)
+        found: tuple[str, int] = _call(score_flow, config, prepared)
+        return found
 
 
 @contextmanager
-def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[None]:
+def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
     from flows.prefect_server import prefect_api
     from flows.prefect_settings import quiet_prefect
@@ -55,8 +64,28 @@ def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[None]:
 
             executor = DaskExecutor(start.result())
             with terminal_observer() as observe:
-                token = PREPARED.set(Prepared(executor, observe))
+                prepared = Prepared(executor, observe)
+                token = PREPARED.set(prepared)
                 try:
-                    yield
+                    yield prepared
                 finally:
                     PREPARED.reset(token)
+
+
+def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared) -> Any:
+    """Run a flow; a result that is there outlives the server that should have recorded it.
+
+    Raises:
+        RunFailedError: Prefect's server went away before the work was done.
+    """
+    import httpx
+
+    try:
+        return flow(config)
+    except httpx.HTTPError as error:
+        if not prepared.results:
+            raise RunFailedError(
+                f"Prefect's server went away ({error}). What is finished is kept: run the same command again to go on"
+            ) from error
+        print(f"note: Prefect's server went away and has not recorded the end of this run ({error})", file=sys.stderr)
+        return prepared.results[0]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -21,6 +21,8 @@ from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
 from tasks.stages import call_as_task
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -28,6 +30,8 @@ class Prepared:
 
     executor: Executor
     observe: Observer
+    results: list[Any] = field(default_factory=list)
+    """What the flow has returned, for when Prefect's server goes away between a flow's end and its record."""
 
 
 PREPARED: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
@@ -48,7 +52,7 @@ def select_flow(config: SelectConfig) -> dict[str, Any]:
         The content of report.json.
     """
     with _run(config) as run:
-        return select(run, call_as_task)
+        return _keep(select(run, call_as_task))
 
 
 @flow(name="dsir-score", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
@@ -60,7 +64,13 @@ def score_flow(config: SelectConfig) -> tuple[str, int]:
     """
     with _run(config) as run:
         name, scores = score_only(run, call_as_task)
-        return name, scores.tally.documents
+        return _keep((name, scores.tally.documents))
+
+
+def _keep(result: Result) -> Result:
+    if (prepared := PREPARED.get()) is not None:
+        prepared.results.append(result)
+    return result
 
 
 @contextmanager

@@ -70,8 +70,9 @@ def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exa
         if not cut:
             waiting.append(data)
             n_waiting += len(data)
-            if n_waiting > max_line:
-                yield Chunk(position, b"", too_large=True)
+            if n_waiting > max_line + len(BOM):
+                bom = len(BOM) if position == 0 and b"".join(waiting[:4]).startswith(BOM) else 0
+                yield Chunk(position + bom, b"", too_large=True)
                 position += n_waiting
                 waiting, n_waiting, skipping = [], 0, True
             continue

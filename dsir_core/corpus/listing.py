@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import has_magic
@@ -14,6 +13,7 @@ from typing import Any, get_args
 import fsspec
 
 from dsir_core.corpus.types import Compression, Format, SourceFile
+from dsir_core.corpus.urls import url_like, without_credentials
 from dsir_core.errors import RequestError
 
 FORMATS: dict[str, Format] = {
@@ -53,12 +53,17 @@ class Corpus:
 class _Found:
     """What one spec gives."""
 
+    spec: str
     filesystem: Any
+    path: str
+    """Of the spec, on its filesystem."""
     root: str
     infos: list[dict[str, Any]]
-    named: bool
-    """Whether the user named the file itself: then a name that is not known is an error."""
     ignored: list[str]
+
+    def url(self, name: str) -> str:
+        """The URL to open a file of this filesystem by."""
+        return url_like(self.spec, self.filesystem, self.path, name)
 
 
 def list_corpus(specs: Sequence[str]) -> Corpus:
@@ -78,21 +83,16 @@ def list_corpus(specs: Sequence[str]) -> Corpus:
     for one in found:
         for info in one.infos:
             named += 1
-            url = _url(one.filesystem, info["name"])
-            path = without_credentials(url) if whole_urls else posixpath.relpath(info["name"], root or "/")
+            url = one.url(info["name"])
+            path = without_credentials(url) if whole_urls else _inside(info["name"], root)
             files[path] = _source_file(path, url, info)
     ignored = sorted({name for one in found for name in one.ignored})
     return Corpus(
-        root and without_credentials(_url(found[0].filesystem, root)),
+        root and without_credentials(found[0].url(root)),
         tuple(files[path] for path in sorted(files)),
         tuple(ignored),
         named - len(files),
     )
-
-
-def without_credentials(url: str) -> str:
-    """A URL without user and password."""
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", url)
 
 
 def kind_of(name: str) -> tuple[Format, Compression] | None:
@@ -125,17 +125,19 @@ def _expand(spec: str) -> _Found:
         filesystem, path = fsspec.core.url_to_fs(spec)
     except (ImportError, ValueError) as error:
         raise RequestError(f"{without_credentials(spec)}: {error}") from None
-    if has_magic(path):
+    filesystem.invalidate_cache()  # this process may have listed the place before
+    ignored: list[str] = []
+    matches = _files(filesystem.glob(path, detail=True)) if has_magic(path) else []
+    if matches:
         root = _before_magic(path)
-        found = _files(filesystem.glob(path, detail=True))
-        kept, ignored = _sift(found, root, keep_unknown=True)
-        named = True
+        kept, ignored = _sift(matches, root, keep_unknown=True)
     elif filesystem.isdir(path):
-        root, named = path.rstrip("/"), False
+        root = path.rstrip("/")
         kept, ignored = _sift(_files(filesystem.find(path, detail=True)), root, keep_unknown=False)
     elif filesystem.exists(path):
-        root, named = posixpath.dirname(path), True
-        kept, ignored = [filesystem.info(path)], []
+        root, kept = posixpath.dirname(path), [filesystem.info(path)]
+    elif has_magic(path):
+        root, kept = "", []
     else:
         raise RequestError(f"{without_credentials(spec)}: no such file or directory")
     if not kept:
@@ -144,7 +146,7 @@ def _expand(spec: str) -> _Found:
     for info in kept:
         if kind_of(info["name"]) is None:
             raise RequestError(f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}")
-    return _Found(filesystem, root, kept, named, ignored)
+    return _Found(spec, filesystem, path, root, kept, ignored)
 
 
 def _files(listed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -155,7 +157,7 @@ def _sift(infos: list[dict[str, Any]], root: str, *, keep_unknown: bool) -> tupl
     """Files to take, and names of those to pass over."""
     kept, ignored = [], []
     for info in infos:
-        inside = posixpath.relpath(info["name"], root or "/")
+        inside = _inside(info["name"], root)
         hidden = any(part.startswith((".", "_")) for part in inside.split("/"))
         if hidden or (not keep_unknown and kind_of(inside) is None):
             ignored.append(inside)
@@ -170,9 +172,14 @@ def _before_magic(path: str) -> str:
     return "/".join(parts[:plain])
 
 
+def _inside(name: str, root: str) -> str:
+    """A file's name below a directory that holds it. Not relpath: it takes `bucket/a` as below the working one."""
+    return name.removeprefix(root).lstrip("/")
+
+
 def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
     """The longest common directory, and whether there is none because filesystems differ."""
-    if len({type(one.filesystem) for one in found}) > 1:
+    if any(one.filesystem != found[0].filesystem for one in found):
         return "", True
     split = [one.root.split("/") for one in found]
     common = []
@@ -183,16 +190,16 @@ def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
     return "/".join(common), False
 
 
-def _url(filesystem: Any, name: str) -> str:
-    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-    return name if "file" in protocols else str(filesystem.unstrip_protocol(name))
-
-
 def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
     kind = kind_of(path)
     assert kind is not None
+    if info.get("size") is None:
+        raise RequestError(f"{without_credentials(url)}: the server does not tell its size; copy it first")
     if "ino" in info:  # a local file; fsspec gives its time as a float, which loses digits
-        version = str(os.stat(info["name"]).st_mtime_ns)
+        try:
+            version = str(os.stat(info["name"]).st_mtime_ns)
+        except FileNotFoundError:
+            raise RequestError(f"{url}: no such file (a link that leads nowhere?)") from None
     else:
         version = next((str(info[key]).strip('"') for key in VERSIONS if info.get(key)), "")
     return SourceFile(path, url, int(info["size"]), version, *kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.storage import Source, open_source
+from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
     PARQUET_BLOCK_ROWS,
     WHOLE,
@@ -23,24 +24,27 @@ from dsir_core.corpus.types import (
     ReadSettings,
     SourceFile,
 )
-from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.corpus.urls import without_credentials
+from dsir_core.errors import RequestError
 
 BATCH_BYTES = 4 * 2**20
 MAX_BATCH_ROWS = 16_384
-BUFFER_BYTES = 2**20
+BUFFER_BYTES = 8 * 2**20
+"""Fetched at once from a column that is read alone; several columns share it."""
+MIN_BUFFER_BYTES = 2**18
 JOINT = "\n"
 
 Wanted = npt.NDArray[np.bool_]
 
 
 def row_group_bytes(file: SourceFile) -> list[int]:
-    """Stored bytes of each row group, from the footer."""
+    """Stored bytes of each row group, nearly: the file's, shared out by their uncompressed sizes."""
     with open_source(file) as source, _damage(file, source):
-        metadata = pq.ParquetFile(source).metadata
-        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        return [
-            sum(group.column(column).total_compressed_size for column in range(group.num_columns)) for group in groups
-        ]
+        metadata = pq.read_metadata(source)
+        _check_footer(file, metadata)
+        sizes = [max(0, metadata.row_group(i).total_byte_size) for i in range(metadata.num_row_groups)]
+    edges = [file.size * n_bytes // max(1, sum(sizes)) for n_bytes in itertools.accumulate(sizes, initial=0)]
+    return [stop - start for start, stop in itertools.pairwise(edges)]
 
 
 def read_parquet(
@@ -54,11 +58,21 @@ def read_parquet(
     """See `read.read_piece`."""
     with open_source(piece.file) as source:
         with _damage(piece.file, source):
-            file = pq.ParquetFile(source, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
-            metadata = file.metadata
+            metadata = pq.read_metadata(source)
+            n_columns = metadata.num_columns if keep_records else len(settings.text_field)
+            file = pq.ParquetFile(
+                source,
+                metadata=metadata,
+                page_checksum_verification=True,
+                buffer_size=max(MIN_BUFFER_BYTES, BUFFER_BYTES // max(1, n_columns)),
+                pre_buffer=False,
+            )
+            _check_footer(piece.file, metadata)
         _check_columns(piece.file, file.schema_arrow, settings.text_field)
         row = 0
         last = metadata.num_row_groups if piece.stop == WHOLE else piece.stop
+        if last > metadata.num_row_groups:
+            raise damaged(piece.file, "changed since it was planned: has fewer row groups now")
         for group in range(last):
             n_rows = metadata.row_group(group).num_rows
             first, row = row, row + n_rows
@@ -97,10 +111,10 @@ def _group(
         if mask is not None:
             if not mask.any():
                 continue
-            table, positions = table.filter(pa.array(mask)), positions[mask]
+            table, positions = _filtered(table, mask), positions[mask]
         yield _batch(file, table, settings, positions, keep_records)
     if done != n_rows:
-        raise DamagedFileError(file.url, f"row group holds {done:,} rows, its footer says {n_rows:,}")
+        raise damaged(file, f"row group holds {done:,} rows, its footer says {n_rows:,}")
 
 
 def _batch(
@@ -120,7 +134,7 @@ def _batch(
     if bad:
         bad.sort(key=lambda record: record.position)
         kept = pa.array(good)
-        table, positions = table.filter(kept), positions[good]
+        table, positions = _filtered(table, good) if keep_records else table, positions[good]
         fields = [values.filter(kept) for values in fields]
     texts = fields[0].cast(pa.large_string())
     if len(fields) > 1:
@@ -145,9 +159,9 @@ def _faults(name: str, values: pa.Array) -> Iterator[tuple[str, list[int]]]:
     if values.null_count:
         yield f"{name} is null", np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)).tolist()
     try:
-        values.cast(pa.large_binary()).cast(pa.large_string()).validate(full=True)
+        values.cast(pa.large_string()).validate(full=True)
     except pa.ArrowInvalid:
-        rows = values.cast(pa.large_binary()).to_pylist()
+        rows = values.to_pylist()
         yield (
             f"invalid UTF-8: in {name}",
             [i for i, data in enumerate(rows) if data is not None and not _is_utf8(data)],
@@ -171,7 +185,29 @@ def _column(table: pa.Table, name: str) -> pa.Array:
         values = pc.struct_field(values, inner)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    return values
+    # As bytes first: what is no UTF-8 is a bad row, and a failed cast would be all rows.
+    return values.cast(pa.large_binary())
+
+
+def _filtered(table: pa.Table, mask: Wanted) -> pa.Table:
+    """The rows of a mask. Arrow cannot filter every type that it can read (views, for one), but can slice all."""
+    try:
+        return table.filter(pa.array(mask))
+    except pa.ArrowNotImplementedError:
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+        runs = [table.slice(start, stop - start) for start, stop in edges.reshape(-1, 2).tolist()]
+        return pa.concat_tables(runs) if runs else table.slice(0, 0)
+
+
+def _check_footer(file: SourceFile, metadata: pq.FileMetaData) -> None:
+    """A footer has no checksum, but says how many rows there are more than once.
+
+    Raises:
+        DamagedFileError: it contradicts itself.
+    """
+    n_rows = sum(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+    if n_rows != metadata.num_rows:
+        raise damaged(file, f"corrupt Parquet: footer says {metadata.num_rows:,} rows, its row groups {n_rows:,}")
 
 
 def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
@@ -185,22 +221,23 @@ def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) 
             index = kind.get_field_index(part) if pa.types.is_struct(kind) else -1
             if index < 0:
                 near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
+                nearest = " or ".join(map(repr, near))
                 raise RequestError(
-                    f"{file.url}: no column {name!r}; is it {' or '.join(map(repr, near))}? Set text_field"
+                    f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set text_field"
                 )
             kind = kind.field(index).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
                    pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip
         if not any(check(plain) for check in is_text):
-            raise RequestError(f"{file.url}: column {name!r} is {plain}, not text; set text_field")
+            raise RequestError(f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set text_field")
 
 
 def _wanted_rows(first: int, n_rows: int, positions: npt.NDArray[np.int64] | None, keep_block: Any) -> Wanted | None:
     """Which rows of a group to read; None for all."""
     wanted: Wanted | None = None
     if positions is not None:
-        inside = positions[(positions >= first) & (positions < first + n_rows)] - first
+        inside = positions[slice(*np.searchsorted(positions, [first, first + n_rows]))] - first
         wanted = np.zeros(n_rows, bool)
         wanted[inside] = True
     if keep_block is not None:
@@ -210,7 +247,8 @@ def _wanted_rows(first: int, n_rows: int, positions: npt.NDArray[np.int64] | Non
 
 
 def _rows_at_once(group: Any, n_rows: int) -> int:
-    n_bytes: int = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
+    # The sizes of single columns say more, but Arrow ends the process when their entries in the footer are corrupt.
+    n_bytes: int = group.total_byte_size
     return max(1, min(MAX_BATCH_ROWS, n_rows * BATCH_BYTES // max(1, n_bytes)))
 
 
@@ -219,7 +257,9 @@ def _damage(file: SourceFile, source: Source) -> Iterator[None]:
     """Turn what Arrow says of bad bytes into damage; the storage's own errors pass."""
     try:
         yield
+    except MemoryError:  # Arrow's own is an ArrowException, too, but says nothing of the file
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         if source.error is not None:
             raise source.error from None
-        raise DamagedFileError(file.url, f"corrupt Parquet: {' '.join(str(error).split())[:300]}") from error
+        raise damaged(file, f"corrupt Parquet: {' '.join(str(error).split())[:300]}") from error

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from dsir_core.corpus.jsonl import Keep, LineReader, read_chunks
 from dsir_core.corpus.parquet import read_parquet
-from dsir_core.corpus.storage import ByteStream, decompressed, open_source
+from dsir_core.corpus.storage import ByteStream, damaged, decompressed, open_source
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, Piece, ReadSettings
-from dsir_core.errors import DamagedFileError
 
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""
+
+MIN_READ_AHEAD = 2**16
+MAX_READ_AHEAD = 2**24
 
 KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 Range = tuple[int, int, bool]
@@ -51,9 +53,7 @@ def read_piece(
         found += len(batch)
         yield batch
     if positions is not None and found != len(positions):
-        raise DamagedFileError(
-            piece.file.url, f"holds {found:,} of {len(positions):,} documents chosen from it: changed"
-        )
+        raise damaged(piece.file, f"holds {found:,} of {len(positions):,} documents chosen from it: changed")
 
 
 def _read_jsonl(
@@ -66,8 +66,10 @@ def _read_jsonl(
 ) -> Iterator[Batch]:
     keep = _line_filter(positions, keep_block)
     reader = LineReader(piece.file.path, settings, keep_records=keep_records, keep=keep)
-    with open_source(piece.file) as source, decompressed(piece.file, source) as stream:
-        for start, stop, exact in _ranges(piece, positions, keep_block):
+    ranges = list(_ranges(piece, positions, keep_block))
+    read_ahead = _read_ahead(piece, ranges)
+    with open_source(piece.file, read_ahead) as source, decompressed(piece.file, source) as stream:
+        for start, stop, exact in ranges:
             for chunk in read_chunks(stream, start, stop, settings.max_record_bytes, exact=exact):
                 if not chunk.too_large or keep is None or keep(np.array([chunk.position]))[0]:
                     yield reader.batch(chunk)
@@ -83,10 +85,24 @@ def _read_to_the_end(stream: ByteStream) -> None:
 
 def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Keep | None:
     if positions is not None:
-        return lambda found: np.isin(found, positions, assume_unique=True)
+        return lambda found: _is_in(found, positions)
     if keep_block is not None:
         return lambda found: keep_block(found // JSONL_BLOCK_BYTES)
     return None
+
+
+def _is_in(found: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of `found` are among `positions`, which are sorted and may be many more."""
+    if not len(positions):
+        return np.zeros(len(found), bool)
+    places = np.minimum(np.searchsorted(positions, found), len(positions) - 1)
+    return np.equal(positions[places], found)
+
+
+def _read_ahead(piece: Piece, ranges: list[Range]) -> int:
+    """About the length of a range: few requests, and at most twice the bytes that are wanted."""
+    total = sum((piece.file.size if stop == WHOLE else stop) - start for start, stop, _ in ranges)
+    return min(max(total // max(1, len(ranges)), MIN_READ_AHEAD), MAX_READ_AHEAD)
 
 
 def _ranges(piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Iterator[Range]:

@@ -16,6 +16,7 @@ import fsspec
 from isal import igzip, isal_zlib
 
 from dsir_core.corpus.types import Compression, SourceFile
+from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError
 
 if sys.version_info >= (3, 14):
@@ -33,9 +34,11 @@ MAGIC: dict[str, bytes] = {
     "UTF-16": b"\xff\xfe",
     "big-endian UTF-16": b"\xfe\xff",
 }
+SUFFIX = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst", "bz2": ".jsonl.bz2", "xz": ".jsonl.xz", "parquet": ".parquet"}
 ZSTD_SKIPPABLE = tuple(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))
 ZSTD_WINDOW_LOG = 31
 PACKED_BYTES = 2**18
+HEAD_BYTES = 8
 
 DECODE_ERRORS: tuple[Any, ...] = (
     EOFError,
@@ -98,21 +101,32 @@ class Source(io.RawIOBase):
         return int(self._file.tell())
 
 
+def damaged(file: SourceFile, reason: str) -> DamagedFileError:
+    """The error that names a file, without credentials."""
+    return DamagedFileError(without_credentials(file.url), reason)
+
+
 @contextlib.contextmanager
-def open_source(file: SourceFile) -> Iterator[Source]:
+def open_source(file: SourceFile, read_ahead: int = 0) -> Iterator[Source]:
     """Open a stored file and look at its beginning.
+
+    Args:
+        read_ahead: bytes that a remote filesystem may fetch beyond what is read; its own default is up to 50 MiB, which
+            a few records here and there would pay each time.
 
     Raises:
         DamagedFileError: its size is not the listed one, or its content is not what its name says.
         OSError: of the storage.
     """
-    with fsspec.open(file.url, "rb") as opened:
+    filesystem, path = fsspec.core.url_to_fs(file.url)
+    filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
+    caching = {"cache_type": "readahead", "block_size": read_ahead} if read_ahead else {"cache_type": "none"}
+    with filesystem.open(path, "rb", **caching) as opened:
         source = Source(opened)
         size = source.seek(0, 2)
         if size != file.size:
-            raise DamagedFileError(file.url, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
-        source.seek(0)
-        _check_magic(file, source.read(8))
+            raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
+        _check_magic(file, filesystem.cat_file(path, start=0, end=min(size, HEAD_BYTES)) if size else b"")
         source.seek(0)
         yield source
 
@@ -140,8 +154,8 @@ class _Checked:
         except DECODE_ERRORS as error:
             if self._source.error is not None:
                 raise self._source.error from None
-            raise DamagedFileError(
-                self._file.url,
+            raise damaged(
+                self._file,
                 f"truncated or corrupt {self._file.compression}, after {self._position:,} bytes of content: {error}",
             ) from error
         self._position += len(data)
@@ -178,12 +192,14 @@ class _Streams:
         """At most n bytes; empty at the end of the last stream."""
         while True:
             packed = self._source.read(PACKED_BYTES) if self._stream.needs_input else b""
-            if self._fresh:
-                packed = packed.lstrip(self._padding) if self._padding else packed
-                if not packed and self._source.tell() >= self._source.seek(0, 2):
+            if not packed and self._stream.needs_input:
+                if self._fresh:
                     return b""
-            elif not packed and self._stream.needs_input:
                 raise EOFError("ends before its end-of-stream marker")
+            if self._fresh and self._padding:
+                packed = packed.lstrip(self._padding)
+                if not packed:
+                    continue
             self._fresh = self._fresh and not packed
             data = bytes(self._stream.decompress(packed, n))
             if self._stream.eof:
@@ -199,18 +215,27 @@ class _Streams:
 
 def _check_magic(file: SourceFile, head: bytes) -> None:
     expected = "parquet" if file.format == "parquet" else file.compression
-    if expected != "none":
-        good = head.startswith(MAGIC[expected]) or (expected == "zstd" and head.startswith(ZSTD_SKIPPABLE))
-        if good:
-            return
-        found = _looks_like(head)
-        if not head:
-            raise DamagedFileError(file.url, f"is empty; a {expected} file is never: it was cut short")
-        raise DamagedFileError(file.url, f"is named as {expected}, but is {found or 'something else'}: rename it")
     found = _looks_like(head)
-    if found:
-        raise DamagedFileError(file.url, f"is named as plain JSON lines, but looks like {found}: rename or convert it")
+    if expected == "none":
+        if found:
+            raise damaged(file, f"is named as plain JSON lines, but looks like {found}: {_way_out(found)}")
+        return
+    if not head:
+        raise damaged(file, f"is empty; a {expected} file is never: it was cut short")
+    if not (head.startswith(MAGIC[expected]) or (expected == "zstd" and head.startswith(ZSTD_SKIPPABLE))):
+        raise damaged(file, f"is named as {expected}, but looks like {found or 'something else'}: {_way_out(found)}")
 
 
 def _looks_like(head: bytes) -> str | None:
+    # Two ASCII characters of UTF-16 that has no byte order mark.
+    if len(head) >= 4 and head[0] and head[2] and not head[1] and not head[3]:
+        return "UTF-16"
     return next((name for name, magic in MAGIC.items() if head.startswith(magic)), None)
+
+
+def _way_out(found: str | None) -> str:
+    if found in SUFFIX:
+        return f"rename it to end in {SUFFIX[found]}"
+    if found == "zip":
+        return "unzip it"
+    return "convert it to UTF-8" if found else "rename it to what it is"

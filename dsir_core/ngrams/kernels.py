@@ -6,6 +6,9 @@ those sums by order: a fixed order of additions, so that the same bits come out 
 
 from __future__ import annotations
 
+import hashlib
+from importlib import resources
+
 import numpy as np
 from numba import njit
 
@@ -79,8 +82,8 @@ def _keep_tail(starts, ends, n, tail):
         tail[1][k] = tail[1][k + n] if k + n < room else ends[k + n - room]
 
 
-@njit(cache=True, nogil=True)
-def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
+@njit(nogil=True)
+def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
     """Count or score a batch.
 
     Args:
@@ -161,3 +164,27 @@ def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, co
             for order in range(ngrams):
                 total += by_order[order, target]
             sums[document, target] = total
+
+
+def _sources() -> str:
+    """Digest of everything that is compiled into the kernel."""
+    folder = resources.files("dsir_core.ngrams")
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith((".py", ".npz"))), key=lambda file: file.name
+    )
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _cached(sources: str):
+    # Numba's cache on disk looks only at this file's time, and would go on with the machine code of an older version
+    # of the other files. What a function closes over is part of its key there.
+    @njit(cache=True, nogil=True)
+    def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
+        if len(sources) > 0:
+            _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens)
+
+    return run_batch
+
+
+run_batch = _cached(_sources())
+"""`_run_batch`, kept on disk once it is compiled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.ngrams.machine import load32, load64, load_byte, multiply_fold, swap_bytes
+from dsir_core.ngrams.machine import load64, multiply_fold, swap_bytes
 
 SECRET = bytes.fromhex(
     "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"
@@ -38,6 +38,7 @@ _PRIME64_5 = np.uint64(0x27D4EB2F165667C5)
 _MIX_MIDDLE = np.uint64(0x9FB21C651E98DF25)
 _MIX_LONG = np.uint64(0x165667919E3779F9)
 _LOW32 = np.uint64(0xFFFFFFFF)
+_BYTE = np.uint64(0xFF)
 
 _START = np.array(
     [_PRIME32_3, _PRIME64_1, _PRIME64_2, _PRIME64_3, _PRIME64_4, _PRIME32_2, _PRIME64_5, _PRIME32_1],
@@ -59,21 +60,26 @@ def _avalanche(h):
     return h ^ (h >> np.uint64(32))
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def xxh3(address, length):
     """XXH3-64 of the bytes at an address.
 
     Args:
-        address: int64.
+        address: int64; eight bytes behind it must be readable, whatever the length.
         length: int64, at least 1.
 
     Returns:
         uint64.
     """
     if length <= 8:
-        return _up_to_3(address, length) if length < 4 else _up_to_8(address, length)
+        return _up_to_8(address, length)
     if length <= 16:
         return _up_to_16(address, length)
+    return _above_16(address, length)
+
+
+@njit(nogil=True)
+def _above_16(address, length):
     if length <= 128:
         return _up_to_128(address, length)
     if length <= 240:
@@ -82,26 +88,28 @@ def xxh3(address, length):
 
 
 @njit(nogil=True, inline="always")
-def _up_to_3(address, length):
-    first = load_byte(address)
-    middle = load_byte(address + (length >> 1))
-    last = load_byte(address + length - 1)
-    h = np.uint64(first << 16 | middle << 24 | last | length << 8) ^ _FLIP_SHORT
-    h ^= h >> np.uint64(33)
-    h *= _PRIME64_2
-    h ^= h >> np.uint64(29)
-    h *= _PRIME64_3
-    return h ^ (h >> np.uint64(32))
-
-
-@njit(nogil=True, inline="always")
 def _up_to_8(address, length):
-    h = (load32(address + length - 4) + (load32(address) << np.uint64(32))) ^ _FLIP_MIDDLE
-    h ^= _rotate(h, 49) ^ _rotate(h, 24)
-    h *= _MIX_MIDDLE
-    h ^= (h >> np.uint64(35)) + np.uint64(length)
-    h *= _MIX_MIDDLE
-    return h ^ (h >> np.uint64(28))
+    # Two formulas, for up to 3 bytes and for 4 to 8. Most tokens are of either kind, in no order that a processor could
+    # guess: both are computed and one is taken, which costs less than a wrong guess every other token.
+    word = load64(address)
+    middle = (word >> np.uint64((length >> 1) << 3)) & _BYTE
+    last = (word >> np.uint64((length - 1) << 3)) & _BYTE
+    few = ((word & _BYTE) << np.uint64(16)) | (middle << np.uint64(24)) | last | np.uint64(length << 8)
+    few ^= _FLIP_SHORT
+    few ^= few >> np.uint64(33)
+    few *= _PRIME64_2
+    few ^= few >> np.uint64(29)
+    few *= _PRIME64_3
+    few ^= few >> np.uint64(32)
+
+    end = (word >> np.uint64(max(length - 4, 0) << 3)) & _LOW32
+    many = (end + (word << np.uint64(32))) ^ _FLIP_MIDDLE
+    many ^= _rotate(many, 49) ^ _rotate(many, 24)
+    many *= _MIX_MIDDLE
+    many ^= (many >> np.uint64(35)) + np.uint64(length)
+    many *= _MIX_MIDDLE
+    many ^= many >> np.uint64(28)
+    return few if length < 4 else many
 
 
 @njit(nogil=True, inline="always")

@@ -38,7 +38,7 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
         RunFailedError: no document is eligible, or the weights do not hold the documents that were scored.
         StageFailedError: shards failed for a reason that may pass.
     """
-    work = StageWork(run, "resample")
+    work = StageWork(run, "resample", reads_source=False)
     work.announce(scores.shards)
     cuts, quantiles, wanted, unit = _choose(run, scores, model)
     tasks = [

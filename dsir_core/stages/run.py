@@ -60,6 +60,8 @@ class StageWork:
 
     run: Run
     name: str
+    reads_source: bool = True
+    """Whether its shards read source files, whose bytes then count as read."""
     begin: float = field(default_factory=time.perf_counter)
     shards: int = 0
     reused: int = 0
@@ -113,7 +115,7 @@ class StageWork:
     def _count(self, shard: Shard, result: ShardResult) -> None:
         self.shards += 1
         self.reused += result.reused
-        self.n_bytes += 0 if result.reused else shard.n_bytes
+        self.n_bytes += shard.n_bytes if self.reads_source and not result.reused else 0
         self.run.observe(
             ShardDone(
                 self.name,

@@ -83,9 +83,11 @@ def test_a_second_member_that_begins_wrong_is_damage(tmp_path: Path, suffix: str
         read_all(Piece(source(path)))
 
 
-def test_xz_stream_padding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("padding", [4, 8, storage.PACKED_BYTES, 3 * storage.PACKED_BYTES])
+def test_xz_stream_padding(tmp_path: Path, padding: int) -> None:
     path = tmp_path / "a.jsonl.xz"
-    path.write_bytes(packed(".xz") + b"\0" * 8 + PACK[".xz"](b"") + b"\0" * 4)
+    half = len(DATA) // 2
+    path.write_bytes(PACK[".xz"](DATA[:half]) + b"\0" * padding + PACK[".xz"](DATA[half:]) + b"\0" * padding)
     assert read_all(Piece(source(path))) == oracle(DATA)
 
 
@@ -105,6 +107,13 @@ def test_plain_lines_that_are_none_are_named_for_what_they_are(tmp_path: Path, k
     path = tmp_path / "a.jsonl"
     path.write_bytes(storage.MAGIC[kind] + b"rest")
     with pytest.raises(DamagedFileError, match=f"looks like {kind}"):
+        read_all(Piece(source(path)))
+
+
+def test_utf16_without_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(DATA.decode().encode("utf-16-le"))
+    with pytest.raises(DamagedFileError, match="looks like UTF-16: convert it to UTF-8"):
         read_all(Piece(source(path)))
 
 
@@ -139,6 +148,25 @@ def test_parquet_truncated_or_flipped(tmp_path: Path) -> None:
         except (DamagedFileError, RequestError):
             found += 1
     assert found > 50
+
+
+def test_no_corrupt_footer_of_parquet_passes_for_a_shorter_file(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS[:20], rows=7)  # one bit less is 6
+    whole = path.read_bytes()
+    expected = read_all(Piece(source(path)))
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    schema = whole.index(b"ARROW:schema")  # what follows is read by nobody before the data is
+    found = 0
+    for place in range(footer, schema):
+        corrupt = bytearray(whole)
+        corrupt[place] ^= 2
+        path.write_bytes(corrupt)
+        for options in ({}, {"keep_records": True}):
+            try:
+                assert read_all(Piece(source(path)), **options) == expected
+            except (DamagedFileError, RequestError):
+                found += 1
+    assert found > 100
 
 
 def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:

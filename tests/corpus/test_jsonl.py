@@ -167,6 +167,29 @@ def test_a_record_over_the_limit_is_bad_and_never_held(tmp_path: Path, limit: in
     assert peak < 2 * limit + 32 * 2**20
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 2**20])
+def test_a_first_record_over_the_limit_stands_behind_the_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(jsonl, "CHUNK_BYTES", chunk)
+    path = tmp_path / "a.jsonl"
+    record = b'{"text": "' + b"x" * 50 + b'"}'
+    path.write_bytes(b"\xef\xbb\xbf" + record + b'\n{"text": "b"}\n')
+    file = source(path)
+    assert read_all(Piece(file), settings=ReadSettings(max_record_bytes=len(record)))[1] == []
+    for limit in (len(record) - 1, len(record) - 4, 20):
+        documents, bad = read_all(Piece(file), settings=ReadSettings(max_record_bytes=limit))
+        assert ([text for _, text in documents], bad) == (["b"], [3])
+
+
+def test_an_integer_of_many_digits_is_no_fault_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    digits = b"1" * 5000
+    path.write_bytes(b'{"text": "a", "x": %b}\n{"text": "b", "x": %b, "y": NaN}\n' % (digits, digits))
+    documents, bad = read_all(Piece(source(path)))
+    assert ([text for _, text in documents], bad) == (["a", "b"], [])
+
+
 def test_one_large_record_costs_its_size_and_not_that_of_the_file(tmp_path: Path) -> None:
     size = 30 * 2**20
     path = tmp_path / "a.jsonl"

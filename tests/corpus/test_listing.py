@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.corpus.listing import kind_of, list_corpus, without_credentials
+from dsir_core.corpus.listing import kind_of, list_corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import WHOLE, SourceFile
 from dsir_core.errors import RequestError
@@ -104,7 +104,7 @@ def memory() -> Iterator[None]:
 
 
 def test_urls_of_other_filesystems(memory: None, tree: Path) -> None:
-    for spec in ("memory://bucket", "memory://bucket/**/*.jsonl"):
+    for spec in ("memory://bucket", "memory:///bucket", "memory://bucket/**/*.jsonl"):
         assert paths(spec) == ["day=1/a.jsonl"]
     both = list_corpus(["memory://bucket", f"{tree}/a.jsonl"])
     assert both.root == ""
@@ -118,8 +118,15 @@ def test_a_version_changes_with_the_file(tree: Path) -> None:
     assert source(path).version != before
 
 
-def test_credentials_are_not_shown() -> None:
-    assert without_credentials("https://user:secret@host/a.jsonl") == "https://host/a.jsonl"
+def test_a_name_that_looks_like_a_glob_is_found(tree: Path) -> None:
+    (tree / "a[1].jsonl").touch()
+    assert paths(f"{tree}/a[1].jsonl") == ["a[1].jsonl"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tree: Path) -> None:
+    (tree / "link.jsonl").symlink_to(tree / "gone.jsonl")
+    with pytest.raises(RequestError, match=r"link\.jsonl: no such file"):
+        list_corpus([str(tree)])
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.gz", "a.parquet.gz", "a.jsonl.zip", "jsonl"])

@@ -49,6 +49,19 @@ def test_chosen_rows_come_with_all_their_columns(tmp_path: Path) -> None:
     assert np.concatenate([batch.positions for batch in batches]).tolist() == chosen.tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("keep_records", [False, True])
+def test_nulls_and_chosen_rows_of_every_kind(tmp_path: Path, kind: pa.DataType, keep_records: bool) -> None:
+    texts = ["a", None, "b", "c", None, "d"]
+    column = pa.array(texts).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array(texts).cast(kind)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": range(6), "text": column}), path)
+    file = source(path)
+    assert read_all(Piece(file), keep_records=keep_records) == ([(0, "a"), (2, "b"), (3, "c"), (5, "d")], [1, 4])
+    chosen = read_all(Piece(file), keep_records=keep_records, positions=positions(2, 5))
+    assert chosen == ([(2, "b"), (5, "d")], [])
+
+
 def test_kept_blocks(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", TEXTS)
     documents, _ = read_all(Piece(source(path)), keep_block=lambda blocks: blocks == 1)

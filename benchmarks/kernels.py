@@ -1,0 +1,101 @@
+"""Sections (a), (h) and (i): kernels against the reference, formats, kinds of text. One core, interleaved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from data_selection.hashed_ngram_dsir import get_ngram_counts
+
+from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
+from benchmarks.measure import best
+from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.memory import text_buffers
+from dsir_core.ngrams import count_ngrams, score_ngrams
+from dsir_core.ngrams.settings import FeatureSettings, HashName
+
+Row = dict[str, Any]
+HASHES: tuple[HashName, ...] = ("xxh3", "sha256")
+REFERENCE_BYTES = 2_000_000
+ROUNDS = 3
+
+
+def against_reference(n_bytes: int) -> Iterator[Row]:
+    """Scoring and counting, against the reference's functions on the same documents, in alternation."""
+    texts = list(documents(n_bytes, demo_texts()))
+    few = list(documents(REFERENCE_BYTES, demo_texts()))
+    log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
+    few_bytes = sum(len(text.encode()) for text in few)
+    many = text_buffers(texts)
+    for name in HASHES:
+        features = FeatureSettings(hash=name)
+        counts = np.zeros(features.buckets, np.int64)
+        count_ngrams(*text_buffers(few), features, counts)
+        speeds: dict[str, list[float]] = {"reference score": [], "reference count": [], "score": [], "count": []}
+        for _ in range(ROUNDS):
+            begin = time.perf_counter()
+            for text in few:
+                np.dot(log_ratio[0], get_ngram_counts(text))
+            speeds["reference score"].append(few_bytes / (time.perf_counter() - begin))
+            total = np.zeros(10_000, dtype=int)
+            begin = time.perf_counter()
+            for text in few:
+                get_ngram_counts(text, counts=total)
+            speeds["reference count"].append(few_bytes / (time.perf_counter() - begin))
+            size = int(many[1][-1])
+            speeds["score"].append(size / best(lambda f=features: score_ngrams(*many, f, log_ratio), 1))
+            speeds["count"].append(size / best(lambda f=features, c=counts: count_ngrams(*many, f, c), 1))
+        middle = {name: float(np.median(values)) for name, values in speeds.items()}
+        for what in ("score", "count"):
+            yield {
+                "what": f"{what}, {name}",
+                "MB/s": middle[what] / 1e6,
+                "reference MB/s": middle[f"reference {what}"] / 1e6,
+                "ratio": middle[what] / middle[f"reference {what}"],
+            }
+
+
+def kinds_of_text(n_bytes: int) -> Iterator[Row]:
+    """Scoring speed by kind of text."""
+    texts = {kind: demo_texts(labels) for kind, labels in KINDS.items()} | {"Arabic": arabic_texts()}
+    log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
+    for kind, some in texts.items():
+        batch = text_buffers(list(documents(n_bytes, some)))
+        row: Row = {"what": kind}
+        for name in HASHES:
+            features = FeatureSettings(hash=name)
+            seconds = best(lambda b=batch, f=features: score_ngrams(*b, f, log_ratio))
+            row[f"{name} MB/s"] = int(batch[1][-1]) / seconds / 1e6
+        yield row
+
+
+def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
+    """Reading alone, and reading with scoring, by format; MB of text a second."""
+    features, settings = FeatureSettings(), ReadSettings()
+    log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
+    for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet"):
+        files = list_corpus([str(write_corpus(folder, n_bytes, kind))]).files
+
+        def read(score: bool, files: Any = files) -> int:
+            done = 0
+            for file in files:
+                for batch in read_piece(Piece(file), settings):
+                    done += int(batch.text_offsets[-1] - batch.text_offsets[0])
+                    if score:
+                        score_ngrams(batch.text_data, batch.text_offsets, features, log_ratio)
+            return done
+
+        size = read(score=False)
+        reading = best(lambda r=read: r(score=False))
+        both = best(lambda r=read: r(score=True))
+        yield {
+            "what": kind,
+            "read MB/s": size / reading / 1e6,
+            "read and score MB/s": size / both / 1e6,
+            "ratio": both / reading,
+        }

@@ -1,0 +1,164 @@
+"""Sections (b) to (g): whole runs, against the reference, against reading alone, by workers, size, and shards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from benchmarks.corpora import TARGET, write_corpus
+from benchmarks.measure import DSIR, best, run, select
+from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.types import ReadSettings, Shard
+
+Row = dict[str, Any]
+N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+COUNT = ("--count", "1000")
+WORK_STAGES = ("count", "score")
+
+REFERENCE = """
+import sys
+from data_selection import HashedNgramDSIR
+raw, target, folder, n = sys.argv[1].split(","), sys.argv[2], sys.argv[3], int(sys.argv[4])
+dsir = HashedNgramDSIR(raw, [target], cache_dir=folder + "/cache", num_proc=n)
+dsir.fit_importance_estimator()
+dsir.compute_importance_weights()
+dsir.resample(folder + "/out", num_to_sample=1000, cache_dir=folder + "/resampled")
+"""
+
+
+def against_reference(folder: Path, n_bytes: int, reference_bytes: int) -> Iterator[Row]:
+    """The whole run against the reference's fit, weights and resampling on as many cores."""
+    small, raw = write_corpus(folder, reference_bytes), write_corpus(folder, n_bytes)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        files = ",".join(sorted(str(path) for path in small.iterdir()))
+        words = [sys.executable, "-c", REFERENCE, files, str(TARGET), scratch, str(N_CORES)]
+        reference = run(words).seconds / reference_bytes
+        cost, _ = select(raw, TARGET, Path(scratch) / "output", *COUNT)
+    yield {
+        "what": f"{n_bytes / 1e9:g} GB (reference: {reference_bytes / 1e9:g} GB)",
+        "seconds": cost.seconds,
+        "reference s/GB": reference * 1e9,
+        "s/GB": cost.seconds / n_bytes * 1e9,
+        "ratio": reference / (cost.seconds / n_bytes),
+    }
+
+
+def against_reading(folder: Path, n_bytes: int) -> Iterator[Row]:
+    """Counting and scoring in a whole run against reading and decoding the same bytes twice, on as many cores."""
+    raw = write_corpus(folder, n_bytes)
+    shards = plan_shards(list_corpus([str(raw)]).files)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, Parallel(n_jobs=N_CORES) as parallel:
+        parallel(delayed(_read)(shard) for shard in shards)
+        reading = best(lambda: parallel(delayed(_read)(shard) for shard in shards * 2), 2)
+        _, report = select(raw, TARGET, Path(scratch) / "output", *COUNT)
+    working = sum(report["stages"][stage]["seconds"] for stage in WORK_STAGES)
+    whole = sum(stage["seconds"] for stage in report["stages"].values())
+    for what, seconds in (("count and score", working), ("all stages", whole)):
+        yield {"what": what, "seconds": seconds, "reading twice": reading, "ratio": seconds / reading}
+
+
+def _read(shard: Shard) -> None:
+    for piece in shard.pieces:
+        for _ in read_piece(piece, ReadSettings()):
+            pass
+
+
+def workers(folder: Path, n_bytes: int) -> Iterator[Row]:
+    """One worker against two."""
+    raw = write_corpus(folder, n_bytes)
+    seconds = {}
+    for n in (1, 2):
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _, report = select(raw, TARGET, Path(scratch) / "output", *COUNT, "--workers", str(n))
+        seconds[n] = sum(report["stages"][stage]["seconds"] for stage in WORK_STAGES)
+    yield {
+        "what": "count and score",
+        "1 worker s": seconds[1],
+        "2 workers s": seconds[2],
+        "ratio": seconds[1] / seconds[2],
+    }
+
+
+def memory(folder: Path, sizes: tuple[int, ...]) -> Iterator[Row]:
+    """Peak memory by size of the corpus."""
+    for n_bytes in sizes:
+        raw = write_corpus(folder, n_bytes)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            cost, _ = select(raw, TARGET, Path(scratch) / "output", *COUNT)
+        yield {
+            "what": f"{n_bytes / 1e9:g} GB",
+            "driver MB": cost.driver_bytes / 1e6,
+            "largest worker MB": cost.worker_bytes / 1e6,
+            "seconds": cost.seconds,
+        }
+
+
+EMPTY_FLOW = """
+from flows.prefect_settings import quiet_prefect
+from flows.prefect_server import prefect_api
+with quiet_prefect(False), prefect_api() as api:
+    api.wait()
+    from prefect import flow
+    flow(lambda: None, name="empty")()
+"""
+
+
+def fixed_costs(folder: Path) -> Iterator[Row]:
+    """What a run costs before the first byte: 100 documents."""
+    raw = folder / "tiny.jsonl"
+    first = next(write_corpus(folder, 2_000_000).iterdir())
+    raw.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:100]))
+    empty = best(lambda: run([sys.executable, "-c", EMPTY_FLOW]), 2)
+    yield {"what": "empty Prefect flow, embedded server", "seconds": empty, "beyond it": 0.0}
+    for what, flags in (("dsir select", ()), ("dsir select --inline", ("--inline",))):
+        seconds = min(_tiny(folder, raw, flags) for _ in range(2))
+        yield {"what": what, "seconds": seconds, "beyond it": None if flags else seconds - empty}
+    yield {
+        "what": "dsir --help",
+        "seconds": best(lambda: subprocess.run([DSIR, "--help"], capture_output=True)),
+        "beyond it": None,
+    }
+
+
+def _tiny(folder: Path, raw: Path, flags: tuple[str, ...]) -> float:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        return select(raw, TARGET, Path(scratch) / "output", "--count", "10", *flags)[0].seconds
+
+
+def shards(folder: Path, numbers: tuple[int, ...]) -> Iterator[Row]:
+    """Orchestration: seconds of all stages for many tiny shards of one corpus, beyond those of one shard."""
+    for n in numbers:
+        raw = write_corpus(folder, 5000 * n)
+        size = sum(path.stat().st_size for path in raw.iterdir())
+        seconds = {}
+        for what, shard_bytes in (("few", 2**30), ("many", max(1024, size // n))):
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                _, report = select(raw, TARGET, Path(scratch) / "output", *COUNT, "--shard-bytes", str(shard_bytes))
+            seconds[what] = sum(stage["seconds"] for stage in report["stages"].values())
+            found = report["stages"]["score"]["shards"]
+        yield {
+            "what": f"{found:,} shards",
+            "seconds": seconds["many"],
+            "ms a shard": (seconds["many"] - seconds["few"]) / found * 1e3,
+        }
+
+
+def clean(folder: Path) -> None:
+    """Remove the corpora."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def now() -> str:
+    """The time, for the result."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")

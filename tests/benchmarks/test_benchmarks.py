@@ -1,0 +1,27 @@
+"""The benchmarks run, on tiny sizes, and say what they should; no figure is asserted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import kernels, runs
+from benchmarks.run import line, sections
+
+
+def test_kernel_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "REFERENCE_BYTES", 50_000)
+    rows = [*kernels.against_reference(200_000), *kernels.formats(tmp_path, 200_000), *kernels.kinds_of_text(100_000)]
+    assert len(rows) == 4 + 4 + 5
+    assert all(value > 0 for row in rows for value in row.values() if isinstance(value, float))
+    assert "MB/s" in line(rows[0])
+
+
+def test_reading_section(tmp_path: Path) -> None:
+    rows = list(runs.against_reading(tmp_path, 400_000))
+    assert [row["what"] for row in rows] == ["count and score", "all stages"]
+
+
+def test_every_section_has_a_title(tmp_path: Path) -> None:
+    assert sorted(sections(tmp_path, 1.0)) == list("abcdefghi")

@@ -1,0 +1,132 @@
+"""Files on remote filesystems: paths of their own, only the bytes that are needed, and no credentials shown."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, Piece, SourceFile
+from dsir_core.corpus.urls import without_credentials
+from dsir_core.errors import DamagedFileError
+from tests.corpus.files import PACK, lines, oracle, positions, read_all, write_parquet
+from tests.corpus.remote import FETCHED, OBJECTS, BucketFileSystem
+
+DATA = lines("x" * 3000 for _ in range(10_000))
+
+
+@pytest.fixture(autouse=True)
+def bucket() -> Iterator[None]:
+    fsspec.register_implementation("bucket", BucketFileSystem, clobber=True)
+    yield
+    OBJECTS.clear()
+    FETCHED.clear()
+
+
+def listed(spec: str) -> SourceFile:
+    (file,) = list_corpus([spec]).files
+    FETCHED.clear()
+    return file
+
+
+def test_paths_in_several_buckets_do_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OBJECTS.update({"one/a.jsonl": b"", "two/a.jsonl": b"", "two/deep/b.jsonl": b""})
+    monkeypatch.chdir(tmp_path)
+    corpus = list_corpus(["bucket://one/*.jsonl", "bucket://two"])
+    assert [file.path for file in corpus.files] == ["one/a.jsonl", "two/a.jsonl", "two/deep/b.jsonl"]
+    assert [file.url for file in corpus.files] == [f"bucket://{file.path}" for file in corpus.files]
+    assert [file.version for file in corpus.files] == ["tag"] * 3
+    assert [file.path for file in list_corpus(["bucket://two/**/*.jsonl"]).files] == ["a.jsonl", "deep/b.jsonl"]
+
+
+def test_an_object_is_seen_that_came_after_an_earlier_listing() -> None:
+    OBJECTS["one/a.jsonl"] = b""
+    assert len(list_corpus(["bucket://one"]).files) == 1
+    OBJECTS["one/b.jsonl"] = b""
+    assert len(list_corpus(["bucket://one"]).files) == 2
+
+
+def test_an_object_that_changed_since_it_was_listed_is_damage() -> None:
+    OBJECTS["one/a.jsonl"] = DATA
+    file = listed("bucket://one/a.jsonl")
+    OBJECTS["one/a.jsonl"] = DATA[:-10]
+    with pytest.raises(DamagedFileError, match="changed since it was planned"):
+        read_all(Piece(file))
+
+
+def test_user_and_password_open_a_file_but_are_not_shown() -> None:
+    OBJECTS["one/a.jsonl.gz"] = PACK[".gz"](DATA)[:-9]
+    corpus = list_corpus(["bucket://me:secret@host/one", "bucket://one"])
+    assert [file.path for file in corpus.files] == ["bucket://host/one/a.jsonl.gz", "bucket://one/a.jsonl.gz"]
+    assert "secret" in corpus.files[0].url
+    with pytest.raises(DamagedFileError) as raised:
+        read_all(Piece(corpus.files[0]))
+    assert "secret" not in str(raised.value)
+    assert "bucket://host/one/a.jsonl.gz" in str(raised.value)
+    assert "secret" not in list_corpus(["bucket://me:secret@host/one"]).root
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@host/a.jsonl", "https://host/a.jsonl"),
+        ("simplecache::sftp://user:secret@host/a.jsonl", "simplecache::sftp://host/a.jsonl"),
+        ("s3://bucket/a@b.jsonl", "s3://bucket/a@b.jsonl"),
+        ("/tmp/a@b.jsonl", "/tmp/a@b.jsonl"),
+    ],
+)
+def test_credentials_are_not_shown(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
+
+
+def test_files_of_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("deep/a.jsonl", lines(["a"]))
+    file = listed(f"zip://deep/*.jsonl::{archive}")
+    assert file.path == "a.jsonl"
+    assert read_all(Piece(file)) == ([(0, "a")], [])
+
+
+def test_every_piece_of_lines_costs_little_more_than_its_bytes() -> None:
+    OBJECTS["one/a.jsonl"] = DATA
+    file = listed("bucket://one/a.jsonl")
+    size = 3 * 2**20
+    assert len(read_all(Piece(file, 4 * size, 5 * size))[0]) in range(size // 3100, size // 3000)
+    assert sum(FETCHED) < 2.5 * size
+    FETCHED.clear()
+    assert read_all(Piece(file)) == oracle(DATA)
+    assert sum(FETCHED) < 1.1 * len(DATA)
+
+
+def test_chosen_lines_cost_little_more_than_their_bytes() -> None:
+    OBJECTS["one/a.jsonl"] = DATA
+    file = listed("bucket://one/a.jsonl")
+    chosen = oracle(DATA)[0][500::2000]
+    assert read_all(Piece(file), positions=positions(*(place for place, _ in chosen)))[0] == chosen
+    assert sum(FETCHED) < len(chosen) * 2**17
+
+
+def test_kept_blocks_cost_little_more_than_their_bytes() -> None:
+    OBJECTS["one/a.jsonl"] = DATA
+    file = listed("bucket://one/a.jsonl")
+    kept = [3, 40, 41, 90]
+    documents, _ = read_all(Piece(file), keep_block=lambda blocks: np.isin(blocks, kept))
+    assert documents == [found for found in oracle(DATA)[0] if found[0] // JSONL_BLOCK_BYTES in kept]
+    assert sum(FETCHED) < 3 * len(kept) * JSONL_BLOCK_BYTES
+
+
+def test_row_groups_without_a_chosen_row_cost_nothing(tmp_path: Path) -> None:
+    texts = [str(np.random.default_rng(i).bytes(1000).hex()) for i in range(2000)]
+    OBJECTS["one/a.parquet"] = write_parquet(tmp_path / "a.parquet", texts).read_bytes()
+    file = listed("bucket://one/a.parquet")
+    assert read_all(Piece(file), positions=positions(7, 1500))[0] == [(7, texts[7]), (1500, texts[1500])]
+    assert sum(FETCHED) < file.size / 4
+    assert read_all(Piece(file))[0] == list(enumerate(texts))

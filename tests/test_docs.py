@@ -1,0 +1,36 @@
+"""The Python in the documentation runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dsir_core import ImportanceModel, sample
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_examples_run(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})  # noqa: S102  (our own documentation)
+    assert capsys.readouterr().out
+
+
+def test_texts_like_the_target_weigh_more_and_are_sampled_more() -> None:
+    target, raw = ["the cat sat on the mat"] * 5, ["the cat sat", "import numpy as np"] * 50
+    weights = ImportanceModel.fit(target, raw).score(raw)
+    assert (weights[::2] > weights[1::2]).all()
+    assert set(sample(weights, 50) % 2) == {0}
+    assert len(sample(weights, 1000)) == 100
+
+
+def test_sample_refuses_what_is_no_weight() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        sample([0.0, float("nan")], 1)
