@@ -19,7 +19,7 @@ def test_examples_run(
 ) -> None:
     (tmp_path / "demo").symlink_to(ROOT / "demo")
     monkeypatch.chdir(tmp_path)
-    exec(block, {})  # noqa: S102  (our own documentation)
+    exec(block, {})
     assert capsys.readouterr().out
 
 

@@ -126,7 +126,7 @@ def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends,
     return position, out, n_starts, n_ends, kind
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _decode(position):
     """Code point of the valid UTF-8 at an address, and its bytes."""
     first = load_byte(position)
@@ -140,7 +140,7 @@ def _decode(position):
     return code | (load_byte(position + 2) & 0x3F) << 6 | load_byte(position + 3) & 0x3F, 4
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _encode(code, out):
     """Write a code point's UTF-8; the address behind it."""
     if code < 0x80:

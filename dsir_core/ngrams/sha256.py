@@ -47,7 +47,7 @@ NO_CACHE = np.zeros((0, 2), np.uint64)
 """Stands for the default hash, which needs none."""
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _rotate(x, bits):
     return np.uint32((x >> np.uint32(bits)) | np.uint32(x << np.uint32(32 - bits)))
 

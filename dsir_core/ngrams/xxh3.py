@@ -48,19 +48,19 @@ _START = np.array(
 _STRIPE, _STRIPES_PER_BLOCK = 64, 16
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _rotate(value, bits):
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _avalanche(h):
     h ^= h >> np.uint64(37)
     h *= _MIX_LONG
     return h ^ (h >> np.uint64(32))
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def xxh3(address, length):
     """XXH3-64 of the bytes at an address.
 
@@ -87,7 +87,7 @@ def _above_16(address, length):
     return _long(address, length)
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _up_to_8(address, length):
     # Two formulas, for up to 3 bytes and for 4 to 8. Most tokens are of either kind, in no order that a processor could
     # guess: both are computed and one is taken, which costs less than a wrong guess every other token.
@@ -112,14 +112,14 @@ def _up_to_8(address, length):
     return few if length < 4 else many
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _up_to_16(address, length):
     low = load64(address) ^ _FLIP_LOW
     high = load64(address + length - 8) ^ _FLIP_HIGH
     return _avalanche(np.uint64(length) + swap_bytes(low) + high + multiply_fold(low, high))
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True)
 def _mix16(address, secret):
     return multiply_fold(load64(address) ^ _AT[secret], load64(address + 8) ^ _AT[secret + 8])
 
