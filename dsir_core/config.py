@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dsir_core.corpus.types import ReadSettings
+from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.settings import (
@@ -75,6 +76,19 @@ class SelectConfig(
         if self.proportions is not None and set(self.proportions) != set(self.target):
             raise ValueError(f"proportions names {sorted(self.proportions)}, the targets are {sorted(self.target)}")
         return self
+
+    def shown(self) -> SelectConfig:
+        """The request without credentials in its URLs, for reports and records."""
+        return self.model_copy(
+            update={
+                "raw": tuple(without_credentials(spec) for spec in self.raw),
+                "target": {
+                    name: tuple(without_credentials(spec) for spec in specs) for name, specs in self.target.items()
+                },
+                "output": without_credentials(self.output),
+                "workdir": without_credentials(self.workdir),
+            }
+        )
 
     @property
     def workdir_url(self) -> str:

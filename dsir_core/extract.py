@@ -24,7 +24,7 @@ from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 
-EXTRACT_VERSION = "extract-v1"
+EXTRACT_VERSION = "extract-v2"
 N_EXAMPLES = 2
 EXAMPLE_CHARACTERS = 600
 
@@ -145,7 +145,7 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
 
 def _complete(store: Store, receipt: Receipt) -> Extracted | None:
     found = Extracted.from_json(receipt.summary)
-    return found if all(store.exists(file.name) for file in found.files) else None
+    return found if all(file.is_whole(store) for file in found.files) else None
 
 
 def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:

@@ -74,7 +74,7 @@ def _bits(counters: npt.NDArray[np.int64], first: np.uint64, second: np.uint64) 
 def _gumbel(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     out = np.empty(len(bits), np.float64)
     for i in range(len(bits)):
-        uniform = (np.float64(bits[i] >> np.uint64(11)) + 0.5) * 2.0**-53
+        uniform = (np.float64(bits[i] >> np.uint64(12)) + 0.5) * 2.0**-52
         out[i] = -_log(-_log(uniform))
     return out
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.store import CHUNK_BYTES, Store
+from dsir_core.store import CHUNK_BYTES, Store, stream_digest
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -46,6 +46,15 @@ class ExtractFile:
     documents: int
     n_bytes: int
     """Uncompressed."""
+    sha256: str
+    """Of the file as stored."""
+
+    def is_whole(self, store: Store) -> bool:
+        """Whether the file is there, as it was written."""
+        if not store.exists(self.name):
+            return False
+        with store.open(self.name) as stream:
+            return stream_digest(stream) == self.sha256
 
 
 class ExtractWriter:
@@ -106,7 +115,9 @@ class ExtractWriter:
         name = self._file_name()
         self._open.close()
         self._open = None
-        self.files.append(ExtractFile(name, self._kind, self._documents, self._bytes))
+        with self._store.open(name) as stream:
+            sha256 = stream_digest(stream)
+        self.files.append(ExtractFile(name, self._kind, self._documents, self._bytes, sha256))
 
     def _flush_rows(self) -> None:
         if self._waiting:
@@ -188,11 +199,10 @@ def _gather_rows(source: Store, task: PartTask, stream: IO[bytes]) -> None:
     writer: pq.ParquetWriter | None = None
     with ExitStack() as stack:
         for extract in task.extracts:
-            raw = stack.enter_context(source.open(extract.name))
-            file = pq.ParquetFile(raw, page_checksum_verification=True)
-            writer = writer or stack.enter_context(_parquet_writer(stream, file.schema_arrow))
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group))
+            with source.open(extract.name) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+                writer = writer or stack.enter_context(_parquet_writer(stream, file.schema_arrow))
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group))
 
 
 def _zstd_writer(stream: IO[bytes], level: int) -> Any:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import fsspec
 
+from dsir_core.corpus.urls import is_local, without_credentials
 from dsir_core.errors import RunFailedError
 
 CHUNK_BYTES = 8 * 2**20
@@ -53,7 +54,8 @@ class Store:
 
     def _connect(self) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(self.url)
-        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self._local = is_local(self._fs)
+        self.shown = without_credentials(self.url)
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
@@ -65,6 +67,12 @@ class Store:
     def path(self, name: str) -> str:
         """Full path of a file, as its filesystem wants it."""
         return f"{self._root}/{name}"
+
+    def holds(self, url: str) -> bool:
+        """Whether a file lies below this store."""
+        filesystem, path = fsspec.core.url_to_fs(url)
+        root = self._fs._strip_protocol(self._root).rstrip("/")
+        return bool(filesystem == self._fs) and path.startswith(f"{root}/")
 
     def exists(self, name: str) -> bool:
         """Whether a file stands under this name."""
@@ -159,7 +167,7 @@ class Store:
             found = stream_digest(stream)
         if found != receipt.sha256:
             raise DamagedCheckpointError(
-                f"checkpoint {self.url}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): "
+                f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): "
                 f"remove it and run the same command again"
             )
 

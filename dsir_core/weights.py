@@ -86,8 +86,8 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     tally = Tally()
     summary: dict[str, object] = {}
     with (
-        quarantining(store, task.shard, task.read, tally, write=True) as quarantine,
         store.checkpoint("weights", task.key, ".parquet", summary) as stream,
+        quarantining(store, task.shard, task.read, tally, write=True) as quarantine,
     ):
         _write_weights(stream, model, _scored(task, model, tally, quarantine))
         summary.update(tally.to_json())

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
 
+from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DsirError, RequestError
 from flows.parser import Parser
 
@@ -40,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except DsirError as error:
         print(f"dsir {command}: failed: {_one_line(error)}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if "--verbose" in words:
+            raise
+        print(
+            f"dsir {command}: failed: {type(error).__name__}: {without_credentials(_one_line(error))} "
+            f"(--verbose shows where)",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(

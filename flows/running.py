@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dsir_core.config import SelectConfig
-from dsir_core.errors import RunFailedError
+from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.progress import terminal_observer
@@ -51,6 +51,9 @@ def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
 @contextmanager
 def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
+    if any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
+        raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
+
     from flows.prefect_server import prefect_api
     from flows.prefect_settings import quiet_prefect
 
@@ -64,7 +67,7 @@ def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[Prepared]:
 
             executor = DaskExecutor(start.result())
             with terminal_observer() as observe:
-                prepared = Prepared(executor, observe)
+                prepared = Prepared(executor, observe, config)
                 token = PREPARED.set(prepared)
                 try:
                     yield prepared
@@ -81,7 +84,7 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared) -> Any
     import httpx
 
     try:
-        return flow(config)
+        return flow(config.shown())
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(

@@ -30,6 +30,8 @@ class Prepared:
 
     executor: Executor
     observe: Observer
+    config: SelectConfig
+    """The request as it was given; Prefect's records get it without credentials."""
     results: list[Any] = field(default_factory=list)
     """What the flow has returned, for when Prefect's server goes away between a flow's end and its record."""
 
@@ -78,7 +80,7 @@ def _run(config: SelectConfig) -> Iterator[Run]:
     prepared = PREPARED.get()
     with log_to_run(str(flow_run.id)):
         if prepared is not None:
-            yield Run(config, prepared.executor, prepared.observe)
+            yield Run(prepared.config, prepared.executor, prepared.observe)
             return
         with local_cluster(config.workers) as client:
             yield Run(config, DaskExecutor(client), ignore)

@@ -7,8 +7,9 @@ from typing import Any
 from dsir_core.config import SelectConfig
 
 
-def print_summary(config: SelectConfig, figures: dict[str, Any]) -> None:
+def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print what was selected, whether it worked, and where it lies."""
+    config = request.shown()
     documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
     print(f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens")
     print(

@@ -125,8 +125,8 @@ class LineReader:
         lines = chunk.data.split(b"\n")
         if not lines[-1]:
             lines.pop()  # behind the last line's end
-        ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
-        positions = chunk.position + np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        lengths = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
+        positions = chunk.position + np.cumsum(lengths) - lengths
         if self._keep is not None:
             kept = np.flatnonzero(self._keep(positions)).tolist()
             positions, lines = positions[kept], [lines[i] for i in kept]

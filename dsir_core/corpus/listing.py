@@ -193,6 +193,8 @@ def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
 def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
     kind = kind_of(path)
     assert kind is not None
+    if not path.isprintable():
+        raise RequestError(f"{path!a}: a file name must be printable Unicode; rename it")
     if info.get("size") is None:
         raise RequestError(f"{without_credentials(url)}: the server does not tell its size; copy it first")
     if "ino" in info:  # a local file; fsspec gives its time as a float, which loses digits

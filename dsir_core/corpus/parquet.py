@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dsir_core.corpus.jsonl import TOO_LARGE
 from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
     PARQUET_BLOCK_ROWS,
@@ -128,7 +129,7 @@ def _batch(
     bad: list[BadRecord] = []
     good = np.ones(len(table), bool)
     for name, values in zip(settings.text_field, fields, strict=True):
-        for reason, rows in _faults(name, values):
+        for reason, rows in _faults(name, values, settings.max_record_bytes):
             bad += [BadRecord(file.path, int(positions[row]), reason) for row in rows if good[row]]
             good[rows] = False
     if bad:
@@ -154,8 +155,12 @@ def _batch(
     )
 
 
-def _faults(name: str, values: pa.Array) -> Iterator[tuple[str, list[int]]]:
+def _faults(name: str, values: pa.Array, limit: int) -> Iterator[tuple[str, list[int]]]:
     """Rows without text, by reason."""
+    too_large = pc.fill_null(pc.greater(pc.binary_length(values), limit), False)
+    if pc.any(too_large).as_py():
+        rows = np.flatnonzero(too_large.to_numpy(zero_copy_only=False)).tolist()
+        yield f"{TOO_LARGE}: {name} is over {limit:,} bytes", rows
     if values.null_count:
         yield f"{name} is null", np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)).tolist()
     try:
@@ -218,14 +223,16 @@ def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) 
     for name in names:
         kind: Any = pa.struct(list(schema))
         for part in name.split("."):
-            index = kind.get_field_index(part) if pa.types.is_struct(kind) else -1
-            if index < 0:
+            indices = kind.get_all_field_indices(part) if pa.types.is_struct(kind) else []
+            if len(indices) > 1:
+                raise RequestError(f"{without_credentials(file.url)}: column {part!r} occurs {len(indices)} times")
+            if not indices:
                 near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
                 nearest = " or ".join(map(repr, near))
                 raise RequestError(
                     f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set text_field"
                 )
-            kind = kind.field(index).type
+            kind = kind.field(indices[0]).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
                    pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip

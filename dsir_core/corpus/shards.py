@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dsir_core.corpus.parquet import row_group_bytes
 from dsir_core.corpus.types import WHOLE, Piece, Shard, SourceFile
+from dsir_core.errors import DamagedFileError
 
 SHARD_BYTES = 128 * 2**20
 
@@ -20,9 +21,6 @@ def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> 
     Args:
         files: sorted by path.
         shard_bytes: stored bytes of a shard, at most, where files can be cut.
-
-    Raises:
-        DamagedFileError: the footer of a large Parquet file cannot be read.
     """
     shards: list[Shard] = []
     bundle: list[Piece] = []
@@ -57,7 +55,10 @@ def _byte_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[Piece, in
 
 
 def _row_group_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[Piece, int]]:
-    sizes = row_group_bytes(file)
+    try:
+        sizes = row_group_bytes(file)
+    except DamagedFileError:
+        sizes = []  # for the shard that reads it to say, when all others are done
     if not sizes:
         yield Piece(file, 0, WHOLE), file.size
         return

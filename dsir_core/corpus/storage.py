@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import fsspec
 from isal import igzip, isal_zlib
 
 from dsir_core.corpus.types import Compression, SourceFile
-from dsir_core.corpus.urls import without_credentials
+from dsir_core.corpus.urls import is_local, without_credentials
 from dsir_core.errors import DamagedFileError
 
 if sys.version_info >= (3, 14):
@@ -126,6 +127,8 @@ def open_source(file: SourceFile, read_ahead: int = 0) -> Iterator[Source]:
         size = source.seek(0, 2)
         if size != file.size:
             raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
+        if is_local(filesystem) and str(os.stat(path).st_mtime_ns) != file.version:
+            raise damaged(file, "changed since it was planned (its time of modification did)")
         _check_magic(file, filesystem.cat_file(path, start=0, end=min(size, HEAD_BYTES)) if size else b"")
         source.seek(0)
         yield source

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Format = Literal["jsonl", "parquet"]
 Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
@@ -21,8 +21,23 @@ class ReadSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    text_field: tuple[str, ...] = ("text",)
+    text_field: tuple[str, ...] = Field(default=("text",), min_length=1)
     """Where a record's text stands: a field name or a dotted path; several are joined by a newline."""
+
+    @field_validator("text_field", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("text_field")
+    @classmethod
+    def _no_field_inside_another(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(all(name.split(".")) for name in value):
+            raise ValueError("a field has no name")
+        for name in value:
+            if any(other != name and other.startswith(f"{name}.") for other in value) or value.count(name) > 1:
+                raise ValueError(f"{name!r} is named twice, or holds another of the fields")
+        return value
 
     max_record_bytes: int = Field(default=256 * 2**20, ge=1)
     """A record of more bytes than this is bad; no more than this is held in memory for one record."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_CREDENTIALS = re.compile(r"([a-z][\w+.-]*://)[^/@]*@", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"([a-z][\w+.-]*://)[^/?#]*@", re.IGNORECASE)
+_QUERY_VALUE = re.compile(r"([?&][^=&#]+)=[^&#]*")
 
 
 def without_credentials(url: str) -> str:
-    """A URL without user and password, to be shown."""
-    return _CREDENTIALS.sub(r"\1", url)
+    """A URL without user, password and the values of its query (which may be a signature), to be shown."""
+    plain = _CREDENTIALS.sub(r"\1", url)
+    return _QUERY_VALUE.sub(r"\1=...", plain) if "://" in plain else plain
+
+
+def is_local(filesystem: Any) -> bool:
+    """Whether an fsspec filesystem is that of this machine."""
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    return "file" in protocols
 
 
 def url_like(spec: str, filesystem: Any, path: str, name: str) -> str:
@@ -22,8 +30,7 @@ def url_like(spec: str, filesystem: Any, path: str, name: str) -> str:
         path: of the spec on that filesystem.
         name: of the file on that filesystem.
     """
-    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-    if "file" in protocols:
+    if is_local(filesystem):
         return name
     # Only the spec itself holds the host, the user, and what a URL is chained to.
     first, chain, rest = spec.partition("::")

@@ -17,7 +17,7 @@ class FeatureSettings(BaseModel):
     ngrams: int = Field(default=2, ge=1, le=8)
     """Longest n-gram: all orders from 1 to this are features."""
 
-    buckets: int = Field(default=10_000, ge=2, le=2**24)
+    buckets: int = Field(default=10_000, ge=2, le=2**20)
     """Number of buckets that n-grams are hashed into."""
 
     hash: HashName = "xxh3"

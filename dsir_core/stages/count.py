@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, count_shard
-from dsir_core.errors import RequestError
+from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
-from dsir_core.stages.plan import Plan, PlannedCorpus
+from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget
 from dsir_core.tally import Tally
 
@@ -37,6 +37,8 @@ class Counts:
     raw: CorpusCounts
     rate: float
     """Share of the raw corpus's blocks that was counted; 1 for all of it."""
+    damaged: Mapping[Shard, DamagedFileError]
+    """Shards left out, of raw and of targets."""
 
 
 def count(run: Run, plan: Plan) -> Counts:
@@ -49,30 +51,30 @@ def count(run: Run, plan: Plan) -> Counts:
     work = StageWork(run, "count")
     rate = first_rate(run.config, plan.raw)
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
-    targets = {name: _count_target(work, name, corpus) for name, corpus in plan.targets.items()}
+    targets = {name: _count_corpus(work, corpus.shards, 1.0) for name, corpus in plan.targets.items()}
     raw = _count_corpus(work, plan.raw.shards, rate)
 
     wanted = ngrams_wanted(run.config)
-    while rate < 1 and wanted is not None and (found := int(raw.counts.sum())) < ENOUGH * wanted:
-        rate = min(1.0, rate * min(16.0, 1.1 * wanted / max(found, 1)))
+    while rate < 1 and wanted is not None and (n := int(raw.counts.sum())) < ENOUGH * wanted:
+        rate = min(1.0, rate * min(16.0, 1.1 * wanted / max(n, 1)))
         raw = _count_corpus(work, plan.raw.shards, rate)
     work.finish()
+    for name, found in targets.items():
+        _check_target(run, name, found)
     if rate >= 1:
         check_budget(run, "raw", raw.tally)
-    return Counts(targets, raw, rate)
+    return Counts(targets, raw, rate, dict(work.damaged))
 
 
-def _count_target(work: StageWork, name: str, corpus: PlannedCorpus) -> CorpusCounts:
-    found = _count_corpus(work, corpus.shards, 1.0)
+def _check_target(run: Run, name: str, found: CorpusCounts) -> None:
     if not found.tally.documents:
         raise RequestError(f"target {name!r} holds no document: {_why_none(found.tally)}")
-    check_budget(work.run, f"target {name!r}", found.tally)
-    return found
+    check_budget(run, f"target {name!r}", found.tally)
 
 
 def _why_none(tally: Tally) -> str:
     if not tally.bad:
-        return "its files have no records"
+        return "no record could be read from its files"
     first = tally.first_bad[0]
     return f"all {tally.bad:,} records are bad, first {first.path} at {first.position}: {first.reason}"
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.shards import plan_shards
-from dsir_core.corpus.types import Shard
+from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
-from dsir_core.progress import Note, StageEnds
+from dsir_core.progress import StageEnds
 from dsir_core.stages.run import Run
+from dsir_core.store import Store
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,22 @@ def _planned(run: Run, what: str, specs: tuple[str, ...]) -> PlannedCorpus:
         raise RequestError(f"{what}: {error}") from None
     if corpus.ignored:
         shown = ", ".join(corpus.ignored[:3])
-        note = f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}"
-        run.notes.append(note)
-        run.observe(Note(note))
-    return PlannedCorpus(corpus, tuple(plan_shards(corpus.files, run.config.shard_bytes)))
+        run.note(f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}")
+    files = _not_ours(run, what, corpus)
+    return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, run.config.shard_bytes)))
+
+
+def _not_ours(run: Run, what: str, corpus: Corpus) -> tuple[SourceFile, ...]:
+    """The files of a corpus that do not lie in this run's output or workdir: those are results, and may be replaced.
+
+    Raises:
+        RequestError: all of them do.
+    """
+    ours = [Store(url) for url in (run.config.output, run.config.workdir_url) if url]
+    files = tuple(file for file in corpus.files if not any(store.holds(file.url) for store in ours))
+    left_out = len(corpus.files) - len(files)
+    if left_out and not files:
+        raise RequestError(f"{what}: all its files lie in the output or the workdir of this run; choose others")
+    if left_out:
+        run.note(f"{what}: {left_out:,} files are passed over, they lie in the output or the workdir of this run")
+    return files

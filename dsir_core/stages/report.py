@@ -20,7 +20,7 @@ from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.stages.write import REPORT, Written
+from dsir_core.stages.write import MANIFEST, REPORT, Written
 from dsir_core.store import Store
 
 Json = dict[str, Any]
@@ -54,7 +54,7 @@ def report(
         "examples": [asdict(example) for example in written.examples],
         "notes": list(run.notes),
         "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
-        "config": run.config.model_dump(mode="json"),
+        "config": run.config.shown().model_dump(mode="json"),
         "versions": versions(),
     }
     work.finish()
@@ -62,6 +62,7 @@ def report(
     output = Store(run.config.output)
     output.write("report.html", render(figures).encode())
     output.write(REPORT, json.dumps(figures, indent=1, ensure_ascii=False).encode())
+    output.remove(MANIFEST)
     return figures
 
 

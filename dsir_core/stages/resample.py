@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from dsir_core.errors import RunFailedError
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.model import FittedModel, split_size
-from dsir_core.progress import Note
 from dsir_core.radix import Unit
 from dsir_core.settings import Method, SampleSettings
 from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
@@ -123,6 +122,4 @@ def _note_shortfall(run: Run, sample: Sample) -> None:
     wanted = sum(sample.wanted.values())
     if wanted <= available:
         return
-    note = f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected"
-    run.notes.append(note)
-    run.observe(Note(note))
+    run.note(f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected")

@@ -11,7 +11,7 @@ from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError
 from dsir_core.executor import Executor
-from dsir_core.progress import Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
+from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
 from dsir_core.store import Store
 from dsir_core.tally import Tally
 
@@ -52,6 +52,11 @@ class Run:
 
     def __post_init__(self) -> None:
         self.store = Store(self.config.workdir_url)
+
+    def note(self, text: str) -> None:
+        """Tell the user something that belongs into the report, too."""
+        self.notes.append(text)
+        self.observe(Note(text))
 
 
 @dataclass
@@ -107,6 +112,8 @@ class StageWork:
                 f"All other shards are done. Repair or remove the file and run the same command again, "
                 f"or leave such shards out with --max-bad-shards {len(self.damaged)}"
             )
+        for shard, error in self.damaged.items():
+            self.run.note(f"{self.name}: left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
         ends = StageEnds(self.name, time.perf_counter() - self.begin, self.shards, self.reused, self.n_bytes)
         self.run.stages[self.name] = ends
         self.run.observe(ends)
@@ -145,6 +152,11 @@ def describe(shard: Shard) -> str:
     return f"{first.file.path}{span}" + (f" and {_some(more, 'more piece')}" if more else "")
 
 
+def files_of(shard: Shard) -> list[str]:
+    """Paths of the files that a shard reads."""
+    return list(dict.fromkeys(piece.file.path for piece in shard.pieces))
+
+
 def check_budget(run: Run, what: str, tally: Tally) -> None:
     """Compare bad records with what is allowed.
 
@@ -156,7 +168,7 @@ def check_budget(run: Run, what: str, tally: Tally) -> None:
     first = "; ".join(f"{bad.path} at {bad.position}: {bad.reason}" for bad in tally.first_bad[:N_NAMED])
     raise RunFailedError(
         f"{what}: {tally.bad:,} of {tally.records:,} records are bad, more than max_bad_fraction "
-        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.url}/quarantine/. "
+        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.shown}/quarantine/. "
         f"If that is acceptable, raise --max-bad-fraction; if the text stands in another field, set --text-field"
     )
 

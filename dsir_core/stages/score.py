@@ -10,7 +10,7 @@ from dsir_core.errors import RunFailedError
 from dsir_core.model import FittedModel
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.run import Run, StageWork, check_budget, describe
+from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
 from dsir_core.tally import Tally
 from dsir_core.weights import ScoreResult, ScoreTask, score_shard, weight_columns
 
@@ -27,7 +27,7 @@ class Scores:
     columns: tuple[str, ...]
     """Log-weight columns, one for each target that selects."""
     damaged: Mapping[str, str]
-    """Shards left out, and why."""
+    """Files left out, whole or in part, with the shards that hold them; and why. Of raw and of targets."""
 
 
 def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
@@ -45,7 +45,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
     for index, result in work.map(score_shard, tasks, shards):
         found[index] = result
     work.finish()
-    damaged = sorted(work.damaged.items(), key=lambda item: item[0].index)
+    damaged = {**counts.damaged, **work.damaged}
     tally = Tally()
     for index in sorted(found):
         tally.merge(found[index].tally)
@@ -57,7 +57,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
         tuple(found[index] for index in sorted(found)),
         tally,
         weight_columns(model.names),
-        {describe(shard): str(error) for shard, error in damaged},
+        {path: str(error) for shard, error in damaged.items() for path in files_of(shard)},
     )
 
 

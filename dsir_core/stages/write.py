@@ -22,10 +22,12 @@ from dsir_core.stages.score import Scores
 from dsir_core.store import Store
 
 N_EXAMPLES = 12
-OURS = ("part-", selected.NAME, "report.")
-"""How the names of files begin that an earlier selection may have left at the output."""
-
 REPORT = "report.json"
+MANIFEST = ".dsir-output.json"
+"""Names that a selection under way writes to the output; gone when it is complete."""
+
+LIKE_OURS = ("part-", selected.NAME, "report.")
+"""How the names of an output's files begin."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
                 f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {result.extracted.documents:,} "
                 f"found; the file changed during the run"
             )
-    clear_output(run)
     extracts = [file for index in range(len(tasks)) for file in found[index].extracted.files]
     parts = plan_parts(extracts, config.workdir_url, config.output, output_compression(run, plan))
+    clear_output(run, [part.name for part in parts])
     listed = SelectedTask(config.workdir_url, config.output, tuple(sample.marks[i].receipt.name for i in picked))
     (joined,) = _all(run, write_selected, [listed])
     written = _all(run, write_part, parts)
@@ -116,32 +118,57 @@ def output_compression(run: Run, plan: Plan) -> PartCompression:
 
 
 def complete_report(output: str) -> dict[str, Any] | None:
-    """The report of a complete selection at `output`, or None where there is none."""
-    try:
-        report: dict[str, Any] = json.loads(Store(output).read(REPORT))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise RequestError(f"{output}/{REPORT} is not a report: {error}; remove it, or choose another output") from None
-    return report
-
-
-def check_output(run: Run) -> None:
-    """Refuse to touch a complete selection, unless asked to.
+    """The report of a complete selection at `output`, or None where there is none.
 
     Raises:
-        RequestError: there is one at the output.
+        RequestError: there is a report.json that is none of ours.
     """
-    if complete_report(run.config.output) is not None and not run.config.overwrite:
-        raise RequestError(
-            f"{run.config.output} holds a complete selection: choose another --output, or replace it with --overwrite"
-        )
+    store = Store(output)
+    try:
+        report: dict[str, Any] = json.loads(store.read(REPORT))
+        if report["documents"]["selected"] >= 0 and report["parts"] is not None:
+            return report
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise RequestError(f"{store.shown}/{REPORT} is not a report of ours; choose another output")
 
 
-def clear_output(run: Run) -> None:
-    """Remove an earlier selection's files from the output, the report first, so that it is never half a selection."""
-    check_output(run)
+def check_output(run: Run) -> list[str]:
+    """What an earlier selection has left at the output and this run may remove.
+
+    Raises:
+        RequestError: there is a complete selection and `overwrite` is not set, or there are files like ours that no
+            selection of ours has written.
+    """
     store = Store(run.config.output)
-    names = [name for name in store.names() if "/" not in name and name.startswith(OURS)]
+    report = complete_report(run.config.output)
+    if report is not None and not run.config.overwrite:
+        raise RequestError(
+            f"{store.shown} holds a complete selection: choose another --output, or replace it with --overwrite"
+        )
+    ours = {REPORT, "report.html", selected.NAME, MANIFEST} if report is not None or store.exists(MANIFEST) else set()
+    ours |= {part["name"] for part in report["parts"]} if report is not None else set()
+    ours |= set(json.loads(store.read(MANIFEST))) if store.exists(MANIFEST) else set()
+    present = [name for name in store.names() if "/" not in name]
+    foreign = [name for name in present if name.startswith(LIKE_OURS) and name not in ours]
+    if foreign:
+        raise RequestError(
+            f"{store.shown} holds {foreign[0]}, which no selection of ours has written: choose another --output"
+        )
+    return [name for name in present if name in ours]
+
+
+def clear_output(run: Run, parts: Sequence[str]) -> None:
+    """Remove an earlier selection, its report first, so that the output is never half a selection.
+
+    Args:
+        parts: names that will be written; noted in the output, so that a run that is killed can be followed by another.
+    """
+    store = Store(run.config.output)
+    names = check_output(run)
+    store.write(MANIFEST, json.dumps([*parts, *names]).encode())
     for name in sorted(names, key=lambda name: name != REPORT):
-        store.remove(name)
+        if name != MANIFEST:
+            store.remove(name)

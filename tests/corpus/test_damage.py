@@ -10,6 +10,7 @@ import pytest
 from backports import zstd
 
 from dsir_core.corpus import storage
+from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import Piece, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet
@@ -200,3 +201,20 @@ def _broken(read):  # type: ignore[no-untyped-def]
         raise self.error
 
     return fail
+
+
+def test_a_change_of_the_same_size_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(DATA)
+    file = source(path)
+    path.write_bytes(DATA.replace(b"document", b"DOCUMENT"))
+    with pytest.raises(DamagedFileError, match="changed since it was planned"):
+        read_all(Piece(file))
+
+
+def test_a_large_damaged_parquet_file_is_left_to_its_shard(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    path.write_bytes(path.read_bytes()[:-20])
+    (shard,) = plan_shards([source(path)], 1000)
+    with pytest.raises(DamagedFileError):
+        read_all(*shard.pieces)

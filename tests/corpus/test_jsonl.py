@@ -220,3 +220,19 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
         sizes = [len(chunk.data) for chunk in read_chunks(stream, 0, WHOLE, 2**28)]
     assert sum(sizes) == path.stat().st_size
     assert max(sizes) <= 2 * jsonl.CHUNK_BYTES
+
+
+def test_a_file_of_nothing_but_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert read_all(Piece(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
+
+
+@pytest.mark.parametrize("fields", [(), ("",), ("a", "a.b"), ("a", "a"), ("a..b",)])
+def test_text_fields_that_make_no_sense_are_refused(fields: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="field"):
+        ReadSettings(text_field=fields)
+
+
+def test_one_text_field_needs_no_list() -> None:
+    assert ReadSettings.model_validate({"text_field": "body"}).text_field == ("body",)

@@ -98,3 +98,16 @@ def test_a_missing_column_is_a_wrong_request_with_the_nearest_name(tmp_path: Pat
 def test_an_empty_table(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [])
     assert read_all(Piece(source(path))) == ([], [])
+
+
+def test_a_text_over_the_limit_is_bad(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ["a", "x" * 2000, "b"])
+    documents, bad = read_all(Piece(source(path)), settings=ReadSettings(max_record_bytes=1000))
+    assert ([text for _, text in documents], bad) == (["a", "b"], [1])
+
+
+def test_a_column_that_occurs_twice_is_a_wrong_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    with pytest.raises(RequestError, match="occurs 2 times"):
+        read_all(Piece(source(path)))

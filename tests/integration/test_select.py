@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.config import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from tests.integration.conftest import DEMO, Select, demo_records
 
@@ -167,6 +169,79 @@ def test_a_truncated_file_never_passes_for_a_short_one(run_select: Select, pool:
     report = run_select(**settings, max_bad_shards=1)
     assert report["documents"]["raw"] == 2730
     assert list(report["damaged"]) == ["a.jsonl.gz"]
+
+
+def test_a_damaged_target_is_named_and_is_no_empty_one(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    good = Path(TARGET["speeches"])
+    damaged = tmp_path / "t.jsonl.gz"
+    damaged.write_bytes(gzip.compress(good.read_bytes())[:-5])
+    with pytest.raises(RunFailedError, match=r"t\.jsonl\.gz.*--max-bad-shards"):
+        run_select(raw=[str(pool)], target={"t": str(damaged)}, count=70)
+    both = {"raw": [str(pool)], "target": {"t": [str(damaged), str(good)]}, "count": 70, "shard_bytes": 10**5}
+    report = run_select(**both, max_bad_shards=1)
+    assert any("t.jsonl.gz" in path for path in report["damaged"])
+    assert any("left out" in note for note in report["notes"])
+
+
+def test_files_of_others_at_the_output_are_never_touched(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "part-1.jsonl").write_bytes(pool.read_bytes())
+    (output / "notes.txt").write_text("mine")
+    for flags in ({}, {"overwrite": True}):
+        with pytest.raises(RequestError, match=r"part-1\.jsonl"):
+            run_select(raw=[str(pool)], target=TARGET, count=70, **flags)
+    (output / "part-1.jsonl").rename(output / "raw.jsonl")
+    with pytest.raises(RequestError, match="lie in the output"):
+        run_select(raw=[str(output / "raw.jsonl")], target=TARGET, count=70)
+    run_select(raw=[str(pool)], target=TARGET, count=70)
+    run_select(raw=[str(pool)], target=TARGET, count=70, overwrite=True)
+    assert (output / "notes.txt").read_text() == "mine"
+    assert not list(output.glob(".*"))
+
+
+def test_results_below_the_raw_directory_are_not_read_as_raw(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.jsonl").write_bytes(pool.read_bytes())
+    places = {"output": str(raw / "selected"), "workdir": str(raw / "work")}
+    first = run_select(raw=[str(raw)], target=TARGET, count=70, **places)
+    second = run_select(raw=[str(raw)], target=TARGET, count=70, **places, overwrite=True)
+    assert second["documents"] == first["documents"]
+    assert second["selection_digest"] == first["selection_digest"]
+
+
+def test_a_run_that_was_killed_while_writing_is_followed_by_another(
+    run_select: Select, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("dsir_core.pipeline.report", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_select(raw=[str(pool)], target=TARGET, count=70)
+    assert list((tmp_path / "output").glob("part-*"))
+    assert run_select(raw=[str(pool)], target=TARGET, count=70)["documents"]["selected"] == 70
+
+
+def test_a_damaged_extract_is_taken_again(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    first = run_select(raw=[str(pool)], target=TARGET, count=70)
+    before = lines_of(tmp_path / "output")
+    (extract,) = (tmp_path / "workdir" / "extract").glob("*.jsonl.zst")
+    extract.write_bytes(extract.read_bytes()[:100])
+    again = run_select(raw=[str(pool)], target=TARGET, count=70, overwrite=True)
+    assert again["selection_digest"] == first["selection_digest"]
+    assert lines_of(tmp_path / "output") == before
+
+
+def test_credentials_in_urls_are_not_in_what_is_recorded() -> None:
+    config = parse_config(
+        {
+            "raw": ["https://user:s3cret@host/a.jsonl?X-Signature=s3cret"],
+            "target": ["t=https://user:s3cret@host/b.jsonl"],
+            "output": "s3://user:s3cret@bucket/out",
+            "count": 1,
+        }
+    )
+    assert "s3cret" not in config.shown().model_dump_json()
 
 
 def test_a_complete_output_is_not_overwritten_unasked(run_select: Select, pool: Path) -> None:

@@ -46,7 +46,7 @@ def oracle_counts(text: str, features: FeatureSettings) -> np.ndarray:
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=4),
     ngrams=st.integers(1, 4),
-    buckets=st.sampled_from([2, 7, 10_000, 2**20 + 7]),
+    buckets=st.sampled_from([2, 7, 10_000, 2**20]),
     before=st.binary(max_size=70),
 )
 def test_counts_are_the_oracles(name: HashName, texts: list[str], ngrams: int, buckets: int, before: bytes) -> None:
