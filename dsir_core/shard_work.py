@@ -15,7 +15,7 @@ from dsir_core.digests import digest
 from dsir_core.store import Store
 from dsir_core.tally import Quarantine, Tally
 
-READER_VERSION = "reader-v1"
+READER_VERSION = "reader-v2"
 """Changes whenever the same bytes would be read as other documents; part of every checkpoint's key."""
 
 KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]

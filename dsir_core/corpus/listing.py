@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import has_magic
@@ -11,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.corpus.types import Compression, Format, SourceFile
 from dsir_core.corpus.urls import url_like, without_credentials
@@ -31,7 +33,7 @@ COMPRESSIONS: dict[str, Compression] = {
     ".xz": "xz",
 }
 KNOWN = "JSON lines (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) and Parquet (.parquet, .pq)"
-VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "CRC", "created")
 
 assert set(COMPRESSIONS.values()) | {"none"} == set(get_args(Compression))
 
@@ -44,7 +46,8 @@ class Corpus:
     """Where paths start; empty when the files lie on different filesystems, and paths are whole URLs."""
     files: tuple[SourceFile, ...]
     ignored: tuple[str, ...] = ()
-    """Files passed over in directories and globs: hidden, begun with `_`, or of no known kind."""
+    """What is passed over in directories and globs: files hidden, begun with `_`, or of no known kind; links to
+    directories; directories (with a slash behind) that a glob matches, but nothing in them."""
     duplicates: int = 0
     """Files named more than once, and taken once."""
 
@@ -64,6 +67,19 @@ class _Found:
     def url(self, name: str) -> str:
         """The URL to open a file of this filesystem by."""
         return url_like(self.spec, self.filesystem, self.path, name)
+
+
+class _LocalListing(LocalFileSystem):  # type: ignore[misc]
+    """Local files; a directory that cannot be read is an error, where fsspec leaves it out of a listing."""
+
+    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
+        """See fsspec."""
+        try:
+            return super().ls(path, detail=detail, **kwargs)
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            raise RequestError(f"{error.filename}: cannot be listed: {error.strerror}") from None
 
 
 def list_corpus(specs: Sequence[str]) -> Corpus:
@@ -113,11 +129,14 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
             yield spec
             continue
         try:
-            with fsspec.open(spec[1:], "rt", encoding="utf-8") as lines:
+            with fsspec.open(spec[1:], "rt", encoding="utf-8-sig") as lines:
                 listed = [line.strip() for line in lines]
         except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{spec}: the list cannot be read: {error}") from None
-        yield from (line for line in listed if line and not line.startswith("#"))
+            raise RequestError(f"{without_credentials(spec)}: the list cannot be read: {error}") from None
+        named = [line for line in listed if line and not line.startswith("#")]
+        if not named:
+            raise RequestError(f"{without_credentials(spec)}: the list names nothing")
+        yield from named
 
 
 def _expand(spec: str) -> _Found:
@@ -125,12 +144,15 @@ def _expand(spec: str) -> _Found:
         filesystem, path = fsspec.core.url_to_fs(spec)
     except (ImportError, ValueError) as error:
         raise RequestError(f"{without_credentials(spec)}: {error}") from None
+    if isinstance(filesystem, LocalFileSystem):
+        filesystem = _LocalListing()
     filesystem.invalidate_cache()  # this process may have listed the place before
     ignored: list[str] = []
-    matches = _files(filesystem.glob(path, detail=True)) if has_magic(path) else []
+    matches = filesystem.glob(path, detail=True) if has_magic(path) else {}
     if matches:
         root = _before_magic(path)
-        kept, ignored = _sift(matches, root, keep_unknown=True)
+        kept, ignored = _sift(_files(matches), root, keep_unknown=True)
+        ignored += _without_files(matches, root)
     elif filesystem.isdir(path):
         root = path.rstrip("/")
         kept, ignored = _sift(_files(filesystem.find(path, detail=True)), root, keep_unknown=False)
@@ -153,6 +175,15 @@ def _files(listed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**info, "name": name} for name, info in listed.items() if info.get("type") != "directory"]
 
 
+def _without_files(matched: dict[str, dict[str, Any]], root: str) -> list[str]:
+    """Directories that a glob matches without matching a file in them: `data/*` does not reach into `data/sub`."""
+    directories = {name.rstrip("/") for name, info in matched.items() if info.get("type") == "directory"}
+    for name, info in matched.items():
+        while info.get("type") != "directory" and directories and (name := posixpath.dirname(name)).strip("/"):
+            directories.discard(name)
+    return [_inside(name, root) + "/" for name in directories if name != root]
+
+
 def _sift(infos: list[dict[str, Any]], root: str, *, keep_unknown: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """Files to take, and names of those to pass over."""
     kept, ignored = [], []
@@ -173,8 +204,8 @@ def _before_magic(path: str) -> str:
 
 
 def _inside(name: str, root: str) -> str:
-    """A file's name below a directory that holds it. Not relpath: it takes `bucket/a` as below the working one."""
-    return name.removeprefix(root).lstrip("/")
+    """A name below a directory; one name, however many `.`, `..` and slashes the specs hold."""
+    return posixpath.relpath("/" + name.lstrip("/"), "/" + root.lstrip("/"))
 
 
 def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
@@ -199,9 +230,12 @@ def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
         raise RequestError(f"{without_credentials(url)}: the server does not tell its size; copy it first")
     if "ino" in info:  # a local file; fsspec gives its time as a float, which loses digits
         try:
-            version = str(os.stat(info["name"]).st_mtime_ns)
+            status = os.stat(info["name"])
         except FileNotFoundError:
             raise RequestError(f"{url}: no such file (a link that leads nowhere?)") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise RequestError(f"{url}: not a regular file")
+        version = str(status.st_mtime_ns)
     else:
         version = next((str(info[key]).strip('"') for key in VERSIONS if info.get(key)), "")
     return SourceFile(path, url, int(info["size"]), version, *kind)

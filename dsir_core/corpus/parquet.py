@@ -44,6 +44,8 @@ def row_group_bytes(file: SourceFile) -> list[int]:
         metadata = pq.read_metadata(source)
         _check_footer(file, metadata)
         sizes = [max(0, metadata.row_group(i).total_byte_size) for i in range(metadata.num_row_groups)]
+        if not any(sizes):  # some writers leave them out
+            sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     edges = [file.size * n_bytes // max(1, sum(sizes)) for n_bytes in itertools.accumulate(sizes, initial=0)]
     return [stop - start for start, stop in itertools.pairwise(edges)]
 

@@ -67,8 +67,9 @@ class ByteStream(Protocol):
 class Source(io.RawIOBase):
     """A stored file that remembers the storage's own errors, so that they are not mistaken for damage."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, listed: SourceFile) -> None:
         self._file = file
+        self._listed = listed
         self.error: Exception | None = None
 
     def readable(self) -> bool:
@@ -82,10 +83,17 @@ class Source(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """See io.RawIOBase."""
         try:
-            return bytes(self._file.read(size))
+            data = bytes(self._file.read(size))
         except Exception as error:
             self.error = error
             raise
+        if not data and size and (position := self.tell()) < self._listed.size:
+            # Storage that stops early, or a file cut short while it is read, would look like its end.
+            self.error = damaged(
+                self._listed, f"ends after {position:,} of {self._listed.size:,} bytes: changed while it was read"
+            )
+            raise self.error
+        return data
 
     def readinto(self, buffer: Any) -> int:
         """See io.RawIOBase."""
@@ -123,7 +131,7 @@ def open_source(file: SourceFile, read_ahead: int = 0) -> Iterator[Source]:
     filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
     caching = {"cache_type": "readahead", "block_size": read_ahead} if read_ahead else {"cache_type": "none"}
     with filesystem.open(path, "rb", **caching) as opened:
-        source = Source(opened)
+        source = Source(opened, file)
         size = source.seek(0, 2)
         if size != file.size:
             raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from pathlib import Path
 
 import pytest
 from backports import zstd
+from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.corpus import storage
 from dsir_core.corpus.shards import plan_shards
@@ -38,6 +40,16 @@ def test_truncated_anywhere_is_damaged(tmp_path: Path, suffix: str) -> None:
     }:
         path.write_bytes(whole[:n])
         with pytest.raises(DamagedFileError, match=r"a\.jsonl"):
+            read_all(Piece(source(path)))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_a_second_member_truncated_anywhere_is_damaged(tmp_path: Path, suffix: str) -> None:
+    first = packed(suffix)
+    path = tmp_path / f"a.jsonl{suffix}"
+    for n in {*range(1, 30), *range(30, len(first), len(first) // 20), len(first) - 1}:
+        path.write_bytes(first + first[:n])
+        with pytest.raises(DamagedFileError):
             read_all(Piece(source(path)))
 
 
@@ -168,6 +180,37 @@ def test_no_corrupt_footer_of_parquet_passes_for_a_shorter_file(tmp_path: Path) 
             except (DamagedFileError, RequestError):
                 found += 1
     assert found > 100
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.bz2", "a.parquet"])
+def test_storage_that_stops_early_is_not_the_end_of_the_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    if name == "a.parquet":
+        write_parquet(path, TEXTS)
+    else:
+        path.write_bytes(PACK.get(path.suffix, bytes)(DATA))
+    file = source(path)
+    before = path.stat().st_mtime_ns
+    os.truncate(path, DATA.index(b"\n", file.size // 2) + 1 if name == "a.jsonl" else file.size // 2)
+    os.utime(path, ns=(before, before))
+
+    class Stops(io.FileIO):
+        """Says that it is as large as it was."""
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return super().seek(file.size if whence == 2 else offset, 0 if whence == 2 else whence)
+
+    monkeypatch.setattr(LocalFileSystem, "open", lambda filesystem, path, mode, **options: Stops(path, mode))
+    with pytest.raises(DamagedFileError):
+        read_all(Piece(file))
+
+
+def test_row_groups_that_are_no_longer_there(tmp_path: Path) -> None:
+    file = source(write_parquet(tmp_path / "a.parquet", TEXTS, rows=100))
+    with pytest.raises(DamagedFileError, match="row groups"):
+        read_all(Piece(file, 2, 5))
 
 
 def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dsir_core.corpus import jsonl
 from dsir_core.corpus.jsonl import read_chunks
@@ -107,6 +108,19 @@ def test_kept_blocks_give_the_records_that_begin_in_them(tmp_path: Path, suffix:
     pieces = [Piece(file, 0, stop)] if suffix else [Piece(file, a, b) for a, b in pairwise([0, 10**6, 10**6 + 7, stop])]
     kept = read_all(*pieces, keep_block=lambda blocks: np.isin(blocks, [0, 3, 4, 7]))
     assert kept[0] == expected
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_file_of_nothing_but_a_byte_order_mark_has_no_records(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(PACK[suffix](b"\xef\xbb\xbf"))
+    assert read_all(Piece(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
+
+
+@pytest.mark.parametrize("fields", [(), ("a", "a.b"), ("a.b", "a"), ("a.b.c", "x", "a")])
+def test_text_fields_that_cannot_all_be_text_are_refused(fields: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError):
+        ReadSettings(text_field=fields)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -14,8 +16,8 @@ from hypothesis import strategies as st
 from dsir_core.corpus.listing import kind_of, list_corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import WHOLE, SourceFile
-from dsir_core.errors import RequestError
-from tests.corpus.files import source, write_parquet
+from dsir_core.errors import DamagedFileError, RequestError
+from tests.corpus.files import read_all, source, write_parquet
 
 
 @pytest.fixture
@@ -77,6 +79,51 @@ def test_a_file_named_twice_is_taken_once(tree: Path) -> None:
 def test_a_list_file(tree: Path) -> None:
     (tree / "list.txt").write_text(f"# comment\n{tree}/a.jsonl\n\n{tree}/sub/*.gz\n")
     assert paths(f"@{tree}/list.txt") == ["a.jsonl", "sub/b.jsonl.gz"]
+
+
+def test_a_list_file_may_begin_with_a_byte_order_mark_and_must_name_something(tree: Path) -> None:
+    (tree / "list.txt").write_bytes(b"\xef\xbb\xbf" + f"{tree}/a.jsonl\r\n".encode())
+    assert paths(f"@{tree}/list.txt") == ["a.jsonl"]
+    (tree / "list.txt").write_text("# nothing yet\n")
+    with pytest.raises(RequestError, match="list names nothing"):
+        paths(f"@{tree}/list.txt")
+
+
+def test_what_is_passed_over_is_named(tree: Path) -> None:
+    (tree / "notes.txt").unlink()
+    (tree / "link").symlink_to(tree / "sub")
+    assert set(list_corpus([str(tree)]).ignored) == {".hidden.jsonl", "_SUCCESS", "link"}
+    (tree / "link").unlink()
+    assert set(list_corpus([f"{tree}/*"]).ignored) == {".hidden.jsonl", "_SUCCESS", "sub/"}
+    assert list_corpus([f"{tree}/sub/**"]).ignored == ()
+
+
+def test_a_pipe_is_no_file(tree: Path) -> None:
+    os.mkfifo(tree / "z.jsonl")
+    with pytest.raises(RequestError, match=r"z\.jsonl: not a regular file"):
+        paths(tree)
+
+
+def test_one_file_under_several_spellings_is_one_file(tree: Path) -> None:
+    corpus = list_corpus([f"{tree}/sub/../a.jsonl", f"{tree}//a.jsonl", f"{tree}/./a.jsonl", f"{tree}/a.jsonl"])
+    assert [file.path for file in corpus.files] == ["a.jsonl"]
+    assert corpus.duplicates == 3
+
+
+@pytest.mark.parametrize("spec", ["{}", "{}/**/*.jsonl*"])
+def test_a_directory_that_may_not_be_read_is_not_left_out(
+    tree: Path, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if str(path).rstrip("/").endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(RequestError, match="sub: cannot be listed: Permission denied"):
+        paths(spec.format(tree))
 
 
 @pytest.mark.parametrize(
@@ -168,3 +215,12 @@ def test_large_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
     assert len(pieces) > 3
     assert (pieces[0].start, pieces[-1].stop) == (0, 20)
     assert all(a.stop == b.start for a, b in pairwise(pieces))
+
+
+def test_a_large_parquet_file_with_a_corrupt_footer_is_found_by_reading_it(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ["x" * i for i in range(1000)], rows=50)
+    path.write_bytes(path.read_bytes()[:-1])
+    (shard,) = plan_shards([source(path)], 5000)
+    assert [(piece.start, piece.stop) for piece in shard.pieces] == [(0, WHOLE)]
+    with pytest.raises(DamagedFileError):
+        read_all(*shard.pieces)

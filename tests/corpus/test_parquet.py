@@ -77,6 +77,12 @@ def test_nulls_and_invalid_utf8_are_bad_rows(tmp_path: Path) -> None:
     assert reasons == ["text is null", "invalid UTF-8: in text"]
 
 
+def test_text_over_the_size_limit_is_a_bad_row(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ["a", "\u6f22" * 4, None, "x" * 10, "x" * 11])
+    settings = ReadSettings(max_record_bytes=10)
+    assert read_all(Piece(source(path)), settings=settings) == ([(0, "a"), (3, "x" * 10)], [1, 2, 4])
+
+
 def test_nested_and_joined_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     rows = [{"meta": {"body": "b", "n": 1}, "title": "T"}, {"meta": None, "title": "U"}]

@@ -80,6 +80,9 @@ def test_user_and_password_open_a_file_but_are_not_shown() -> None:
         ("simplecache::sftp://user:secret@host/a.jsonl", "simplecache::sftp://host/a.jsonl"),
         ("s3://bucket/a@b.jsonl", "s3://bucket/a@b.jsonl"),
         ("/tmp/a@b.jsonl", "/tmp/a@b.jsonl"),
+        ("/tmp/part?.jsonl", "/tmp/part?.jsonl"),
+        ("https://host/a.jsonl?signature=secret", "https://host/a.jsonl?signature=..."),
+        ("zip://a.jsonl::ftp://me:sec@ret@host/a.zip", "zip://a.jsonl::ftp://host/a.zip"),
     ],
 )
 def test_credentials_are_not_shown(url: str, shown: str) -> None:
@@ -93,6 +96,10 @@ def test_files_of_an_archive(tmp_path: Path) -> None:
     file = listed(f"zip://deep/*.jsonl::{archive}")
     assert file.path == "a.jsonl"
     assert read_all(Piece(file)) == ([(0, "a")], [])
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("deep/a.jsonl", lines(["b"]))
+    fsspec.filesystem("zip", fo=str(archive)).clear_instance_cache()
+    assert listed(f"zip://deep/*.jsonl::{archive}").version != file.version
 
 
 def test_every_piece_of_lines_costs_little_more_than_its_bytes() -> None:
