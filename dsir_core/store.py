@@ -101,10 +101,13 @@ class Store:
         self._fs.rm_file(self.path(name))
 
     @contextlib.contextmanager
-    def writer(self, name: str) -> Iterator[IO[bytes]]:
+    def writer(self, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
         """Write a file that appears under its name only when the block ends without an exception.
 
         On a local disk: a temporary file beside it, fsync, rename. Elsewhere: a temporary local file, then one upload.
+
+        Args:
+            durable: whether the file must outlive a power failure; else fsync is spared.
         """
         folder = Path(self.path(name)).parent if self._local else None
         if folder is not None:
@@ -114,7 +117,7 @@ class Store:
             with os.fdopen(handle, "w+b") as stream:
                 yield stream
                 stream.flush()
-                if self._local:
+                if self._local and durable:
                     os.fsync(stream.fileno())
             if self._local:
                 os.chmod(temporary, 0o666 & ~_umask())
@@ -125,12 +128,12 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""
         if not self._local:
             self._fs.pipe_file(self.path(name), data)
             return
-        with self.writer(name) as stream:
+        with self.writer(name, durable=durable) as stream:
             stream.write(data)
 
     def receipt(self, kind: str, key: str) -> Receipt | None:
@@ -155,7 +158,9 @@ class Store:
             stream.seek(0)
             sha256 = stream_digest(stream)
         receipt = Receipt(kind, key, name, n_bytes, sha256, summary)
-        self.write(f"{kind}/{key}.json", json.dumps(asdict(receipt), sort_keys=True, indent=1).encode())
+        # Its data is on the disk; a receipt that a power failure takes only means that the work is done again.
+        text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
+        self.write(f"{kind}/{key}.json", text.encode(), durable=False)
 
     def verify(self, receipt: Receipt) -> None:
         """Compare a checkpoint's data with its receipt.
