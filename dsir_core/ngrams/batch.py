@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
 _TABLES = (INDEX, ENTRIES)
-_NO_LOG_RATIO = np.zeros((0, 0), np.float64)
 _NO_COUNTS = np.zeros(0, np.int64)
 _of_thread = threading.local()
 
@@ -37,10 +37,15 @@ def count_ngrams(
 
     Returns:
         int32[n], tokens of each document.
+
+    Raises:
+        ValueError: an array has not the shape or type above, or the offsets leave the data.
     """
+    if counts.shape != (settings.buckets,) or counts.dtype != np.int64 or not counts.flags.carray:
+        raise ValueError(f"counts must be a writable int64[{settings.buckets}], not {counts.dtype}{list(counts.shape)}")
     n_tokens = np.empty(len(text_offsets) - 1, np.int32)
-    no_sums = np.zeros((len(n_tokens), 0), np.float64)
-    _run(text_data, text_offsets, settings, _NO_LOG_RATIO, no_sums, counts, n_tokens)
+    no_log_ratio, no_sums = np.zeros((0, 0), np.float64), np.zeros((len(n_tokens), 0), np.float64)
+    _run(text_data, text_offsets, settings, no_log_ratio, no_sums, counts, n_tokens)
     return n_tokens
 
 
@@ -57,21 +62,23 @@ def score_ngrams(
 
     Returns:
         log weights float64[n, targets], and tokens int32[n].
+
+    Raises:
+        ValueError: an array has not the shape or type above, or the offsets leave the data.
     """
+    if log_ratio.ndim != 2 or len(log_ratio) == 0 or log_ratio.shape[1] != settings.buckets:
+        raise ValueError(
+            f"log_ratio must be float64[targets, {settings.buckets}], not of shape {list(log_ratio.shape)}"
+        )
     n_tokens = np.empty(len(text_offsets) - 1, np.int32)
     sums = np.empty((len(n_tokens), len(log_ratio)), np.float64)
-    _run(text_data, text_offsets, settings, _by_bucket(log_ratio), sums, _NO_COUNTS, n_tokens)
+    _run(text_data, text_offsets, settings, log_ratio.T, sums, _NO_COUNTS, n_tokens)
     return sums, n_tokens
 
 
 def warm_up(settings: FeatureSettings) -> None:
     """Compile, or load from Numba's cache on disk, what batches of these settings need."""
     count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
-
-
-def _by_bucket(log_ratio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # One n-gram reads the log ratios of all targets: they stand side by side.
-    return np.ascontiguousarray(log_ratio.T)
 
 
 def _run(
@@ -83,13 +90,34 @@ def _run(
     counts: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],
 ) -> None:
-    # Arrow's buffers are read-only, and for a compiled function that is another type: view all as read-only.
-    data = np.ascontiguousarray(text_data).view()
-    data.flags.writeable = False
-    offsets = np.ascontiguousarray(text_offsets, np.int64).view()
-    offsets.flags.writeable = False
+    if text_data.dtype != np.uint8 or text_data.ndim != 1:
+        raise ValueError(f"text_data must be uint8[...], not {text_data.dtype}{list(text_data.shape)}")
+    offsets = _read_only(text_offsets, np.int64)
+    # The kernel trusts its arguments: what is wrong here would be read or written outside of the arrays.
+    if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
+        raise ValueError("text_offsets must not fall, nor leave text_data")
     cache = _cache(settings.buckets) if settings.hash == "sha256" else NO_CACHE
-    run_batch(data, offsets, settings.ngrams, settings.buckets, _TABLES, cache, log_ratio, sums, counts, n_tokens)
+    run_batch(
+        _read_only(text_data, np.uint8),
+        offsets,
+        settings.ngrams,
+        settings.buckets,
+        _TABLES,
+        cache,
+        # One n-gram reads the log ratios of all targets: they stand side by side.
+        _read_only(log_ratio, np.float64),
+        sums,
+        counts,
+        n_tokens,
+    )
+
+
+def _read_only(array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    # Arrow's buffers and mapped files cannot be written to, and for a compiled function that is another type: without
+    # this, each mixture of the two would be compiled anew.
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 def _cache(buckets: int) -> npt.NDArray[np.uint64]:

@@ -135,7 +135,9 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
                 first = max(0, order - 1 - done)
                 if exact:
                     if order == 1:
-                        folded_checks[:n] = checks[:n]
+                        # No slice: Numba would compile its error messages, a second's work.
+                        for i in range(n):
+                            folded_checks[i] = checks[i]
                     else:
                         fold_checks(checks, n, order, before_checks, folded_checks)
                     cached_buckets(

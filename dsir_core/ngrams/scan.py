@@ -1,7 +1,9 @@
 """From UTF-8 text to lower-cased tokens: the compiled counterpart of `oracle.tokenize`.
 
-ASCII goes 64 bytes at a time: one vector operation lower-cases and classifies them, and the edges of runs are the bits
-where the class changes. Other characters go one by one through the frozen table, until ASCII has the say again.
+Text goes 64 bytes at a time: one vector operation lower-cases and classifies the ASCII among them, characters beyond
+it are looked up in the frozen table and set their bits in the same masks, and the edges of runs are the bits where the
+class changes. Only what cannot be done in place goes character by character: the last bytes of a batch, a lower case of
+another length, and the two characters that the table alone does not settle.
 """
 
 from __future__ import annotations
@@ -27,8 +29,6 @@ from dsir_core.ngrams.unicode_table import (
 )
 
 BLOCK = 64
-ASCII_RUN = 16
-"""So many ASCII characters in a row make the block-wise path worth while again."""
 
 SCRATCH_FACTOR = 2
 """Lower-casing makes a text longer by half at most (two bytes to three)."""
@@ -57,13 +57,17 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
     n_starts, n_ends = n_open, 0
     room = len(starts) - 2 * BLOCK
     while position < stop and n_starts < room:
-        n = 0
+        # Too near the end of the memory for a block: what is left goes character by character.
+        n, until = 0, stop
         if position + BLOCK <= readable:
             word, space, high = lower_and_classify(position, out)
-            n = min(trailing_zeros(high), stop - position)
+            n = min(BLOCK, stop - position)
+            if high & (_ALL >> np.uint64(BLOCK - n)):
+                n, word, space = _classify_wide(position, out, n, high, word, space, index, entries)
+            until = position + 1
         if n == 0:
             position, out, n_starts, n_ends, kind = _scan_characters(
-                position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries
+                position, until, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries
             )
             continue
         valid = _ALL >> np.uint64(BLOCK - n)
@@ -72,16 +76,8 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
         word_before = (word << _ONE) | np.uint64(kind == WORD)
         token_before = (token << _ONE) | np.uint64(kind != SPACE)
         change = ((word ^ word_before) | (token ^ token_before)) & valid
-        first = token & change
-        while first:
-            starts[n_starts] = out + trailing_zeros(first)
-            n_starts += 1
-            first &= first - _ONE
-        last = token_before & change
-        while last:
-            ends[n_ends] = out + trailing_zeros(last)
-            n_ends += 1
-            last &= last - _ONE
+        n_starts = _add_edges(token & change, out, starts, n_starts)
+        n_ends = _add_edges(token_before & change, out, ends, n_ends)
         shift = np.uint64(n - 1)
         kind = WORD if (word >> shift) & _ONE else (PUNCTUATION if (token >> shift) & _ONE else SPACE)
         position += n
@@ -93,18 +89,55 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
 
 
 @njit(nogil=True)
-def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):
-    ascii_run = 0
-    while position < stop and n_starts < room and ascii_run < ASCII_RUN:
-        code, n = _decode(position)
-        ascii_run = ascii_run + 1 if n == 1 else 0
+def _add_edges(edges, out, found, n_found):
+    """Append the addresses of a block's edges; their new number."""
+    while edges:
+        found[n_found] = out + trailing_zeros(edges)
+        n_found += 1
+        edges &= edges - _ONE
+    return n_found
+
+
+@njit(nogil=True)
+def _classify_wide(position, out, n, high, word, space, index, entries):
+    """Lower-case and classify a block's characters beyond ASCII, in place: all bytes of one get its class.
+
+    Returns:
+        (n, word, space), where n ends the block before a character that it does not hold whole, whose lower case has
+        another length, or depends on its neighbours.
+    """
+    rest = high & (_ALL >> np.uint64(BLOCK - n))
+    while rest:
+        at = trailing_zeros(rest)
+        code, width = _decode(position + at)
+        if at + width > n:
+            return at, word, space
         entry = entries[index[code >> 8] << 8 | code & 255]
         lowered = code + (entry & DELTA_MASK) - DELTA_ZERO
+        if lowered != code or code == DOTTED_I:
+            if code in (CAPITAL_SIGMA, DOTTED_I) or _width(lowered) != width:
+                return at, word, space
+            _encode(lowered, out + at)
+        mask = (_ALL >> np.uint64(BLOCK - width)) << np.uint64(at)
+        kind = (entry >> CLASS_SHIFT) & 3
+        word |= mask * np.uint64(kind == WORD)
+        space |= mask * np.uint64(kind == SPACE)
+        rest &= ~mask
+    return n, word, space
+
+
+@njit(nogil=True)
+def _scan_characters(position, until, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):
+    """As `scan`, one character after the other, for those that begin before `until`."""
+    while position < until and n_starts < room:
+        code, n = _decode(position)
+        entry = entries[index[code >> 8] << 8 | code & 255]
+        lowered = code + (entry & DELTA_MASK) - DELTA_ZERO
+        new = (entry >> CLASS_SHIFT) & 3
         if code == CAPITAL_SIGMA:
             lowered = FINAL_SIGMA if _is_final(position, stop, begin, index, entries) else SIGMA
         elif code == DOTTED_I:
             lowered = ord("i")
-        new = (entry >> CLASS_SHIFT) & 3
         if new != kind:
             if kind != SPACE:
                 ends[n_ends] = out
@@ -124,6 +157,12 @@ def _scan_characters(position, stop, begin, out, starts, ends, n_starts, n_ends,
             out = _encode(COMBINING_DOT, out)
         position += n
     return position, out, n_starts, n_ends, kind
+
+
+@njit(nogil=True)
+def _width(code):
+    """Bytes of a code point in UTF-8."""
+    return 1 + (code >= 0x80) + (code >= 0x800) + (code >= 0x10000)
 
 
 @njit(nogil=True)

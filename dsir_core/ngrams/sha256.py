@@ -2,8 +2,8 @@
 
 On real text nine n-grams in ten are among a million recent ones, so only one in ten needs a digest. A cache entry is
 found by 20 bits of the n-gram's folded hash, and believed only if 40 further bits of it and a 64-bit check agree. The
-check is made from the tokens' bytes and lengths and not from their hashes, so an n-gram would have to collide in 104
-bits of two hashes to get another's bucket: about once in 10^31 look-ups.
+check is made from all bytes and lengths of the tokens and not from their hashes, so an n-gram would have to agree with
+the entry's in 104 bits of two hashes to get its bucket: about once in 10^31 look-ups.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def digest_modulo(message, length, buckets, state, words):
         message: uint8[at least length + 72]; its end is overwritten by the padding.
         state: uint32[8] and words: uint32[64], working space.
     """
-    state[:] = _START
+    for i in range(8):
+        state[i] = _START[i]
     blocks = (length + 9 + 63) // 64
     message[length] = 0x80
     message[length + 1 : 64 * blocks] = 0
@@ -108,11 +109,13 @@ def digest_modulo(message, length, buckets, state, words):
 
 @njit(nogil=True)
 def token_checks(starts, ends, n, checks):
-    """A 64-bit check of each token from its length, its first and its last eight bytes."""
+    """A 64-bit check of each token from its bytes, eight at a time, and its length."""
     for i in range(n):
         length = ends[i] - starts[i]
         if length >= 8:
             first, last = load64(starts[i]), load64(ends[i] - 8)
+            for inner in range(starts[i] + 8, ends[i] - 8, 8):
+                first = (first ^ (first >> _HALF)) * _CHECK_FOLD + load64(inner)
         else:
             # Behind a token there is always scratch memory; what is not the token's is shifted out.
             first = load64(starts[i]) << np.uint64(64 - 8 * length)

@@ -19,9 +19,22 @@ ALPHABET = st.one_of(
     st.characters(min_codepoint=32, max_codepoint=126),
     st.characters(min_codepoint=0x370, max_codepoint=0x3FF, codec="utf-8"),
 )
+SCRIPTS = (
+    *("aZ é. ", "éÉßñ a", "абвЖЩ ё", "αβΓΔώ ", "אבג ", "عربي ٣،", "हिन्दी "),
+    *("一二三。，", "あカー、", "한국 ", "𐐀𐐨😀 ", "Ⱥȿⱥ a"),
+)
+"""Letters, marks and punctuation of one script each; the last change their length with their case."""
+
+RUNS = st.tuples(
+    st.sampled_from(SCRIPTS).flatmap(lambda script: st.text(st.sampled_from(script), min_size=30, max_size=150)),
+    st.sampled_from(["", " ", "x", "\u03a3", "\u0130", "\u023a", "\u2028"]),
+).map("".join)
+"""Stretches longer than a block of the kernel, with or without a character behind them that ends the fast path."""
+
 WORDS = st.text(ALPHABET, max_size=12)
 TEXTS = st.one_of(
     st.text(ALPHABET, max_size=300),
+    st.lists(RUNS, max_size=4).map("".join),
     st.lists(st.one_of(WORDS, st.text("abcXYZ", min_size=1, max_size=400)), max_size=40).map(" ".join),
     # Runs that straddle the edges of blocks of 64 bytes.
     st.tuples(st.integers(50, 140), WORDS, st.integers(0, 140)).map(lambda t: "a" * t[0] + t[1] + ". " * t[2]),
