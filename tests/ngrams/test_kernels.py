@@ -128,6 +128,10 @@ def test_sha256_is_that_of_the_library_at_every_length() -> None:
 def test_the_recipe_in_the_documentation_is_the_default_hash() -> None:
     documentation = inspect.getdoc(oracle) or ""
     recipe = documentation[documentation.index("def bucket") :]
+    lines = [line.strip() for line in recipe.splitlines()]
+    assert "\n".join(lines) in "\n".join(
+        line.strip() for line in (DEMO.parent / "docs" / "features.md").read_text().splitlines()
+    )
     space = {"xxhash": xxhash}
     exec(inspect.cleandoc("\n" + recipe), space)
     features = FeatureSettings(buckets=12_345)
