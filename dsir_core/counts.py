@@ -15,7 +15,7 @@ from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import random_bits
 from dsir_core.shard_work import KeepBlock, identity, quarantining, read_shard
-from dsir_core.store import Receipt, Store
+from dsir_core.store import Store
 from dsir_core.tally import Tally
 
 COUNTS_VERSION = "counts-v1"
@@ -81,7 +81,7 @@ def count_shard(task: CountTask) -> CountResult:
     store = Store(task.workdir)
     receipt = store.receipt("counts", task.key)
     if receipt is not None:
-        counts = _load(store, receipt)
+        counts = np.load(io.BytesIO(store.load(receipt)), allow_pickle=False)
         return CountResult(counts, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
     counts = np.zeros(task.features.buckets, np.int64)
     tally = Tally()
@@ -90,12 +90,6 @@ def count_shard(task: CountTask) -> CountResult:
         for _, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
             tally.tokens += int(count_ngrams(batch.text_data, batch.text_offsets, task.features, counts).sum())
     summary = tally.to_json()
-    with store.checkpoint("counts", task.key, ".npy", summary) as stream:
-        np.save(stream, counts, allow_pickle=False)
+    with store.checkpoint("counts", task.key, ".npy", summary) as draft:
+        np.save(draft.stream, counts, allow_pickle=False)
     return CountResult(counts, tally, False, time.perf_counter() - begin)
-
-
-def _load(store: Store, receipt: Receipt) -> npt.NDArray[np.int64]:
-    store.verify(receipt)
-    counts: npt.NDArray[np.int64] = np.load(io.BytesIO(store.read(receipt.name)), allow_pickle=False)
-    return counts

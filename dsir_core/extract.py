@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import time
 from collections.abc import Iterator
@@ -125,9 +126,7 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     store = Store(task.workdir)
     receipt = store.receipt("extract", task.key)
     if receipt is not None and (found := _complete(store, receipt)) is not None:
-        store.verify(receipt)
-        with store.open(receipt.name) as stream:
-            counts = np.load(stream, allow_pickle=False)
+        counts = np.load(io.BytesIO(store.load(receipt)), allow_pickle=False)
         return ExtractResult(found, counts, True, time.perf_counter() - begin)
     counts = np.zeros((len(task.names), task.features.buckets), np.int64)
     extracted = Extracted()
@@ -138,8 +137,8 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
             if piece.file.path in chosen:
                 _extract_piece(task, piece, chosen[piece.file.path], writer, counts, extracted)
     extracted.files = writer.files
-    with store.checkpoint("extract", task.key, ".npy", extracted.to_json()) as stream:
-        np.save(stream, counts, allow_pickle=False)
+    with store.checkpoint("extract", task.key, ".npy", extracted.to_json()) as draft:
+        np.save(draft.stream, counts, allow_pickle=False)
     return ExtractResult(extracted, counts, False, time.perf_counter() - begin)
 
 

@@ -129,23 +129,20 @@ def mark_shard(task: MarkTask) -> MarkResult:
     begin = time.perf_counter()
     store = Store(task.workdir)
     receipt = store.receipt("selection", task.key)
-    reused = receipt is not None
-    if receipt is None:
-        account = Account()
-        summary: dict[str, Any] = {}
-        with (
-            store.checkpoint("selection", task.key, ".parquet", summary) as stream,
-            pq.ParquetWriter(stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
-        ):
-            for table in _marked(store, task, account):
-                writer.write_table(table)
-            summary.update(account.to_json())
-        receipt = store.receipt("selection", task.key)
-    else:
+    if receipt is not None:
         store.verify(receipt)
-    if receipt is None:
-        raise OSError(f"{task.workdir}/selection/{task.key}.parquet vanished after it was written")
-    return MarkResult(receipt, Account.from_json(receipt.summary), reused, time.perf_counter() - begin)
+        account = Account.from_json(receipt.summary)
+        return MarkResult(receipt, account, True, time.perf_counter() - begin)
+    account = Account()
+    summary: dict[str, Any] = {}
+    with (
+        store.checkpoint("selection", task.key, ".parquet", summary) as draft,
+        pq.ParquetWriter(draft.stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in _marked(store, task, account):
+            writer.write_table(table)
+        summary.update(account.to_json())
+    return MarkResult(draft.sealed, account, False, time.perf_counter() - begin)
 
 
 def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table]:

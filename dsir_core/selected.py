@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.marking import SELECTION_SCHEMA
 from dsir_core.store import Store
+from dsir_core.weights import gather_rows
 
 NAME = "selected.parquet"
 READ_ROWS = 1 << 17
@@ -39,22 +41,21 @@ def write_selected(task: SelectedTask) -> SelectedResult:
     source, target = Store(task.workdir), Store(task.output)
     sha256 = hashlib.sha256()
     documents = 0
-    with (
-        target.writer(NAME) as stream,
-        pq.ParquetWriter(stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
-    ):
-        waiting: list[pa.RecordBatch] = []
+
+    def rows() -> Iterator[pa.RecordBatch]:
         for name in task.selections:
             with source.open(name) as raw:
                 for batch in pq.ParquetFile(raw, page_checksum_verification=True).iter_batches(READ_ROWS):
                     sha256.update(pairs(batch))
-                    documents += batch.num_rows
-                    waiting.append(batch)
-                    if sum(part.num_rows for part in waiting) >= READ_ROWS:
-                        writer.write_table(_joined(waiting))
-                        waiting = []
-        if waiting or not documents:
-            writer.write_table(_joined(waiting))
+                    yield batch
+
+    with (
+        target.writer(NAME) as stream,
+        pq.ParquetWriter(stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in gather_rows(rows(), SELECTION_SCHEMA, READ_ROWS):
+            writer.write_table(table)
+            documents += table.num_rows
     return SelectedResult(documents, sha256.hexdigest())
 
 
@@ -63,7 +64,3 @@ def pairs(batch: pa.RecordBatch) -> bytes:
     files = batch.column("file").cast(pa.string()).to_pylist()
     positions = batch.column("position").to_pylist()
     return b"".join(f"{file}\0{position}\n".encode() for file, position in zip(files, positions, strict=True))
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
-    return pa.Table.from_batches(batches, SELECTION_SCHEMA).unify_dictionaries().combine_chunks()

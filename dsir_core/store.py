@@ -45,6 +45,21 @@ class Receipt:
     """What the next stage needs to know without reading the data; plain JSON values."""
 
 
+@dataclass
+class Draft:
+    """A checkpoint being written."""
+
+    stream: IO[bytes]
+    receipt: Receipt | None = None
+    """There once the block of `Store.checkpoint` has ended."""
+
+    @property
+    def sealed(self) -> Receipt:
+        """The receipt of a checkpoint that is written."""
+        assert self.receipt is not None, "the checkpoint's block has not ended"
+        return self.receipt
+
+
 class Store:
     """Files under one URL, local or on any fsspec filesystem. Instances pickle (workers get them by value)."""
 
@@ -148,11 +163,12 @@ class Store:
         return receipt if size == receipt.n_bytes else None
 
     @contextlib.contextmanager
-    def checkpoint(self, kind: str, key: str, suffix: str, summary: dict[str, Any]) -> Iterator[IO[bytes]]:
+    def checkpoint(self, kind: str, key: str, suffix: str, summary: dict[str, Any]) -> Iterator[Draft]:
         """Write a checkpoint's data, then its receipt. `summary` may be filled until the block ends."""
         name = f"{kind}/{key}{suffix}"
         with self.writer(name) as stream:
-            yield stream
+            draft = Draft(stream)
+            yield draft
             stream.flush()
             n_bytes = stream.tell()
             stream.seek(0)
@@ -161,6 +177,17 @@ class Store:
         # Its data is on the disk; a receipt that a power failure takes only means that the work is done again.
         text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
         self.write(f"{kind}/{key}.json", text.encode(), durable=False)
+        draft.receipt = receipt
+
+    def load(self, receipt: Receipt) -> bytes:
+        """A checkpoint's data, small enough to hold.
+
+        Raises:
+            DamagedCheckpointError: see `verify`.
+        """
+        data = self.read(receipt.name)
+        self._compare(receipt, hashlib.sha256(data).hexdigest())
+        return data
 
     def verify(self, receipt: Receipt) -> None:
         """Compare a checkpoint's data with its receipt.
@@ -169,7 +196,9 @@ class Store:
             DamagedCheckpointError: the bytes differ; names the file to remove.
         """
         with self.open(receipt.name) as stream:
-            found = stream_digest(stream)
+            self._compare(receipt, stream_digest(stream))
+
+    def _compare(self, receipt: Receipt, found: str) -> None:
         if found != receipt.sha256:
             raise DamagedCheckpointError(
                 f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): "

@@ -86,15 +86,12 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     tally = Tally()
     summary: dict[str, object] = {}
     with (
-        store.checkpoint("weights", task.key, ".parquet", summary) as stream,
+        store.checkpoint("weights", task.key, ".parquet", summary) as draft,
         quarantining(store, task.shard, task.read, tally, write=True) as quarantine,
     ):
-        _write_weights(stream, model, _scored(task, model, tally, quarantine))
+        _write_weights(draft.stream, model, _scored(task, model, tally, quarantine))
         summary.update(tally.to_json())
-    receipt = store.receipt("weights", task.key)
-    if receipt is None:
-        raise OSError(f"{task.workdir}/weights/{task.key}.parquet vanished after it was written")
-    return ScoreResult(receipt, tally, False, time.perf_counter() - begin)
+    return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
 
 
 @functools.lru_cache(maxsize=2)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dsir_core.corpus.jsonl import TOO_LARGE
+from dsir_core.corpus.records import JOINT
 from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
     PARQUET_BLOCK_ROWS,
@@ -33,7 +34,6 @@ MAX_BATCH_ROWS = 16_384
 BUFFER_BYTES = 8 * 2**20
 """Fetched at once from a column that is read alone; several columns share it."""
 MIN_BUFFER_BYTES = 2**18
-JOINT = "\n"
 
 Wanted = npt.NDArray[np.bool_]
 

@@ -22,7 +22,7 @@ def fit(run: Run, counts: Counts) -> FittedModel:
         separate=config.separate,
         proportions=config.proportions,
     )
-    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as stream:
-        stream.write(model.to_bytes())
+    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
+        draft.stream.write(model.to_bytes())
     work.finish()
     return model

@@ -84,7 +84,7 @@ class StageWork:
     ) -> Iterator[tuple[int, Result]]:
         """Run a shard function over tasks, the i-th reading `shards[i]`; yields (index, result) as they come.
 
-        Shards that fail are collected; `finish` judges them when all others are done.
+        Shards that fail are collected, for `judge` when all others are done.
         """
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
@@ -95,8 +95,8 @@ class StageWork:
             self._count(shard, outcome.result)
             yield outcome.index, outcome.result
 
-    def finish(self) -> StageEnds:
-        """Close the stage.
+    def judge(self) -> None:
+        """Look at the shards that failed, when all others are done.
 
         Raises:
             StageFailedError: shards failed for a reason that may pass.
@@ -112,6 +112,14 @@ class StageWork:
                 f"All other shards are done. Repair or remove the file and run the same command again, "
                 f"or leave such shards out with --max-bad-shards {len(self.damaged)}"
             )
+
+    def finish(self) -> StageEnds:
+        """Close the stage.
+
+        Raises:
+            RunFailedError: see `judge`.
+        """
+        self.judge()
         for shard, error in self.damaged.items():
             self.run.note(f"{self.name}: left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
         ends = StageEnds(self.name, time.perf_counter() - self.begin, self.shards, self.reused, self.n_bytes)

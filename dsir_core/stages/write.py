@@ -71,7 +71,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
         counts += result.counts
     if work.damaged:
         raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
-    work.finish()
+    work.judge()
     for index, result in found.items():
         wanted = sample.marks[picked[index]].account.n_selected
         if result.extracted.documents != wanted:
@@ -91,6 +91,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
             f"write: {sample.account.n_selected:,} documents were chosen, {total:,} written, "
             f"{joined.documents:,} listed"
         )
+    work.finish()
     examples = [example for index in range(len(tasks)) for example in found[index].extracted.examples]
     return Written(tuple(written), joined, counts, tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES]))
 
@@ -148,9 +149,12 @@ def check_output(run: Run) -> list[str]:
         raise RequestError(
             f"{store.shown} holds a complete selection: choose another --output, or replace it with --overwrite"
         )
-    ours = {REPORT, "report.html", selected.NAME, MANIFEST} if report is not None or store.exists(MANIFEST) else set()
-    ours |= {part["name"] for part in report["parts"]} if report is not None else set()
-    ours |= set(json.loads(store.read(MANIFEST))) if store.exists(MANIFEST) else set()
+    ours = [part["name"] for part in report["parts"]] if report is not None else []
+    under_way = store.exists(MANIFEST)
+    if under_way:
+        ours += json.loads(store.read(MANIFEST))
+    if under_way or report is not None:
+        ours += [REPORT, "report.html", selected.NAME, MANIFEST]
     present = [name for name in store.names() if "/" not in name]
     foreign = [name for name in present if name.startswith(LIKE_OURS) and name not in ours]
     if foreign:

@@ -19,8 +19,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def fill(store: Store, key: str = "k") -> None:
     summary = {"n": 1}
-    with store.checkpoint("counts", key, ".bin", summary) as stream:
-        stream.write(b"data")
+    with store.checkpoint("counts", key, ".bin", summary) as draft:
+        draft.stream.write(b"data")
         summary["n"] = 2
 
 
@@ -37,8 +37,8 @@ def test_a_checkpoint_comes_back_with_its_summary(store: Store) -> None:
 
 def test_a_failed_write_leaves_nothing(store: Store) -> None:
     def fail() -> None:
-        with store.checkpoint("counts", "k", ".bin", {}) as stream:
-            stream.write(b"half")
+        with store.checkpoint("counts", "k", ".bin", {}) as draft:
+            draft.stream.write(b"half")
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
