@@ -74,10 +74,12 @@ def import_heavy_modules() -> None:
     import dsir_core.extract
     import dsir_core.marking
     import dsir_core.weights  # noqa: F401
-    from dsir_core.ngrams import warm_up
+    from dsir_core import ngrams
+    from dsir_core.corpus import jsonl
     from dsir_core.ngrams.settings import FeatureSettings
 
-    warm_up(FeatureSettings())
+    jsonl.warm_up()
+    ngrams.warm_up(FeatureSettings())
 
 
 @contextmanager

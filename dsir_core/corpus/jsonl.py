@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.compiled.json_lines import LEFT, TAKEN, take_texts
+from dsir_core.compiled.json_values import BLOCK
+from dsir_core.compiled.sources import read_only
 from dsir_core.corpus.records import BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
@@ -18,6 +21,7 @@ LAST_LINE_BYTES = 2**14
 """Read behind a range at first, to find the end of its last line."""
 
 BOM = b"\xef\xbb\xbf"
+NEWLINE = ord("\n")
 TOO_LARGE = "record is larger than max_record_bytes"
 
 Positions = npt.NDArray[np.int64]
@@ -103,6 +107,20 @@ def _first(position: int, lines: bytes, start: int) -> Iterator[Chunk]:
     yield Chunk(position, lines)
 
 
+def warm_up() -> None:
+    """Compile, or load from Numba's cache on disk, what lines need."""
+    LineReader("", ReadSettings(), keep_records=False, keep=None).batch(Chunk(0, b'{"text": ""}'))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts of lines, one behind the other; empty for those that are not taken."""
+
+    text: npt.NDArray[np.uint8]
+    offsets: Positions
+    status: npt.NDArray[np.uint8]
+
+
 class LineReader:
     """Documents of chunks of lines.
 
@@ -115,6 +133,7 @@ class LineReader:
         self._path = path
         self._settings = settings
         self._decode = text_decoder(settings)
+        self._key = _plain_key(settings.text_field)
         self._keep_records = keep_records
         self._keep = keep
 
@@ -122,41 +141,63 @@ class LineReader:
         """The documents and bad records of a chunk."""
         if chunk.too_large:
             return self._empty([self._too_large(chunk.position)])
-        lines = chunk.data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()  # behind the last line's end
-        lengths = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
-        positions = chunk.position + np.cumsum(lengths) - lengths
+        starts, stops = _lines(chunk.data)
         if self._keep is not None:
-            kept = np.flatnonzero(self._keep(positions)).tolist()
-            positions, lines = positions[kept], [lines[i] for i in kept]
-        texts, taken, bad = self._texts(lines, positions, valid_utf8=_is_utf8(chunk.data))
-        data, offsets = _buffers(texts)
-        records = [_without_return(lines[i]) for i in taken] if self._keep_records else None
-        n_bytes = len(chunk.data) if self._keep is None else sum(map(len, lines))
-        return Batch(positions[taken], data, offsets, bad, records, n_bytes)
+            kept = np.flatnonzero(self._keep(chunk.position + starts))
+            starts, stops = starts[kept], stops[kept]
+        texts = self._fast_texts(chunk.data, starts, stops)
+        left = np.flatnonzero(texts.status == LEFT)
+        slow, bad = self._slow_texts(chunk, starts, stops, left)
+        taken = texts.status == TAKEN
+        taken[list(slow)] = True
+        data, offsets = _joined(texts, taken, slow)
+        records = None
+        if self._keep_records:
+            spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
+            records = [_without_return(chunk.data[start:stop]) for start, stop in spans]
+        n_bytes = len(chunk.data) if self._keep is None else int((stops - starts).sum())
+        return Batch(chunk.position + starts[taken], data, offsets, bad, records, n_bytes)
 
-    def _texts(
-        self, lines: list[bytes], positions: Positions, *, valid_utf8: bool
-    ) -> tuple[list[str], list[int], list[BadRecord]]:
-        decode, limit = self._decode, self._settings.max_record_bytes
-        texts: list[str] = []
-        taken: list[int] = []
+    def _fast_texts(self, data: bytes, starts: Positions, stops: Positions) -> _Texts:
+        """What the compiled decoder takes: nothing where several fields, or one inside another, are wanted."""
+        offsets = np.zeros(len(starts) + 1, np.int64)
+        if self._key is None or not _is_utf8(data):
+            return _Texts(np.empty(0, np.uint8), offsets, np.full(len(starts), LEFT, np.uint8))
+        text, status = np.empty(len(data) + BLOCK, np.uint8), np.empty(len(starts), np.uint8)
+        limit = self._settings.max_record_bytes
+        take_texts(
+            np.frombuffer(data, np.uint8),
+            read_only(starts, np.int64),
+            read_only(stops, np.int64),
+            self._key,
+            limit,
+            text,
+            offsets,
+            status,
+        )
+        return _Texts(text, offsets, status)
+
+    def _slow_texts(
+        self, chunk: Chunk, starts: Positions, stops: Positions, left: npt.NDArray[np.intp]
+    ) -> tuple[dict[int, bytes], list[BadRecord]]:
+        """Texts by line, and bad records, of the lines that the fast decoder has left."""
+        texts: dict[int, bytes] = {}
         bad: list[BadRecord] = []
-        for i, line in enumerate(lines):
+        limit = self._settings.max_record_bytes
+        for i in left.tolist():
+            line = chunk.data[starts[i] : stops[i]]
             if not line or line.isspace():
                 continue
             try:
                 if len(line) > limit:
                     raise BadRecordError(f"{TOO_LARGE}: over {limit:,} bytes")
-                # The fast decoder does not look at the bytes of fields that it skips.
-                text = decode(line) if valid_utf8 or _is_utf8(line) else slow_text(line, self._settings.text_field)
+                # The fast decoders do not look at the bytes of fields that they skip.
+                text = self._decode(line) if _is_utf8(line) else slow_text(line, self._settings.text_field)
             except BadRecordError as error:
-                bad.append(BadRecord(self._path, int(positions[i]), str(error)[:200]))
+                bad.append(BadRecord(self._path, chunk.position + int(starts[i]), str(error)[:200]))
                 continue
-            texts.append(text)
-            taken.append(i)
-        return texts, taken, bad
+            texts[i] = text.encode()
+        return texts, bad
 
     def _too_large(self, position: int) -> BadRecord:
         return BadRecord(self._path, position, f"{TOO_LARGE}: over {self._settings.max_record_bytes:,} bytes")
@@ -164,6 +205,13 @@ class LineReader:
     def _empty(self, bad: list[BadRecord]) -> Batch:
         records: list[bytes] | None = [] if self._keep_records else None
         return Batch(np.empty(0, np.int64), np.empty(0, np.uint8), np.zeros(1, np.int64), bad, records, 0)
+
+
+def _plain_key(fields: tuple[str, ...]) -> npt.NDArray[np.uint8] | None:
+    """The name of a single field of the record itself, as it stands in a line."""
+    if len(fields) > 1 or "." in fields[0]:
+        return None
+    return np.frombuffer(fields[0].encode(), np.uint8)
 
 
 def _without_return(line: bytes) -> bytes:
@@ -181,9 +229,29 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _buffers(texts: list[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    array = pa.array(texts, pa.large_string())
-    _, offsets, data = array.buffers()
-    if data is None:
-        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
-    return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)[: len(texts) + 1]
+def _lines(data: bytes) -> tuple[Positions, Positions]:
+    """Where lines begin, and where they end without their line end: int64[n] each."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE)
+    if not len(ends) or ends[-1] != len(data) - 1:
+        ends = np.append(ends, len(data))
+    starts = np.zeros(len(ends), np.int64)
+    starts[1:] = ends[:-1] + 1
+    return starts, ends
+
+
+def _joined(
+    texts: _Texts, taken: npt.NDArray[np.bool_], slow: dict[int, bytes]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Text buffers of the lines taken, the slow decoder's among those of the fast one."""
+    lengths = np.diff(texts.offsets)
+    pieces: list[npt.NDArray[np.uint8]] = []
+    done = 0
+    for i, text in slow.items():
+        pieces += [texts.text[done : texts.offsets[i]], np.frombuffer(text, np.uint8)]
+        done = int(texts.offsets[i])
+        lengths[i] = len(text)
+    offsets = np.zeros(int(taken.sum()) + 1, np.int64)
+    np.cumsum(lengths[taken], out=offsets[1:])
+    if not pieces:
+        return texts.text, offsets
+    return np.concatenate([*pieces, texts.text[done : texts.offsets[-1]]]), offsets

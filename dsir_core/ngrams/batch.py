@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.compiled.sources import read_only
 from dsir_core.ngrams.kernels import run_batch
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.ngrams.sha256 import NO_CACHE, new_cache
@@ -92,32 +92,24 @@ def _run(
 ) -> None:
     if text_data.dtype != np.uint8 or text_data.ndim != 1:
         raise ValueError(f"text_data must be uint8[...], not {text_data.dtype}{list(text_data.shape)}")
-    offsets = _read_only(text_offsets, np.int64)
+    offsets = read_only(text_offsets, np.int64)
     # The kernel trusts its arguments: what is wrong here would be read or written outside of the arrays.
     if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
         raise ValueError("text_offsets must not fall, nor leave text_data")
     cache = _cache(settings.buckets) if settings.hash == "sha256" else NO_CACHE
     run_batch(
-        _read_only(text_data, np.uint8),
+        read_only(text_data, np.uint8),
         offsets,
         settings.ngrams,
         settings.buckets,
         _TABLES,
         cache,
         # One n-gram reads the log ratios of all targets: they stand side by side.
-        _read_only(log_ratio, np.float64),
+        read_only(log_ratio, np.float64),
         sums,
         counts,
         n_tokens,
     )
-
-
-def _read_only(array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    # Arrow's buffers and mapped files cannot be written to, and for a compiled function that is another type: without
-    # this, each mixture of the two would be compiled anew.
-    view = np.ascontiguousarray(array, dtype).view()
-    view.flags.writeable = False
-    return view
 
 
 def _cache(buckets: int) -> npt.NDArray[np.uint64]:

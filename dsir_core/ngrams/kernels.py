@@ -6,12 +6,10 @@ those sums by order: a fixed order of additions, so that the same bits come out 
 
 from __future__ import annotations
 
-import hashlib
-from importlib import resources
-
 import numpy as np
 from numba import njit
 
+from dsir_core.compiled.sources import sources_digest
 from dsir_core.ngrams.oracle import FOLD
 from dsir_core.ngrams.scan import SCRATCH_FACTOR, scan
 from dsir_core.ngrams.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
@@ -168,18 +166,7 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
             sums[document, target] = total
 
 
-def _sources() -> str:
-    """Digest of everything that is compiled into the kernel."""
-    folder = resources.files("dsir_core.ngrams")
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith((".py", ".npz"))), key=lambda file: file.name
-    )
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def _cached(sources: str):
-    # Numba's cache on disk looks only at this file's time, and would go on with the machine code of an older version
-    # of the other files. What a function closes over is part of its key there.
     @njit(cache=True, nogil=True)
     def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
         if len(sources) > 0:
@@ -188,5 +175,5 @@ def _cached(sources: str):
     return run_batch
 
 
-run_batch = _cached(_sources())
+run_batch = _cached(sources_digest("dsir_core.ngrams"))
 """`_run_batch`, kept on disk once it is compiled."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.ngrams.machine import load_byte, lower_and_classify, store_byte, trailing_zeros
+from dsir_core.compiled.machine import load_byte, lower_and_classify, trailing_zeros
+from dsir_core.compiled.utf8 import encode
 from dsir_core.ngrams.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,
@@ -117,7 +118,7 @@ def _classify_wide(position, out, n, high, word, space, index, entries):
         if lowered != code or code == DOTTED_I:
             if code in (CAPITAL_SIGMA, DOTTED_I) or _width(lowered) != width:
                 return at, word, space
-            _encode(lowered, out + at)
+            encode(lowered, out + at)
         mask = (_ALL >> np.uint64(BLOCK - width)) << np.uint64(at)
         kind = (entry >> CLASS_SHIFT) & 3
         word |= mask * np.uint64(kind == WORD)
@@ -146,7 +147,7 @@ def _scan_characters(position, until, stop, begin, out, starts, ends, n_starts, 
                 starts[n_starts] = out
                 n_starts += 1
             kind = new
-        out = _encode(lowered, out)
+        out = encode(lowered, out)
         if code == DOTTED_I:
             # Its dot is a character of its own, and no letter.
             ends[n_ends] = out
@@ -154,7 +155,7 @@ def _scan_characters(position, until, stop, begin, out, starts, ends, n_starts, 
             starts[n_starts] = out
             n_starts += 1
             kind = PUNCTUATION
-            out = _encode(COMBINING_DOT, out)
+            out = encode(COMBINING_DOT, out)
         position += n
     return position, out, n_starts, n_ends, kind
 
@@ -177,28 +178,6 @@ def _decode(position):
         return (first & 0x0F) << 12 | (load_byte(position + 1) & 0x3F) << 6 | load_byte(position + 2) & 0x3F, 3
     code = (first & 0x07) << 18 | (load_byte(position + 1) & 0x3F) << 12
     return code | (load_byte(position + 2) & 0x3F) << 6 | load_byte(position + 3) & 0x3F, 4
-
-
-@njit(nogil=True)
-def _encode(code, out):
-    """Write a code point's UTF-8; the address behind it."""
-    if code < 0x80:
-        store_byte(out, code)
-        return out + 1
-    if code < 0x800:
-        store_byte(out, 0xC0 | code >> 6)
-        store_byte(out + 1, 0x80 | code & 0x3F)
-        return out + 2
-    if code < 0x10000:
-        store_byte(out, 0xE0 | code >> 12)
-        store_byte(out + 1, 0x80 | code >> 6 & 0x3F)
-        store_byte(out + 2, 0x80 | code & 0x3F)
-        return out + 3
-    store_byte(out, 0xF0 | code >> 18)
-    store_byte(out + 1, 0x80 | code >> 12 & 0x3F)
-    store_byte(out + 2, 0x80 | code >> 6 & 0x3F)
-    store_byte(out + 3, 0x80 | code & 0x3F)
-    return out + 4
 
 
 @njit(nogil=True)

@@ -124,3 +124,38 @@ def lower_and_classify(typing_context, source, target):
         return context.make_tuple(builder, signature.return_type, masks)
 
     return types.UniTuple(types.uint64, 3)(types.int64, types.int64), generate
+
+
+@intrinsic
+def copy_json_block(typing_context, source, target):
+    r"""Copy 64 bytes from one address to another.
+
+    Returns a uint64 mask, bit i for byte i: what ends or interrupts a JSON string, that is `"`, `\`, and control
+    characters (below 0x20).
+    """
+
+    def generate(context, builder, signature, arguments):
+        vector = ir.VectorType(_I8, _LANES)
+        raw = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=1)
+        builder.store(raw, builder.inttoptr(arguments[1], vector.as_pointer()), align=1)
+        return builder.bitcast(_json_special(builder, raw), _I64)
+
+    return types.uint64(types.int64, types.int64), generate
+
+
+@intrinsic
+def json_block(typing_context, source):
+    """As `copy_json_block`, without the copy."""
+
+    def generate(context, builder, signature, arguments):
+        vector = ir.VectorType(_I8, _LANES)
+        raw = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=1)
+        return builder.bitcast(_json_special(builder, raw), _I64)
+
+    return types.uint64(types.int64), generate
+
+
+def _json_special(builder, raw):
+    mask = builder.icmp_unsigned("==", raw, _constant(ord('"')))
+    mask = builder.or_(mask, builder.icmp_unsigned("==", raw, _constant(ord("\\"))))
+    return builder.or_(mask, builder.icmp_unsigned("<", raw, _constant(0x20)))
