@@ -38,6 +38,10 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.multiprocessing-method": "spawn",
+    # Dask's default makes the allocator give each buffer of a megabyte back to the system and fetch it again: reading
+    # and hashing take twice as long.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 * 2**20,
     # A garbage collection or a kernel that holds the interpreter is no reason to speak.
     "distributed.admin.tick.limit": "60s",
     "distributed.comm.timeouts.connect": "60s",
