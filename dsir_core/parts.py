@@ -102,7 +102,7 @@ class ExtractWriter:
 
     def _begin(self, kind: str, records: list[bytes] | pa.Table) -> None:
         self._open, self._kind, self._documents, self._bytes = ExitStack(), kind, 0, 0
-        stream = self._open.enter_context(self._store.writer(self._file_name()))
+        stream = self._open.enter_context(self._store.writer(self._file_name(), durable=False))
         if isinstance(records, list):
             self._sink = self._open.enter_context(_zstd_writer(stream, level=1))
         else:

@@ -1,7 +1,8 @@
-"""The executor contract over Dask: one future a shard, few in flight, outcomes as they come."""
+"""The executor contract over Dask: a future for a shard or for a few small ones, few in flight, outcomes as they come."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,25 @@ IN_FLIGHT_PER_THREAD = 2
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
 hears early of a fault that every shard has."""
+
+
+BATCH_SECONDS = 0.2
+MAX_BATCH = 64
+"""A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
+
+
+def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], float]:
+    """Results of the items up to the first that fails, and the seconds it took; raises if that is the first of all."""
+    begin = time.perf_counter()
+    results: list[Any] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except Exception:
+            if not results:
+                raise
+            break  # it runs again by itself, and then says what is wrong
+    return results, time.perf_counter() - begin
 
 
 class DaskExecutor:
@@ -51,7 +71,10 @@ class DaskExecutor:
 
 
 class _Map:
-    """The state of one `map`: what has not begun, what is in flight, who is suspected."""
+    """The state of one `map`: what has not begun, what is in flight, who is suspected.
+
+    Items that take a few milliseconds each go out several at once: a future costs Dask four.
+    """
 
     def __init__(self, client: Client, function: Callable[[Any], Any], items: Sequence[Any], name: str) -> None:
         self._client = client
@@ -60,11 +83,15 @@ class _Map:
         self._name = name
         self._run = uuid.uuid4().hex[:8]
         self._next = 0
-        self._in_flight: dict[str, tuple[int, Future[Any]]] = {}
+        self._again: deque[int] = deque()
+        """Items that stood behind one that failed, and that one: each goes out by itself."""
+        self._seconds: float | None = None
+        self._in_flight: dict[str, tuple[tuple[int, ...], Future[Any]]] = {}
         self._suspects: deque[int] = deque()
         self._on_trial = False
         self._killed: dict[int, list[int]] = {}
         """Workers lost while they held an item, by item: one number for each time it was a suspect."""
+        self._n_submitted = 0
         self._n_threads = 1
         self._done = as_completed(with_results=True, raise_errors=False, loop=client.loop)
 
@@ -73,57 +100,77 @@ class _Map:
             self._submit_more()
             while self._in_flight:
                 future, result = next(self._done)
-                index, _ = self._in_flight.pop(future.key)
+                indices, _ = self._in_flight.pop(future.key)
                 status = future.status
                 future.release()
-                outcome = self._judge(index, status, result)
+                outcomes = self._judge(indices, status, result)
                 self._submit_more()
-                if outcome is not None:
-                    yield outcome
+                yield from outcomes
         finally:
             self._cancel()
 
     def _submit_more(self) -> None:
         if not self._on_trial and len(self._suspects) < SUSPECTS_BEFORE_TRIAL:
-            while self._next < len(self._items) and len(self._in_flight) < self._window():
-                self._submit(self._next)
-                self._next += 1
+            while (self._again or self._next < len(self._items)) and len(self._in_flight) < self._window():
+                self._submit(self._take())
         if self._in_flight:
             return
         self._on_trial = bool(self._suspects)
         if self._on_trial:
-            self._submit(self._suspects.popleft())
-        elif self._next < len(self._items):
+            self._submit((self._suspects.popleft(),))
+        elif self._again or self._next < len(self._items):
             self._submit_more()
+
+    def _take(self) -> tuple[int, ...]:
+        if self._again:
+            return (self._again.popleft(),)
+        first = self._next
+        self._next += self._at_once()
+        return tuple(range(first, self._next))
+
+    def _at_once(self) -> int:
+        """How many items the next future gets: about `BATCH_SECONDS` of work, and none too many at the end."""
+        left = len(self._items) - self._next
+        if self._seconds is None or left <= 1:
+            return min(1, left)
+        share = left // (2 * IN_FLIGHT_PER_THREAD * self._n_threads)
+        return max(1, min(int(BATCH_SECONDS / max(self._seconds, 1e-6)), share, MAX_BATCH))
 
     def _window(self) -> int:
         # Workers of a cluster come and go; asking the scheduler each time would double the cost of a shard.
-        if self._next % 64 == 0:
+        if self._n_submitted % 64 == 0:
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 
-    def _submit(self, index: int) -> None:
-        key = f"{self._name}-{index}-{self._run}-{len(self._killed.get(index, ()))}"
-        future = self._client.submit(self._function, self._items[index], key=key, pure=False)
-        self._in_flight[key] = index, future
+    def _submit(self, indices: tuple[int, ...]) -> None:
+        key = f"{self._name}-{indices[0]}-{self._run}-{self._n_submitted}"
+        self._n_submitted += 1
+        items = [self._items[index] for index in indices]
+        future = self._client.submit(call_each, self._function, items, key=key, pure=False)
+        self._in_flight[key] = indices, future
         self._done.add(future)
 
-    def _judge(self, index: int, status: str, result: Any) -> Outcome[Any] | None:
-        """What a finished future says of its item; None when the item is to run again."""
+    def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
+        """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
-            return Outcome(index, result)
+            results, seconds = result
+            self._seconds = seconds / len(results)
+            self._again.extend(indices[len(results) :])
+            return [Outcome(index, found) for index, found in zip(indices, results, strict=False)]
         if status != "error":
             raise RunFailedError(
-                f"stage {self._name}: item {index} was dropped, the Dask scheduler has gone or was restarted"
+                f"stage {self._name}: item {indices[0]} was dropped, the Dask scheduler has gone or was restarted"
             )
         error = cast(Exception, result[1]).with_traceback(result[2])
         if isinstance(error, KilledWorker):
-            return self._suspect(index, error)
+            return [outcome for index in indices if (outcome := self._suspect(index, error)) is not None]
         if isinstance(error, NoValidWorkerError | NoWorkerError):
             raise RunFailedError(f"stage {self._name}: no Dask worker is left to run anything") from error
         if isinstance(error, RequestError):
             raise error
-        return Outcome(index, None, error)
+        # It is the first item's: `call_each` stops before a later one that fails.
+        self._again.extend(indices[1:])
+        return [Outcome(indices[0], None, error)]
 
     def _suspect(self, index: int, error: KilledWorker) -> Outcome[Any] | None:
         self._killed.setdefault(index, []).append(error.allowed_failures + 1)

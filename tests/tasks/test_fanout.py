@@ -15,6 +15,7 @@ from distributed import Client, Future, LocalCluster
 
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
+from tasks import fanout
 from tasks.cluster import local_cluster
 from tasks.fanout import IN_FLIGHT_PER_THREAD, SUSPECTS_BEFORE_TRIAL, DaskExecutor
 
@@ -45,6 +46,14 @@ def refuse_five(x: int) -> int:
     if x == 5:
         raise RequestError("no field named body")
     return x
+
+
+def fail_on_odd_above_900(x: int) -> int:
+    return fail_on_odd(x) if x > 900 else x
+
+
+def refuse_above_500(x: int) -> int:
+    return refuse_five(5 if x > 500 else 0)
 
 
 class UnpicklableError(Exception):
@@ -144,6 +153,7 @@ def test_a_wrong_request_ends_the_map(threads: Client) -> None:
 
 
 def test_few_items_are_in_flight(threads: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "BATCH_SECONDS", 0)
     submitted: list[str] = []
     submit = threads.submit
 
@@ -156,6 +166,27 @@ def test_few_items_are_in_flight(threads: Client, monkeypatch: pytest.MonkeyPatc
     most = max(len(submitted) - received for received, _ in enumerate(outcomes, start=1))
     assert len(submitted) == 200
     assert most == IN_FLIGHT_PER_THREAD * 2
+
+
+def test_many_small_items_share_few_futures_and_each_has_its_own_outcome(
+    threads: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+    submit = threads.submit
+    monkeypatch.setattr(threads, "submit", lambda *a, key, **o: keys.append(key) or submit(*a, key=key, **o))
+    outcomes = {o.index: o for o in DaskExecutor(threads).map(fail_on_odd_above_900, range(1000), name="count")}
+    assert sorted(outcomes) == list(range(1000))
+    assert {i for i, o in outcomes.items() if o.error is not None} == set(range(901, 1000, 2))
+    assert all(
+        isinstance(o.error, DamagedFileError) and f"file-{i}" in str(o.error) for i, o in outcomes.items() if o.error
+    )
+    assert all(o.result == i for i, o in outcomes.items() if o.error is None)
+    assert len(keys) < 400
+
+
+def test_a_wrong_request_behind_others_in_one_future_ends_the_map(threads: Client) -> None:
+    with pytest.raises(RequestError, match="no field named body"):
+        list(DaskExecutor(threads).map(refuse_above_500, range(1000), name="count"))
 
 
 def test_dask_holds_nothing_afterwards(threads: Client) -> None:
