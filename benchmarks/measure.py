@@ -62,10 +62,12 @@ def _peaks(pid: int, driver: int, worker: int) -> tuple[int, int]:
     return driver, worker
 
 
-def select(raw: Path, target: Path, output: Path, *flags: str) -> tuple[Cost, dict[str, Any]]:
+def select(
+    raw: Path, target: Path, output: Path, *flags: str, environment: dict[str, str] | None = None
+) -> tuple[Cost, dict[str, Any]]:
     """`dsir select` from nothing: its cost and its report."""
     words = [str(DSIR), "select", "--raw", str(raw), "--target", f"target={target}", "--output", str(output)]
-    cost = run([*words, *flags])
+    cost = run([*words, *flags], environment)
     report: dict[str, Any] = json.loads((output / "report.json").read_text())
     return cost, report
 

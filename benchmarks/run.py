@@ -31,8 +31,11 @@ def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], It
         return int(n_bytes * scale)
 
     return {
-        "b": ("whole run against the reference", lambda: runs.against_reference(folder, size(GB), size(40 * MB))),
-        "c": ("whole run against reading alone", lambda: runs.against_reading(folder, size(GB))),
+        "b": (
+            "whole run against the reference",
+            lambda: runs.against_reference(folder, (size(GB), size(4 * GB)), size(40 * MB)),
+        ),
+        "c": ("whole run against reading alone", lambda: runs.against_reading(folder, size(4 * GB))),
         "d": ("one worker against two", lambda: runs.workers(folder, size(GB))),
         "e": ("peak memory by size", lambda: runs.memory(folder, (size(GB // 10), size(GB), size(4 * GB)))),
         "f": ("fixed costs", lambda: runs.fixed_costs(folder)),

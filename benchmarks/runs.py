@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from joblib import Parallel, delayed
 
 from benchmarks.corpora import TARGET, write_corpus
@@ -20,10 +22,12 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import ReadSettings, Shard
+from flows.prefect_server import is_prefect_server
 
 Row = dict[str, Any]
 N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COUNT = ("--count", "1000")
+READ_BYTES = 2**20
 WORK_STAGES = ("count", "score")
 
 REFERENCE = """
@@ -37,35 +41,66 @@ dsir.resample(folder + "/out", num_to_sample=1000, cache_dir=folder + "/resample
 """
 
 
-def against_reference(folder: Path, n_bytes: int, reference_bytes: int) -> Iterator[Row]:
+def against_reference(folder: Path, sizes: tuple[int, ...], reference_bytes: int) -> Iterator[Row]:
     """The whole run against the reference's fit, weights and resampling on as many cores."""
-    small, raw = write_corpus(folder, reference_bytes), write_corpus(folder, n_bytes)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        files = ",".join(sorted(str(path) for path in small.iterdir()))
-        words = [sys.executable, "-c", REFERENCE, files, str(TARGET), scratch, str(N_CORES)]
-        reference = run(words).seconds / reference_bytes
-        cost, _ = select(raw, TARGET, Path(scratch) / "output", *COUNT)
-    yield {
-        "what": f"{n_bytes / 1e9:g} GB (reference: {reference_bytes / 1e9:g} GB)",
-        "seconds": cost.seconds,
-        "reference s/GB": reference * 1e9,
-        "s/GB": cost.seconds / n_bytes * 1e9,
-        "ratio": reference / (cost.seconds / n_bytes),
-    }
+    small = write_corpus(folder, reference_bytes)
+    files = ",".join(sorted(str(path) for path in small.iterdir()))
+    for n_bytes in sizes:
+        raw = write_corpus(folder, n_bytes)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            words = [sys.executable, "-c", REFERENCE, files, str(TARGET), scratch, str(N_CORES)]
+            reference = run(words).seconds / reference_bytes
+            cost, _ = select(raw, TARGET, Path(scratch) / "output", *COUNT)
+        yield {
+            "what": f"{n_bytes / 1e9:g} GB (reference: {reference_bytes / 1e9:g} GB)",
+            "seconds": cost.seconds,
+            "reference s/GB": reference * 1e9,
+            "s/GB": cost.seconds / n_bytes * 1e9,
+            "ratio": reference / (cost.seconds / n_bytes),
+        }
 
 
 def against_reading(folder: Path, n_bytes: int) -> Iterator[Row]:
-    """Counting and scoring in a whole run against reading and decoding the same bytes twice, on as many cores."""
+    """Counting and scoring in a whole run against reading and decoding the same bytes as often, on as many cores.
+
+    Twice against a plain loop over `msgspec`, the fastest JSON library for this, and twice against this project's own
+    reader. Worker processes are warm for the reading and not for the run.
+    """
     raw = write_corpus(folder, n_bytes)
     shards = plan_shards(list_corpus([str(raw)]).files)
+    seconds = {}
     with tempfile.TemporaryDirectory(dir=folder) as scratch, Parallel(n_jobs=N_CORES) as parallel:
-        parallel(delayed(_read)(shard) for shard in shards)
-        reading = best(lambda: parallel(delayed(_read)(shard) for shard in shards * 2), 2)
+        for what, read in (("msgspec", _read_msgspec), ("own reader", _read)):
+            parallel(delayed(read)(shard) for shard in shards)
+            seconds[what] = best(lambda read=read: parallel(delayed(read)(shard) for shard in shards * 2), 2)  # type: ignore[misc]
         _, report = select(raw, TARGET, Path(scratch) / "output", *COUNT)
     working = sum(report["stages"][stage]["seconds"] for stage in WORK_STAGES)
     whole = sum(stage["seconds"] for stage in report["stages"].values())
-    for what, seconds in (("count and score", working), ("all stages", whole)):
-        yield {"what": what, "seconds": seconds, "reading twice": reading, "ratio": seconds / reading}
+    for what, spent in (("count and score", working), ("all stages", whole)):
+        for reader, reading in seconds.items():
+            yield {
+                "what": f"{what} / {reader}",
+                "seconds": spent,
+                "reading twice": reading,
+                "ratio": spent / reading,
+            }
+
+
+class _Record(msgspec.Struct):
+    text: str
+
+
+def _read_msgspec(shard: Shard) -> None:
+    decode = msgspec.json.Decoder(_Record).decode
+    for piece in shard.pieces:
+        stop = piece.file.size if piece.stop < 0 else piece.stop
+        with open(piece.file.url.removeprefix("file://"), "rb") as file:
+            if piece.start:
+                file.seek(piece.start - 1)
+                file.readline()
+            while file.tell() < stop:
+                for line in file.readlines(READ_BYTES):
+                    decode(line)
 
 
 def _read(shard: Shard) -> None:
@@ -115,25 +150,45 @@ with quiet_prefect(False), prefect_api() as api:
 
 
 def fixed_costs(folder: Path) -> Iterator[Row]:
-    """What a run costs before the first byte: 100 documents."""
+    """What a run costs before the first byte: 100 documents; with the embedded server, and with one that runs."""
     raw = folder / "tiny.jsonl"
     first = next(write_corpus(folder, 2_000_000).iterdir())
     raw.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:100]))
-    empty = best(lambda: run([sys.executable, "-c", EMPTY_FLOW]), 2)
-    yield {"what": "empty Prefect flow, embedded server", "seconds": empty, "beyond it": 0.0}
-    for what, flags in (("dsir select", ()), ("dsir select --inline", ("--inline",))):
-        seconds = min(_tiny(folder, raw, flags) for _ in range(2))
-        yield {"what": what, "seconds": seconds, "beyond it": None if flags else seconds - empty}
-    yield {
-        "what": "dsir --help",
-        "seconds": best(lambda: subprocess.run([DSIR, "--help"], capture_output=True)),
-        "beyond it": None,
-    }
+    yield from _beyond_an_empty_flow(folder, raw, "embedded server", None)
+    with prefect_server(folder) as environment:
+        yield from _beyond_an_empty_flow(folder, raw, "server running", environment)
+    yield {"what": "dsir select --inline", "seconds": min(_tiny(folder, raw, ("--inline",)) for _ in range(2))}
+    yield {"what": "dsir --help", "seconds": best(lambda: subprocess.run([DSIR, "--help"], capture_output=True))}
 
 
-def _tiny(folder: Path, raw: Path, flags: tuple[str, ...]) -> float:
+def _beyond_an_empty_flow(folder: Path, raw: Path, what: str, environment: dict[str, str] | None) -> Iterator[Row]:
+    empty = best(lambda: run([sys.executable, "-c", EMPTY_FLOW], environment))
+    seconds = min(_tiny(folder, raw, (), environment) for _ in range(3))
+    yield {"what": f"empty Prefect flow, {what}", "seconds": empty}
+    yield {"what": f"dsir select, {what}", "seconds": seconds, "beyond it": seconds - empty}
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
+    """A Prefect server of its own; the environment in which commands use it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    home = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    words = [str(DSIR.with_name("prefect")), "server", "start", "--host", "127.0.0.1", "--port", port]
+    with subprocess.Popen(words, env=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while not is_prefect_server(f"http://127.0.0.1:{port}/api"):
+                time.sleep(0.2)
+            yield {**home, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+        finally:
+            server.terminate()
+
+
+def _tiny(folder: Path, raw: Path, flags: tuple[str, ...], environment: dict[str, str] | None = None) -> float:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        return select(raw, TARGET, Path(scratch) / "output", "--count", "10", *flags)[0].seconds
+        return select(raw, TARGET, Path(scratch) / "output", "--count", "10", *flags, environment=environment)[
+            0
+        ].seconds
 
 
 def shards(folder: Path, numbers: tuple[int, ...]) -> Iterator[Row]:
@@ -152,11 +207,6 @@ def shards(folder: Path, numbers: tuple[int, ...]) -> Iterator[Row]:
             "seconds": seconds["many"],
             "ms a shard": (seconds["many"] - seconds["few"]) / found * 1e3,
         }
-
-
-def clean(folder: Path) -> None:
-    """Remove the corpora."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def now() -> str:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
+from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
+from dsir_core.ngrams import TOKENIZER_VERSION, can_keep, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import random_bits
 from dsir_core.shard_work import KeepBlock, identity, quarantining, read_shard
@@ -46,6 +47,13 @@ class CountTask:
     read: ReadSettings
     features: FeatureSettings
     sample: BlockSample | None = None
+    keep_bytes: int = 0
+    """Memory of this process for n-grams that scoring will want."""
+
+    @property
+    def place(self) -> str:
+        """Names the shard's n-grams, wherever they are kept."""
+        return place_of(self.shard, self.read, self.features)
 
     @property
     def key(self) -> str:
@@ -69,6 +77,13 @@ class CountResult:
     tally: Tally
     reused: bool
     seconds: float
+    kept: bool = False
+    """Whether this process keeps the shard's n-grams for scoring."""
+
+
+def place_of(shard: Shard, read: ReadSettings, features: FeatureSettings) -> str:
+    """What the n-grams of a shard depend on."""
+    return digest({"tokenizer": TOKENIZER_VERSION, "features": features, "shard": identity(shard, read)})
 
 
 def count_shard(task: CountTask) -> CountResult:
@@ -85,11 +100,29 @@ def count_shard(task: CountTask) -> CountResult:
         return CountResult(counts, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
     counts = np.zeros(task.features.buckets, np.int64)
     tally = Tally()
+    keeping = _keeping(task)
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
         keep = task.sample.keep_block if task.sample else None
-        for _, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
-            tally.tokens += int(count_ngrams(batch.text_data, batch.text_offsets, task.features, counts).sum())
+        for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
+            n_tokens = keeping.count(piece, batch, task.features, counts) if keeping else None
+            if n_tokens is None:
+                n_tokens = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
+            tally.tokens += int(n_tokens.sum())
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as draft:
         np.save(draft.stream, counts, allow_pickle=False)
-    return CountResult(counts, tally, False, time.perf_counter() - begin)
+    shard = keeping.shard(tally) if keeping else None
+    kept = shard is not None and KEEPER.put(task.workdir, task.place, shard, task.keep_bytes)
+    return CountResult(counts, tally, False, time.perf_counter() - begin, kept)
+
+
+def _keeping(task: CountTask) -> Keeping | None:
+    """What keeps the shard's n-grams; None where they are not wanted, or not worth it.
+
+    Fresh memory for what XXH3 makes of a local file costs about as much as reading and hashing it again.
+    """
+    is_dear = task.features.hash == "sha256" or any("://" in piece.file.url for piece in task.shard.pieces)
+    if task.sample is not None or not is_dear or not can_keep(task.features) or task.shard.n_bytes < MIN_SHARD_BYTES:
+        return None
+    room = KEEPER.room(task.workdir, task.keep_bytes)
+    return Keeping(room) if room > 0 else None

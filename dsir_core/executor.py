@@ -28,6 +28,9 @@ class Executor(Protocol):
     The function must be idempotent: it may run more than once for one item. A function that raises
     yields an `Outcome` with the error, and the other items go on; only `RequestError` ends the map,
     since it says the same for every item. Closing the iterator cancels what has not begun.
+
+    An item may have a `place`, a str: when a result for it says `kept`, later items of that place run in the same
+    process if they can.
     """
 
     n_workers: int

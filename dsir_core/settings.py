@@ -106,5 +106,8 @@ class RuntimeSettings(_Settings):
     workers: int | None = Field(default=None, ge=1)
     """Dask worker processes; default: one for each core."""
 
+    keep_bytes: int = Field(default=256 * 2**20, ge=0)
+    """Memory of each worker for n-grams kept from counting to scoring, so that a small corpus is read once."""
+
     inline: bool = False
     """Do the work in this process, without Prefect and Dask: for small corpora and notebooks."""

@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
+from dsir_core.counts import place_of
 from dsir_core.digests import digest
+from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
@@ -45,6 +47,11 @@ class ScoreTask:
     read: ReadSettings
     features: FeatureSettings
     model_digest: str
+
+    @property
+    def place(self) -> str:
+        """Names the shard's n-grams, wherever counting has kept them."""
+        return place_of(self.shard, self.read, self.features)
 
     @property
     def key(self) -> str:
@@ -85,11 +92,14 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     model = load_model(task.workdir, task.model_digest)
     tally = Tally()
     summary: dict[str, object] = {}
+    kept = KEEPER.take(task.place)
     with (
         store.checkpoint("weights", task.key, ".parquet", summary) as draft,
-        quarantining(store, task.shard, task.read, tally, write=True) as quarantine,
+        # What was kept was read by counting, which has written the quarantine file, too.
+        quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine,
     ):
-        _write_weights(draft.stream, model, _scored(task, model, tally, quarantine))
+        scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(kept, model, tally)
+        _write_weights(draft.stream, model, scored)
         summary.update(tally.to_json())
     return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
 
@@ -106,6 +116,14 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
         tally.tokens += int(n_tokens.sum())
         if len(batch):
             yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights)
+
+
+def _scored_kept(kept: KeptShard, model: FittedModel, tally: Tally) -> Iterator[pa.RecordBatch]:
+    tally.merge(kept.tally)
+    for batch in kept.batches:
+        if len(batch.positions):
+            log_weights = batch.ngrams.score(model.log_ratio)
+            yield weights_batch(model.names, batch.piece, batch.positions, batch.ngrams.n_tokens, log_weights)
 
 
 def weights_batch(

@@ -1,4 +1,4 @@
-"""The executor contract over Dask: a future for a shard or for a few small ones, few in flight, outcomes as they come."""
+"""The executor contract over Dask: a future for a shard or for a few small ones, few at once, outcomes as they come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
 from dsir_core.errors import RequestError, RunFailedError
@@ -30,8 +30,11 @@ MAX_BATCH = 64
 """A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
 
 
-def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], float]:
-    """Results of the items up to the first that fails, and the seconds it took; raises if that is the first of all."""
+def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], float, str]:
+    """Results of the items up to the first that fails, the seconds it took, and the worker's address.
+
+    Raises what the first item raises; one that fails behind it runs again by itself, and then says what is wrong.
+    """
     begin = time.perf_counter()
     results: list[Any] = []
     for item in items:
@@ -40,8 +43,8 @@ def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[lis
         except Exception:
             if not results:
                 raise
-            break  # it runs again by itself, and then says what is wrong
-    return results, time.perf_counter() - begin
+            break
+    return results, time.perf_counter() - begin, get_worker().address
 
 
 class DaskExecutor:
@@ -58,6 +61,7 @@ class DaskExecutor:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._places: dict[str, str] = {}
         self.n_workers = max(1, sum(client.nthreads().values()))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
@@ -67,7 +71,7 @@ class DaskExecutor:
             RequestError: as raised by `function` for any item.
             RunFailedError: no worker is left to run anything, or the scheduler went away.
         """
-        return _Map(self._client, function, items, name).outcomes()
+        return _Map(self._client, function, items, name, self._places).outcomes()
 
 
 class _Map:
@@ -76,8 +80,17 @@ class _Map:
     Items that take a few milliseconds each go out several at once: a future costs Dask four.
     """
 
-    def __init__(self, client: Client, function: Callable[[Any], Any], items: Sequence[Any], name: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        name: str,
+        places: dict[str, str],
+    ) -> None:
         self._client = client
+        self._places = places
+        """Worker that keeps something, by place."""
         self._function = function
         self._items = items
         self._name = name
@@ -133,6 +146,8 @@ class _Map:
         left = len(self._items) - self._next
         if self._seconds is None or left <= 1:
             return min(1, left)
+        if self._places and self._worker(self._next):
+            return 1
         share = left // (2 * IN_FLIGHT_PER_THREAD * self._n_threads)
         return max(1, min(int(BATCH_SECONDS / max(self._seconds, 1e-6)), share, MAX_BATCH))
 
@@ -146,14 +161,30 @@ class _Map:
         key = f"{self._name}-{indices[0]}-{self._run}-{self._n_submitted}"
         self._n_submitted += 1
         items = [self._items[index] for index in indices]
-        future = self._client.submit(call_each, self._function, items, key=key, pure=False)
+        worker = self._worker(indices[0]) if len(indices) == 1 else None
+        future = self._client.submit(
+            call_each,
+            self._function,
+            items,
+            key=key,
+            pure=False,
+            workers=[worker] if worker else None,
+            allow_other_workers=worker is not None,
+        )
         self._in_flight[key] = indices, future
         self._done.add(future)
+
+    def _worker(self, index: int) -> str | None:
+        """The worker that keeps something for an item."""
+        return self._places.get(getattr(self._items[index], "place", "")) if self._places else None
 
     def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
-            results, seconds = result
+            results, seconds, worker = result
+            for index, found in zip(indices, results, strict=False):
+                if getattr(found, "kept", False):
+                    self._places[self._items[index].place] = worker
             self._seconds = seconds / len(results)
             self._again.extend(indices[len(results) :])
             return [Outcome(index, found) for index, found in zip(indices, results, strict=False)]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from dsir_core.compiled.json_lines import LEFT, TAKEN, take_texts
 from dsir_core.compiled.json_values import BLOCK
 from dsir_core.compiled.sources import read_only
-from dsir_core.corpus.records import BadRecordError, slow_text, text_decoder
+from dsir_core.corpus.records import TOO_LARGE, BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
 
@@ -22,7 +22,6 @@ LAST_LINE_BYTES = 2**14
 
 BOM = b"\xef\xbb\xbf"
 NEWLINE = ord("\n")
-TOO_LARGE = "record is larger than max_record_bytes"
 
 Positions = npt.NDArray[np.int64]
 Keep = Callable[[Positions], npt.NDArray[np.bool_]]

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.jsonl import TOO_LARGE
-from dsir_core.corpus.records import JOINT
+from dsir_core.corpus.records import JOINT, TOO_LARGE
 from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
     PARQUET_BLOCK_ROWS,

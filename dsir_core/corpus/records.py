@@ -17,6 +17,8 @@ from dsir_core.corpus.types import ReadSettings
 JOINT = "\n"
 """Between several text fields."""
 
+TOO_LARGE = "record is larger than max_record_bytes"
+
 KINDS = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 

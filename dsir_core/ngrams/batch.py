@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import functools
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.compiled.sources import read_only
-from dsir_core.ngrams.kernels import run_batch
+from dsir_core.ngrams.kernels import run_batch, score_kept
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.ngrams.sha256 import NO_CACHE, new_cache
 from dsir_core.ngrams.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
 
-__all__ = ["TOKENIZER_VERSION", "count_ngrams", "score_ngrams", "warm_up"]
+__all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "count_ngrams", "score_ngrams", "warm_up"]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
 _TABLES = (INDEX, ENTRIES)
 _NO_COUNTS = np.zeros(0, np.int64)
+_NONE_KEPT = np.zeros((0, 0), np.uint16)
+MAX_KEPT_BUCKET = 2**16
 _of_thread = threading.local()
 
 
@@ -41,12 +44,72 @@ def count_ngrams(
     Raises:
         ValueError: an array has not the shape or type above, or the offsets leave the data.
     """
+    return _count(text_data, text_offsets, settings, counts, _NONE_KEPT)[0]
+
+
+@dataclass(frozen=True)
+class KeptNgrams:
+    """The n-grams of a batch as buckets, to be scored without reading the text again."""
+
+    buckets: npt.NDArray[np.uint16]
+    """By n-gram order, and then as they come."""
+    starts: npt.NDArray[np.int64]
+    """int64[orders]: where each order begins in `buckets`."""
+    n_tokens: npt.NDArray[np.int32]
+    """Of each document; it has `n_tokens - order + 1` n-grams of an order, or none."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the arrays."""
+        return self.buckets.nbytes + self.starts.nbytes + self.n_tokens.nbytes
+
+    def score(self, log_ratio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Log weights float64[n, targets]: the bits that `score_ngrams` gives for the text.
+
+        Args:
+            log_ratio: float64[targets, buckets].
+        """
+        sums = np.empty((len(self.n_tokens), len(log_ratio)), np.float64)
+        score_kept(self.buckets, self.starts, self.n_tokens, read_only(log_ratio.T, np.float64), sums)
+        return sums
+
+
+def can_keep(settings: FeatureSettings) -> bool:
+    """Whether the n-grams of such features can be kept: their buckets fit into two bytes."""
+    return settings.buckets <= MAX_KEPT_BUCKET
+
+
+def count_and_keep(
+    text_data: Bytes, text_offsets: Offsets, settings: FeatureSettings, counts: npt.NDArray[np.int64]
+) -> KeptNgrams:
+    """As `count_ngrams`, and keep the n-grams: about 0.7 bytes for a byte of English text.
+
+    Raises:
+        ValueError: see `count_ngrams`; or the buckets do not fit into two bytes.
+    """
+    if not can_keep(settings):
+        raise ValueError(f"{settings.buckets} buckets do not fit into two bytes")
+    # No text has more tokens than bytes. Most of this memory is never touched.
+    room = np.empty((settings.ngrams, int(text_offsets[-1] - text_offsets[0])), np.uint16)
+    n_tokens, n_kept = _count(text_data, text_offsets, settings, counts, room)
+    buckets = np.concatenate([row[:n] for row, n in zip(room, n_kept, strict=True)])
+    return KeptNgrams(buckets, np.cumsum(n_kept) - n_kept, n_tokens)
+
+
+def _count(
+    text_data: Bytes,
+    text_offsets: Offsets,
+    settings: FeatureSettings,
+    counts: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.uint16],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Tokens of each document, and n-grams kept of each order."""
     if counts.shape != (settings.buckets,) or counts.dtype != np.int64 or not counts.flags.carray:
         raise ValueError(f"counts must be a writable int64[{settings.buckets}], not {counts.dtype}{list(counts.shape)}")
-    n_tokens = np.empty(len(text_offsets) - 1, np.int32)
+    n_tokens, n_kept = np.empty(len(text_offsets) - 1, np.int32), np.zeros(settings.ngrams, np.int64)
     no_log_ratio, no_sums = np.zeros((0, 0), np.float64), np.zeros((len(n_tokens), 0), np.float64)
-    _run(text_data, text_offsets, settings, no_log_ratio, no_sums, counts, n_tokens)
-    return n_tokens
+    _run(text_data, text_offsets, settings, no_log_ratio, no_sums, counts, n_tokens, kept, n_kept)
+    return n_tokens, n_kept
 
 
 def score_ngrams(
@@ -72,13 +135,16 @@ def score_ngrams(
         )
     n_tokens = np.empty(len(text_offsets) - 1, np.int32)
     sums = np.empty((len(n_tokens), len(log_ratio)), np.float64)
-    _run(text_data, text_offsets, settings, log_ratio.T, sums, _NO_COUNTS, n_tokens)
+    _run(text_data, text_offsets, settings, log_ratio.T, sums, _NO_COUNTS, n_tokens, _NONE_KEPT, _NO_COUNTS)
     return sums, n_tokens
 
 
 def warm_up(settings: FeatureSettings) -> None:
     """Compile, or load from Numba's cache on disk, what batches of these settings need."""
-    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
+    counts = np.zeros(settings.buckets, np.int64)
+    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, counts)
+    if can_keep(settings):
+        count_and_keep(np.zeros(1, np.uint8), np.array([0, 1]), settings, counts).score(np.zeros((1, settings.buckets)))
 
 
 def _run(
@@ -89,6 +155,8 @@ def _run(
     sums: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],
+    kept: npt.NDArray[np.uint16],
+    n_kept: npt.NDArray[np.int64],
 ) -> None:
     if text_data.dtype != np.uint8 or text_data.ndim != 1:
         raise ValueError(f"text_data must be uint8[...], not {text_data.dtype}{list(text_data.shape)}")
@@ -109,6 +177,8 @@ def _run(
         sums,
         counts,
         n_tokens,
+        kept,
+        n_kept,
     )
 
 

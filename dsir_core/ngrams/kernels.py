@@ -72,6 +72,14 @@ def _add_counts(found, first, n, counts):
 
 
 @njit(nogil=True)
+def _keep(found, first, n, kept, n_kept):
+    """Append buckets to those kept of their order; their new number."""
+    for i in range(first, n):
+        kept[n_kept + i - first] = found[i]
+    return n_kept + max(0, n - first)
+
+
+@njit(nogil=True)
 def _keep_tail(starts, ends, n, tail):
     """Remember where the last tokens stand, the latest at the end."""
     room = len(tail[0])
@@ -81,7 +89,7 @@ def _keep_tail(starts, ends, n, tail):
 
 
 @njit(nogil=True)
-def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
+def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
     """Count or score a batch.
 
     Args:
@@ -92,6 +100,8 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
         log_ratio: float64[buckets, targets], with sums float64[n, targets] to be filled; or both empty.
         counts: int64[buckets] to be added to; or empty.
         n_tokens: int32[n] to be filled.
+        kept: uint16[ngrams, >= tokens] to be filled, row by row, with the buckets counted; or empty.
+        n_kept: int64[ngrams], zeros, to be filled with their number.
     """
     index, entries = tables
     longest = 0
@@ -155,6 +165,8 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
                     _add_log_ratios(found, first, n, log_ratio, by_order[order - 1])
                 else:
                     _add_counts(found, first, n, counts)
+                    if kept.shape[1]:
+                        n_kept[order - 1] = _keep(found, first, n, kept[order - 1], n_kept[order - 1])
             done += n
             _keep_tail(starts, ends, n, tail)
             starts[0] = starts[n]
@@ -166,14 +178,42 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
             sums[document, target] = total
 
 
+@njit(nogil=True)
+def _score_kept(kept, starts, n_tokens, log_ratio, sums):
+    """Log weights from kept buckets: the additions of `_run_batch`, in its order.
+
+    Args:
+        kept: uint16[...] buckets, by order and then by document.
+        starts: int64[ngrams], where each order begins; n_tokens: int32[n].
+        log_ratio: float64[buckets, targets]; sums: float64[n, targets] to be filled.
+    """
+    at = starts.copy()
+    for document in range(len(n_tokens)):
+        for target in range(log_ratio.shape[1]):
+            total = 0.0
+            for order in range(len(starts)):
+                by_order = 0.0
+                for i in range(at[order], at[order] + max(0, n_tokens[document] - order)):
+                    by_order += log_ratio[kept[i], target]
+                total += by_order
+            sums[document, target] = total
+        for order in range(len(starts)):
+            at[order] += max(0, n_tokens[document] - order)
+
+
 def _cached(sources: str):
     @njit(cache=True, nogil=True)
-    def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens):
+    def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
         if len(sources) > 0:
-            _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens)
+            _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept)
 
-    return run_batch
+    @njit(cache=True, nogil=True)
+    def score_kept(kept, starts, n_tokens, log_ratio, sums):
+        if len(sources) > 0:
+            _score_kept(kept, starts, n_tokens, log_ratio, sums)
+
+    return run_batch, score_kept
 
 
-run_batch = _cached(sources_digest("dsir_core.ngrams"))
-"""`_run_batch`, kept on disk once it is compiled."""
+run_batch, score_kept = _cached(sources_digest("dsir_core.ngrams"))
+"""`_run_batch` and `_score_kept`, kept on disk once they are compiled."""

@@ -52,7 +52,8 @@ def count(run: Run, plan: Plan) -> Counts:
     rate = first_rate(run.config, plan.raw)
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
     targets = {name: _count_corpus(work, corpus.shards, 1.0) for name, corpus in plan.targets.items()}
-    raw = _count_corpus(work, plan.raw.shards, rate)
+    keep_bytes = run.config.keep_bytes if rate >= 1 else 0
+    raw = _count_corpus(work, plan.raw.shards, rate, keep_bytes)
 
     wanted = ngrams_wanted(run.config)
     while rate < 1 and wanted is not None and (n := int(raw.counts.sum())) < ENOUGH * wanted:
@@ -79,10 +80,10 @@ def _why_none(tally: Tally) -> str:
     return f"all {tally.bad:,} records are bad, first {first.path} at {first.position}: {first.reason}"
 
 
-def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float) -> CorpusCounts:
+def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> CorpusCounts:
     config = work.run.config
     sample = BlockSample(rate) if rate < 1 else None
-    tasks = [CountTask(config.workdir_url, shard, config.read, config.features, sample) for shard in shards]
+    tasks = [CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes) for shard in shards]
     counts = np.zeros(config.buckets, np.int64)
     tally = Tally()
     by_shard: dict[int, Tally] = {}

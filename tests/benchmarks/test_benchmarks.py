@@ -20,7 +20,9 @@ def test_kernel_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_reading_section(tmp_path: Path) -> None:
     rows = list(runs.against_reading(tmp_path, 400_000))
-    assert [row["what"] for row in rows] == ["count and score", "all stages"]
+    assert {row["what"] for row in rows} == {
+        f"{what} / {reader}" for what in ("count and score", "all stages") for reader in ("msgspec", "own reader")
+    }
 
 
 def test_every_section_has_a_title(tmp_path: Path) -> None:
