@@ -14,6 +14,7 @@ from dsir_core.corpus.types import ReadSettings
 from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.remote.settings import StorageSettings
 from dsir_core.settings import (
     BudgetSettings,
     FitSettings,
@@ -32,6 +33,7 @@ class SelectConfig(
     OutputSettings,
     BudgetSettings,
     ShardSettings,
+    StorageSettings,
     RuntimeSettings,
 ):
     """A whole request: which corpora, which settings, where the result goes."""
@@ -104,6 +106,11 @@ class SelectConfig(
     def features(self) -> FeatureSettings:
         """The part that counts and weights depend on."""
         return FeatureSettings(**self.model_dump(include=set(FeatureSettings.model_fields)))
+
+    @property
+    def storage(self) -> StorageSettings:
+        """The part that says how object storage is reached."""
+        return StorageSettings(**self.model_dump(include=set(StorageSettings.model_fields)))
 
 
 def split_target(item: str) -> tuple[str, str]:

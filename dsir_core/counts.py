@@ -94,9 +94,10 @@ def count_shard(task: CountTask) -> CountResult:
     """
     begin = time.perf_counter()
     store = Store(task.workdir)
-    receipt = store.receipt("counts", task.key)
-    if receipt is not None:
-        counts = np.load(io.BytesIO(store.load(receipt)), allow_pickle=False)
+    found = store.load("counts", task.key)
+    if found is not None:
+        receipt, data = found
+        counts = np.load(io.BytesIO(data), allow_pickle=False)
         return CountResult(counts, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
     counts = np.zeros(task.features.buckets, np.int64)
     tally = Tally()

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from dsir_core.errors import RequestError
+from dsir_core.remote.connect import using
+from dsir_core.remote.retries import Effects, watching
+from dsir_core.remote.settings import StorageSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,6 +47,49 @@ class Executor(Protocol):
             name: the stage, for task names in dashboards.
         """
         ...
+
+
+class _Returned(Generic[Result]):
+    """A result, with what happened on the way to it."""
+
+    def __init__(self, result: Result, effects: Effects) -> None:
+        self.result, self.effects = result, effects
+        self.kept = bool(getattr(result, "kept", False))
+
+
+@dataclass(frozen=True)
+class _Watched(Generic[Item, Result]):
+    """A function that connects to storage as the run says, and tells what happened on the way."""
+
+    function: Callable[[Item], Result]
+    storage: StorageSettings
+
+    def __call__(self, item: Item) -> _Returned[Result]:
+        with using(self.storage), watching() as effects:
+            return _Returned(self.function(item), effects)
+
+
+class WatchedExecutor:
+    """An executor whose functions reach storage as a run says, wherever they run.
+
+    Args:
+        executor: does the work.
+        storage: how storage is reached.
+        tell: is told what happened on the way to each result.
+    """
+
+    def __init__(self, executor: Executor, storage: StorageSettings, tell: Callable[[Effects], None]) -> None:
+        self._executor, self._storage, self._tell = executor, storage, tell
+        self.n_workers = executor.n_workers
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
+        """See `Executor.map`."""
+        for outcome in self._executor.map(_Watched(function, self._storage), items, name=name):
+            if outcome.result is None:
+                yield Outcome(outcome.index, None, outcome.error)
+                continue
+            self._tell(outcome.result.effects)
+            yield Outcome(outcome.index, outcome.result.result, outcome.error)
 
 
 class InlineExecutor:

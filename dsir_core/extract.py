@@ -21,6 +21,7 @@ from dsir_core.errors import DamagedFileError
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.parts import ExtractFile, ExtractWriter
+from dsir_core.remote.retries import warn
 from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
@@ -124,9 +125,9 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     """
     begin = time.perf_counter()
     store = Store(task.workdir)
-    receipt = store.receipt("extract", task.key)
-    if receipt is not None and (found := _complete(store, receipt)) is not None:
-        counts = np.load(io.BytesIO(store.load(receipt)), allow_pickle=False)
+    loaded = store.load("extract", task.key)
+    if loaded is not None and (found := _complete(store, loaded[0])) is not None:
+        counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
         return ExtractResult(found, counts, True, time.perf_counter() - begin)
     counts = np.zeros((len(task.names), task.features.buckets), np.int64)
     extracted = Extracted()
@@ -144,7 +145,11 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
 
 def _complete(store: Store, receipt: Receipt) -> Extracted | None:
     found = Extracted.from_json(receipt.summary)
-    return found if all(file.is_whole(store) for file in found.files) else None
+    for file in found.files:
+        if not file.is_whole(store):
+            warn(f"checkpoint {store.shown}/{file.name} is damaged or gone: done again")
+            return None
+    return found
 
 
 def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:

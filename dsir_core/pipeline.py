@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -42,11 +43,11 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
         RequestError: the request is wrong, or a complete selection is at the output and `overwrite` is not set.
         RunFailedError: the run failed; what is complete is kept.
     """
-    check_output(run)
+    connected(check_output)(run)
     planned, counts, model, scores = _score(run, call)
-    sample = call(resample, run, scores, model)
-    written = call(write, run, planned, scores, sample)
-    return call(report, run, planned, counts, model, scores, sample, written)
+    sample = call(connected(resample), run, scores, model)
+    written = call(connected(write), run, planned, scores, sample)
+    return call(connected(report), run, planned, counts, model, scores, sample, written)
 
 
 def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
@@ -62,12 +63,28 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
         "columns": list(scores.columns),
         "weights": [result.receipt.name for result in scores.results],
     }
-    run.store.write(name, json.dumps(listed, indent=1).encode())
+    connected(write_list)(run, name, listed)
     return name, scores
 
 
+def write_list(run: Run, name: str, listed: dict[str, Any]) -> None:
+    """Write a list to the workdir."""
+    run.store.write(name, json.dumps(listed, indent=1).encode())
+
+
+def connected(stage: Callable[..., Result]) -> Callable[..., Result]:
+    """A stage that reaches storage as its run says."""
+
+    @functools.wraps(stage)
+    def inside(run: Run, *inputs: Any) -> Result:
+        with run.connected():
+            return stage(run, *inputs)
+
+    return inside
+
+
 def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, FittedModel, Scores]:
-    planned = call(plan, run)
-    counts = call(count, run, planned)
-    model = call(fit, run, counts)
-    return planned, counts, model, call(score, run, planned, counts, model)
+    planned = call(connected(plan), run)
+    counts = call(connected(count), run, planned)
+    model = call(connected(fit), run, counts)
+    return planned, counts, model, call(connected(score), run, planned, counts, model)

@@ -11,24 +11,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
-
-import fsspec
+from typing import IO, Any, cast
 
 from dsir_core.corpus.urls import is_local, without_credentials
-from dsir_core.errors import RunFailedError
+from dsir_core.digests import digest
+from dsir_core.remote.connect import connect
+from dsir_core.remote.ranges import RangeReader
+from dsir_core.remote.retries import trying, warn
 
 CHUNK_BYTES = 8 * 2**20
-
-
-class DamagedCheckpointError(RunFailedError):
-    """A checkpoint's data is not what its receipt says."""
+READ_BYTES = 2**20
+SEAL = "seal"
+"""Key of a receipt's own digest in its file."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Store:
         self._connect()
 
     def _connect(self) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        self._fs, self._root = connect(self.url)
         self._local = is_local(self._fs)
         self.shown = without_credentials(self.url)
 
@@ -85,13 +86,13 @@ class Store:
 
     def holds(self, url: str) -> bool:
         """Whether a file lies below this store."""
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = connect(url)
         root = self._fs._strip_protocol(self._root).rstrip("/")
         return bool(filesystem == self._fs) and path.startswith(f"{root}/")
 
     def exists(self, name: str) -> bool:
         """Whether a file stands under this name."""
-        return bool(self._fs.exists(self.path(name)))
+        return bool(trying(self._fs.exists, self.path(name)))
 
     def read(self, name: str) -> bytes:
         """A whole small file.
@@ -99,21 +100,25 @@ class Store:
         Raises:
             FileNotFoundError: there is none.
         """
-        return bytes(self._fs.cat_file(self.path(name)))
+        return bytes(trying(self._fs.cat_file, self.path(name)))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
-        return self._fs.open(self.path(name), "rb")  # type: ignore[no-any-return]
+        path = self.path(name)
+        if self._local:
+            return open(path, "rb")
+        reader = RangeReader(self._fs, path, int(trying(self._fs.info, path)["size"]))
+        return cast(IO[bytes], io.BufferedReader(reader, READ_BYTES))
 
     def names(self, prefix: str = "") -> list[str]:
         """Sorted names of all files below a folder, relative to the root; [] where there is none."""
         root = self._fs._strip_protocol(self._root)
-        found = self._fs.find(f"{self._root}/{prefix}".rstrip("/"))
+        found = trying(self._fs.find, f"{self._root}/{prefix}".rstrip("/"))
         return sorted(path[len(root) :].lstrip("/") for path in found)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        self._fs.rm_file(self.path(name))
+        trying(self._fs.rm_file, self.path(name))
 
     @contextlib.contextmanager
     def writer(self, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
@@ -138,7 +143,7 @@ class Store:
                 os.chmod(temporary, 0o666 & ~_umask())
                 os.replace(temporary, self.path(name))
             else:
-                self._fs.put_file(temporary, self.path(name))
+                trying(self._fs.put_file, temporary, self.path(name))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -146,21 +151,31 @@ class Store:
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""
         if not self._local:
-            self._fs.pipe_file(self.path(name), data)
+            trying(self._fs.pipe_file, self.path(name), data)
             return
         with self.writer(name, durable=durable) as stream:
             stream.write(data)
 
     def receipt(self, kind: str, key: str) -> Receipt | None:
         """The receipt of a complete checkpoint whose data is there at its full size, or None."""
+        name = f"{kind}/{key}.json"
         try:
-            receipt = Receipt(**json.loads(self.read(f"{kind}/{key}.json")))
-            size = int(self._fs.size(self.path(receipt.name)))
+            text = self.read(name)
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
-            return None  # half a receipt proves nothing: the work is done again and the receipt replaced
-        return receipt if size == receipt.n_bytes else None
+        receipt = _unsealed(text)
+        if receipt is None or (receipt.kind, receipt.key) != (kind, key):
+            warn(f"receipt {self.shown}/{name} is damaged: its shard is done again")
+            return None
+        try:
+            size = int(trying(self._fs.info, self.path(receipt.name))["size"])
+        except FileNotFoundError:
+            size = -1
+        if size != receipt.n_bytes:
+            what = "gone" if size < 0 else f"{size:,} bytes instead of {receipt.n_bytes:,}"
+            warn(f"checkpoint {self.shown}/{receipt.name} is damaged ({what}): done again")
+            return None
+        return receipt
 
     @contextlib.contextmanager
     def checkpoint(self, kind: str, key: str, suffix: str, summary: dict[str, Any]) -> Iterator[Draft]:
@@ -175,35 +190,46 @@ class Store:
             stream.seek(0)
             sha256 = stream_digest(stream)
         receipt = Receipt(kind, key, name, n_bytes, sha256, summary)
-        text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
-        self.write(f"{kind}/{key}.json", text.encode(), durable=False)
+        self.write(f"{kind}/{key}.json", _sealed(receipt), durable=False)
         draft.receipt = receipt
 
-    def load(self, receipt: Receipt) -> bytes:
-        """A checkpoint's data, small enough to hold.
-
-        Raises:
-            DamagedCheckpointError: see `verify`.
-        """
-        data = self.read(receipt.name)
-        self._compare(receipt, hashlib.sha256(data).hexdigest())
-        return data
-
-    def verify(self, receipt: Receipt) -> None:
-        """Compare a checkpoint's data with its receipt.
-
-        Raises:
-            DamagedCheckpointError: the bytes differ; names the file to remove.
-        """
+    def intact(self, kind: str, key: str) -> Receipt | None:
+        """The receipt of a checkpoint whose data is what was written; None, with a warning, where it is damaged."""
+        receipt = self.receipt(kind, key)
+        if receipt is None:
+            return None
         with self.open(receipt.name) as stream:
-            self._compare(receipt, stream_digest(stream))
+            return receipt if self._agrees(receipt, stream_digest(stream)) else None
 
-    def _compare(self, receipt: Receipt, found: str) -> None:
-        if found != receipt.sha256:
-            raise DamagedCheckpointError(
-                f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): "
-                f"remove it and run the same command again"
-            )
+    def load(self, kind: str, key: str) -> tuple[Receipt, bytes] | None:
+        """A checkpoint's receipt and data, small enough to hold; None, with a warning, where it is damaged."""
+        receipt = self.receipt(kind, key)
+        if receipt is None:
+            return None
+        data = self.read(receipt.name)
+        return (receipt, data) if self._agrees(receipt, hashlib.sha256(data).hexdigest()) else None
+
+    def _agrees(self, receipt: Receipt, found: str) -> bool:
+        if found == receipt.sha256:
+            return True
+        warn(f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): done again")
+        return False
+
+
+def _sealed(receipt: Receipt) -> bytes:
+    """A receipt's file: its values and their digest."""
+    values = asdict(receipt)
+    return json.dumps({**values, SEAL: digest(values)}, sort_keys=True, indent=1).encode()
+
+
+def _unsealed(text: bytes) -> Receipt | None:
+    """The receipt in a file, or None where the file is not what was written."""
+    try:
+        values = json.loads(text)
+        seal = values.pop(SEAL)
+        return Receipt(**values) if seal == digest(values) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def stream_digest(stream: IO[bytes]) -> str:

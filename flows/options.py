@@ -14,6 +14,7 @@ from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import ReadSettings
 from dsir_core.errors import RequestError
 from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.remote.settings import StorageSettings
 from dsir_core.settings import (
     BudgetSettings,
     FitSettings,
@@ -31,6 +32,7 @@ GROUPS = {
     "output": OutputSettings,
     "failures": BudgetSettings,
     "shards": ShardSettings,
+    "object storage": StorageSettings,
     "runtime": RuntimeSettings,
 }
 
@@ -51,6 +53,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             if name == "output":
                 _add(group, "workdir", fields.pop("workdir"))
     assert not fields, f"fields without a flag: {sorted(fields)}"
+
+
+def add_storage_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how object storage is reached."""
+    group = parser.add_argument_group("object storage")
+    for name, field in StorageSettings.model_fields.items():
+        _add(group, name, field)
+
+
+def storage_of(arguments: argparse.Namespace) -> StorageSettings:
+    """The storage settings that flags give."""
+    given = {name: getattr(arguments, name) for name in StorageSettings.model_fields}
+    return StorageSettings(**{name: value for name, value in given.items() if value is not None})
 
 
 def request_values(arguments: argparse.Namespace) -> dict[str, Any]:

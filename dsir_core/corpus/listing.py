@@ -11,12 +11,14 @@ from glob import has_magic
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from dsir_core.corpus.storage import version_of
 from dsir_core.corpus.types import Compression, Format, SourceFile
 from dsir_core.corpus.urls import url_like, without_credentials
 from dsir_core.errors import RequestError
+from dsir_core.remote.connect import connect
+from dsir_core.remote.retries import trying
 
 FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -33,7 +35,6 @@ COMPRESSIONS: dict[str, Compression] = {
     ".xz": "xz",
 }
 KNOWN = "JSON lines (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) and Parquet (.parquet, .pq)"
-VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "CRC", "created")
 
 assert set(COMPRESSIONS.values()) | {"none"} == set(get_args(Compression))
 
@@ -129,8 +130,9 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
             yield spec
             continue
         try:
-            with fsspec.open(spec[1:], "rt", encoding="utf-8-sig") as lines:
-                listed = [line.strip() for line in lines]
+            filesystem, path = connect(spec[1:])
+            text = bytes(trying(filesystem.cat_file, path)).decode("utf-8-sig")
+            listed = [line.strip() for line in text.splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(f"{without_credentials(spec)}: the list cannot be read: {error}") from None
         named = [line for line in listed if line and not line.startswith("#")]
@@ -140,24 +142,23 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
 
 
 def _expand(spec: str) -> _Found:
-    try:
-        filesystem, path = fsspec.core.url_to_fs(spec)
-    except (ImportError, ValueError) as error:
-        raise RequestError(f"{without_credentials(spec)}: {error}") from None
+    filesystem, path = connect(spec)
     if isinstance(filesystem, LocalFileSystem):
         filesystem = _LocalListing()
     filesystem.invalidate_cache()  # this process may have listed the place before
     ignored: list[str] = []
-    matches = filesystem.glob(path, detail=True) if has_magic(path) else {}
+    matches = trying(filesystem.glob, path, detail=True) if has_magic(path) else {}
     if matches:
         root = _before_magic(path)
         kept, ignored = _sift(_files(matches), root, keep_unknown=True)
         ignored += _without_files(matches, root)
-    elif filesystem.isdir(path):
+    elif (info := _single(filesystem, path)) is not None:
+        root, kept = posixpath.dirname(path), [info]
+    elif (below := _below(filesystem, path)) is not None:
         root = path.rstrip("/")
-        kept, ignored = _sift(_files(filesystem.find(path, detail=True)), root, keep_unknown=False)
-    elif filesystem.exists(path):
-        root, kept = posixpath.dirname(path), [filesystem.info(path)]
+        kept, ignored = _sift(_files(below), root, keep_unknown=False)
+    elif trying(filesystem.exists, path):
+        root, kept = posixpath.dirname(path), [trying(filesystem.info, path)]
     elif has_magic(path):
         root, kept = "", []
     else:
@@ -169,6 +170,28 @@ def _expand(spec: str) -> _Found:
         if kind_of(info["name"]) is None:
             raise RequestError(f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}")
     return _Found(spec, filesystem, path, root, kept, ignored)
+
+
+def _single(filesystem: Any, path: str) -> dict[str, Any] | None:
+    """The entry of a file whose name is of a known kind; a directory may have such a name, too."""
+    if kind_of(path) is None:
+        return None
+    try:
+        info: dict[str, Any] = trying(filesystem.info, path)
+    except FileNotFoundError:
+        return None
+    return info if info.get("type") == "file" else None
+
+
+def _below(filesystem: Any, path: str) -> dict[str, dict[str, Any]] | None:
+    """All entries below a directory, None where there is none: on an object store one listing, page after page."""
+    if isinstance(filesystem, LocalFileSystem) and not filesystem.isdir(path):
+        return None
+    below: dict[str, dict[str, Any]] = trying(filesystem.find, path, detail=True)
+    itself = path.rstrip("/")
+    if isinstance(filesystem, LocalFileSystem) or any(name.rstrip("/") != itself for name in below):
+        return below
+    return None
 
 
 def _files(listed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -237,5 +260,5 @@ def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
             raise RequestError(f"{url}: not a regular file")
         version = str(status.st_mtime_ns)
     else:
-        version = next((str(info[key]).strip('"') for key in VERSIONS if info.get(key)), "")
+        version = version_of(info)
     return SourceFile(path, url, int(info["size"]), version, *kind)

@@ -16,9 +16,6 @@ from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, Piece, ReadS
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""
 
-MIN_READ_AHEAD = 2**16
-MAX_READ_AHEAD = 2**24
-
 KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 Range = tuple[int, int, bool]
 """Start, stop, and whether a record begins exactly at the start."""
@@ -67,8 +64,7 @@ def _read_jsonl(
     keep = _line_filter(positions, keep_block)
     reader = LineReader(piece.file.path, settings, keep_records=keep_records, keep=keep)
     ranges = list(_ranges(piece, positions, keep_block))
-    read_ahead = _read_ahead(piece, ranges)
-    with open_source(piece.file, read_ahead) as source, decompressed(piece.file, source) as stream:
+    with open_source(piece.file, _ahead_until(piece, ranges)) as source, decompressed(piece.file, source) as stream:
         for start, stop, exact in ranges:
             for chunk in read_chunks(stream, start, stop, settings.max_record_bytes, exact=exact):
                 if not chunk.too_large or keep is None or keep(np.array([chunk.position]))[0]:
@@ -99,10 +95,14 @@ def _is_in(found: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> np
     return np.equal(positions[places], found)
 
 
-def _read_ahead(piece: Piece, ranges: list[Range]) -> int:
-    """About the length of a range: few requests, and at most twice the bytes that are wanted."""
-    total = sum((piece.file.size if stop == WHOLE else stop) - start for start, stop, _ in ranges)
-    return min(max(total // max(1, len(ranges)), MIN_READ_AHEAD), MAX_READ_AHEAD)
+def _ahead_until(piece: Piece, ranges: list[Range]) -> int:
+    """Where fetching ahead ends: nowhere near, when only some ranges are wanted."""
+    if len(ranges) != 1:
+        return 0
+    _, stop, is_exact = ranges[0]
+    if is_exact:
+        return 0
+    return piece.file.size if stop == WHOLE else stop
 
 
 def _ranges(piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Iterator[Range]:

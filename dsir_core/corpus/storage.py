@@ -13,12 +13,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import fsspec
+from fsspec.archive import AbstractArchiveFileSystem
 from isal import igzip, isal_zlib
 
 from dsir_core.corpus.types import Compression, SourceFile
 from dsir_core.corpus.urls import is_local, without_credentials
 from dsir_core.errors import DamagedFileError
+from dsir_core.remote.connect import connect
+from dsir_core.remote.ranges import RangeReader
+from dsir_core.remote.retries import trying
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,6 +39,7 @@ MAGIC: dict[str, bytes] = {
     "big-endian UTF-16": b"\xfe\xff",
 }
 SUFFIX = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst", "bz2": ".jsonl.bz2", "xz": ".jsonl.xz", "parquet": ".parquet"}
+VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "CRC", "created")
 ZSTD_SKIPPABLE = tuple(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))
 ZSTD_WINDOW_LOG = 31
 PACKED_BYTES = 2**18
@@ -116,30 +120,58 @@ def damaged(file: SourceFile, reason: str) -> DamagedFileError:
 
 
 @contextlib.contextmanager
-def open_source(file: SourceFile, read_ahead: int = 0) -> Iterator[Source]:
+def open_source(file: SourceFile, ahead_until: int = 0) -> Iterator[Source]:
     """Open a stored file and look at its beginning.
 
     Args:
-        read_ahead: bytes that a remote filesystem may fetch beyond what is read; its own default is up to 50 MiB, which
-            a few records here and there would pay each time.
+        ahead_until: fetch a remote file ahead of its reader, up to this position; 0 to fetch just what is read.
 
     Raises:
-        DamagedFileError: its size is not the listed one, or its content is not what its name says.
+        DamagedFileError: it is not as it was listed, or its content is not what its name says.
         OSError: of the storage.
     """
-    filesystem, path = fsspec.core.url_to_fs(file.url)
-    filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
-    caching = {"cache_type": "readahead", "block_size": read_ahead} if read_ahead else {"cache_type": "none"}
-    with filesystem.open(path, "rb", **caching) as opened:
-        source = Source(opened, file)
-        size = source.seek(0, 2)
+    filesystem, path = connect(file.url)
+    if is_local(filesystem):
+        opened = filesystem.open(path, "rb")
+        found = os.stat(path)
+        size, version = found.st_size, str(found.st_mtime_ns)
+    else:
+        filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
+        info = trying(filesystem.info, path)
+        size, version = int(info["size"]), version_of(info)
+        opened = _open_remote(filesystem, path, size)
+    with opened:
         if size != file.size:
             raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
-        if is_local(filesystem) and str(os.stat(path).st_mtime_ns) != file.version:
-            raise damaged(file, "changed since it was planned (its time of modification did)")
-        _check_magic(file, filesystem.cat_file(path, start=0, end=min(size, HEAD_BYTES)) if size else b"")
-        source.seek(0)
+        if version != file.version:
+            raise damaged(file, f"changed since it was planned (its {_what_changed(filesystem)} did)")
+        source = Source(opened, file)
+        _check_magic(file, _head(opened, size))
+        if isinstance(opened, RangeReader):
+            opened.fetch_ahead(ahead_until)
         yield source
+
+
+def _open_remote(filesystem: Any, path: str, size: int) -> Any:
+    if isinstance(filesystem, AbstractArchiveFileSystem):
+        # A range of a packed file would be unpacked from the beginning, each time.
+        return filesystem.open(path, "rb")
+    return RangeReader(filesystem, path, size)
+
+
+def _head(opened: Any, size: int) -> bytes:
+    head = bytes(opened.read(min(size, HEAD_BYTES)))
+    opened.seek(0)
+    return head
+
+
+def _what_changed(filesystem: Any) -> str:
+    return "time of modification" if is_local(filesystem) else "ETag or time of modification"
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """What of a remote file's entry changes when its content does; empty where nothing is told."""
+    return next((str(info[key]).strip('"') for key in VERSIONS if info.get(key)), "")
 
 
 @contextlib.contextmanager

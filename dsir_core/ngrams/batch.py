@@ -141,10 +141,7 @@ def score_ngrams(
 
 def warm_up(settings: FeatureSettings) -> None:
     """Compile, or load from Numba's cache on disk, what batches of these settings need."""
-    counts = np.zeros(settings.buckets, np.int64)
-    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, counts)
-    if can_keep(settings):
-        count_and_keep(np.zeros(1, np.uint8), np.array([0, 1]), settings, counts).score(np.zeros((1, settings.buckets)))
+    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
 
 
 def _run(

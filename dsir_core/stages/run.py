@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError
-from dsir_core.executor import Executor
+from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
+from dsir_core.remote.connect import using
+from dsir_core.remote.retries import Effects, watching
 from dsir_core.store import Store
 from dsir_core.tally import Tally
 
@@ -50,8 +53,27 @@ class Run:
     notes: list[str] = field(default_factory=list)
     """Warnings that belong into the report."""
 
+    retries: int = 0
+    """Requests to storage that were made again."""
+
     def __post_init__(self) -> None:
-        self.store = Store(self.config.workdir_url)
+        self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell)
+        with using(self.config.storage):
+            self.store = Store(self.config.workdir_url)
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Reach storage as the request says, inside the block, and remember what happened on the way."""
+        with using(self.config.storage), watching() as effects:
+            try:
+                yield
+            finally:
+                self._tell(effects)
+
+    def _tell(self, effects: Effects) -> None:
+        self.retries += effects.retries
+        for warning in effects.warnings:
+            self.note(warning)
 
     def note(self, text: str) -> None:
         """Tell the user something that belongs into the report, too."""

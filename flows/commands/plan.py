@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"note: {event.text}")
 
     work = Run(config, InlineExecutor(), observe)
-    planned = plan(work)
+    with work.connected():
+        planned = plan(work)
     corpora = {"raw": planned.raw, **{f"target {name}": corpus for name, corpus in planned.targets.items()}}
     print(f"{'corpus':<24}{'files':>10}{'stored':>12}{'shards':>9}{'tokens, about':>16}  root")
     for name, corpus in corpora.items():

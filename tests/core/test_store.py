@@ -9,7 +9,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsir_core.store import DamagedCheckpointError, Store
+from dsir_core.remote.retries import watching
+from dsir_core.store import Store
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -30,7 +31,8 @@ def test_a_checkpoint_comes_back_with_its_summary(store: Store) -> None:
     receipt = store.receipt("counts", "k")
     assert receipt is not None
     assert (receipt.summary, receipt.n_bytes) == ({"n": 2}, 4)
-    store.verify(receipt)
+    assert store.intact("counts", "k") == receipt
+    assert store.load("counts", "k") == (receipt, b"data")
     assert store.read(receipt.name) == b"data"
     assert store.names() == ["counts/k.bin", "counts/k.json"]
 
@@ -56,22 +58,41 @@ def test_a_checkpoint_with_a_missing_half_is_not_complete(store: Store, damage: 
         store.write("counts/k.bin", b"dat")
     else:
         store.write("counts/k.json", b'{"kind": "cou')
-    assert store.receipt("counts", "k") is None
+    with watching() as effects:
+        assert store.receipt("counts", "k") is None
+    assert len(effects.warnings) == 1
+    assert "counts/k" in effects.warnings[0]
 
 
-def test_a_flipped_byte_is_found(store: Store) -> None:
+def test_a_flipped_byte_is_found_and_said(store: Store) -> None:
     fill(store)
-    receipt = store.receipt("counts", "k")
-    assert receipt is not None
     store.write("counts/k.bin", b"dbta")
-    with pytest.raises(DamagedCheckpointError, match=r"counts/k\.bin"):
-        store.verify(receipt)
+    with watching() as effects:
+        assert store.intact("counts", "k") is None
+        assert store.load("counts", "k") is None
+    assert ["counts/k.bin is damaged" in warning for warning in effects.warnings] == [True, True]
+
+
+def test_no_byte_of_a_receipt_can_change_unseen(store: Store) -> None:
+    fill(store)
+    whole = store.read("counts/k.json")
+    for at in range(len(whole)):
+        store.write("counts/k.json", whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found = store.receipt("counts", "k")
+        assert found is None or whole[at : at + 1].isspace(), whole[at - 20 : at + 20]
+
+
+def test_a_receipt_of_another_checkpoint_proves_nothing(store: Store) -> None:
+    fill(store)
+    fill(store, "other")
+    store.write("counts/k.json", store.read("counts/other.json"))
+    assert store.receipt("counts", "k") is None
 
 
 def test_receipts_are_small_json(store: Store) -> None:
     fill(store)
     receipt = json.loads(store.read("counts/k.json"))
-    assert set(receipt) == {"kind", "key", "name", "n_bytes", "sha256", "summary"}
+    assert set(receipt) == {"kind", "key", "name", "n_bytes", "sha256", "summary", "seal"}
 
 
 def test_a_store_goes_to_workers_by_its_url(store: Store) -> None:

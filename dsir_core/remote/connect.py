@@ -1,0 +1,64 @@
+"""From a URL to its filesystem, with the run's storage settings."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+
+from dsir_core.corpus.urls import without_credentials
+from dsir_core.errors import RequestError
+from dsir_core.remote.settings import StorageSettings
+
+S3_PROTOCOLS = ("s3", "s3a")
+CONNECT_TIMEOUT_SECONDS = 15
+READ_TIMEOUT_SECONDS = 60
+
+_SETTINGS: contextvars.ContextVar[StorageSettings] = contextvars.ContextVar("storage")
+
+
+@contextmanager
+def using(settings: StorageSettings) -> Iterator[None]:
+    """Connect with these settings inside the block."""
+    token = _SETTINGS.set(settings)
+    try:
+        yield
+    finally:
+        _SETTINGS.reset(token)
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL, and the path on it.
+
+    Raises:
+        RequestError: no such kind of filesystem, or its package is not installed (named).
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url, **_options(url))
+    except (ImportError, ValueError) as error:
+        raise RequestError(f"{without_credentials(url)}: {error}") from None
+    return filesystem, path
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.partition("://")[0] not in S3_PROTOCOLS:
+        return {}
+    settings = _SETTINGS.get(StorageSettings())
+    timeouts = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "read_timeout": READ_TIMEOUT_SECONDS}
+    options: dict[str, Any] = {
+        # `retries.trying` is the one layer that tries again.
+        "config_kwargs": {**timeouts, "retries": {"mode": "standard", "total_max_attempts": 1}},
+        # A listing of before would hide what other workers have written since.
+        "use_listings_cache": False,
+        "anon": settings.s3_anonymous,
+    }
+    if settings.s3_endpoint:
+        options["endpoint_url"] = settings.s3_endpoint
+    if settings.s3_profile:
+        options["profile"] = settings.s3_profile
+    if settings.s3_region:
+        options["client_kwargs"] = {"region_name": settings.s3_region}
+    return options
