@@ -150,9 +150,9 @@ class PartResult:
 
 
 def plan_parts(
-    extracts: Sequence[ExtractFile], workdir: str, output: str, compression: PartCompression
-) -> list[PartTask]:
-    """Cut the extracts, in order, into parts: one kind each, ended by the first extract that reaches `PART_BYTES`."""
+    extracts: Sequence[ExtractFile], compression: PartCompression
+) -> list[tuple[str, tuple[ExtractFile, ...]]]:
+    """Cut the extracts, in order, into named parts: one kind each, ended by the first that reaches `PART_BYTES`."""
     groups: list[list[ExtractFile]] = []
     full = True
     for extract in extracts:
@@ -160,11 +160,11 @@ def plan_parts(
             groups.append([])
         groups[-1].append(extract)
         full = sum(file.n_bytes for file in groups[-1]) >= PART_BYTES
-    tasks = []
+    parts = []
     for index, group in enumerate(groups):
         suffix = ".jsonl" + SUFFIXES[compression] if group[0].kind == "jsonl" else ".parquet"
-        tasks.append(PartTask(workdir, output, f"part-{index:05d}{suffix}", compression, tuple(group)))
-    return tasks
+        parts.append((f"part-{index:05d}{suffix}", tuple(group)))
+    return parts
 
 
 def write_part(task: PartTask) -> PartResult:

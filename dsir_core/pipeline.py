@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 from dsir_core.model import FittedModel
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import fit
+from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import Plan, plan
 from dsir_core.stages.report import report
 from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
-from dsir_core.stages.write import check_output, write
+from dsir_core.stages.write import write
 
 Result = TypeVar("Result")
 

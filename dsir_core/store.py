@@ -120,6 +120,19 @@ class Store:
         """Remove a file."""
         trying(self._fs.rm_file, self.path(name))
 
+    def move(self, name: str, new: str) -> None:
+        """Give a file another name; on object stores a copy there, and then the removal."""
+        if self._local:
+            os.replace(self.path(name), self.path(new))
+            return
+        trying(self._fs.cp_file, self.path(name), self.path(new))
+        self.remove(name)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder, where folders are more than parts of names."""
+        if self._local:
+            os.rmdir(self.path(name))
+
     @contextlib.contextmanager
     def writer(self, name: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
         """Write a file that appears under its name only when the block ends without an exception.

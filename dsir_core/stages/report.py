@@ -16,11 +16,12 @@ from dsir_core.model import FittedModel, distribution
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.report.html import render
 from dsir_core.stages.count import Counts
+from dsir_core.stages.output import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.stages.write import MANIFEST, REPORT, Written
+from dsir_core.stages.write import Written
 from dsir_core.store import Store
 
 Json = dict[str, Any]
@@ -53,16 +54,15 @@ def report(
         "parts": [asdict(part) for part in written.parts],
         "examples": [asdict(example) for example in written.examples],
         "notes": list(run.notes),
+        "storage": {"retries": run.retries},
         "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
         "config": run.config.shown().model_dump(mode="json"),
         "versions": versions(),
     }
     work.finish()
     figures["stages"] = {name: _stage(ends) for name, ends in run.stages.items()}
-    output = Store(run.config.output)
-    output.write("report.html", render(figures).encode())
-    output.write(REPORT, json.dumps(figures, indent=1, ensure_ascii=False).encode())
-    output.remove(MANIFEST)
+    Store(written.place).write(REPORT_PAGE, render(figures).encode())
+    commit_output(run, written.place, json.dumps(figures, indent=1, ensure_ascii=False).encode())
     return figures
 
 

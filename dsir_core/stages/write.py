@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core import selected
-from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.errors import RunFailedError
 from dsir_core.extract import Example, ExtractResult, ExtractTask, extract_shard
-from dsir_core.parts import PartCompression, PartResult, plan_parts, write_part
+from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
+from dsir_core.stages.output import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.store import Store
 
 N_EXAMPLES = 12
-REPORT = "report.json"
-MANIFEST = ".dsir-output.json"
-"""Names that a selection under way writes to the output; gone when it is complete."""
-
-LIKE_OURS = ("part-", selected.NAME, "report.")
-"""How the names of an output's files begin."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +31,12 @@ class Written:
     counts: npt.NDArray[np.int64]
     """int64[targets, buckets]: n-grams of the chosen documents, by who chose them."""
     examples: tuple[Example, ...]
+    place: str
+    """URL where all this is, until the report is there too."""
 
 
 def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
-    """Write parts and `selected.parquet` to the output; files of an earlier selection go first.
+    """Write parts and `selected.parquet`, to the output or beside the selection that is there.
 
     Raises:
         RunFailedError: what was written is not what was chosen.
@@ -80,11 +74,13 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
                 f"found; the file changed during the run"
             )
     extracts = [file for index in range(len(tasks)) for file in found[index].extracted.files]
-    parts = plan_parts(extracts, config.workdir_url, config.output, output_compression(run, plan))
-    clear_output(run, [part.name for part in parts])
-    listed = SelectedTask(config.workdir_url, config.output, tuple(sample.marks[i].receipt.name for i in picked))
+    compression = output_compression(run, plan)
+    parts = plan_parts(extracts, compression)
+    place = begin_output(run, [name for name, _ in parts])
+    listed = SelectedTask(config.workdir_url, place, tuple(sample.marks[i].receipt.name for i in picked))
     (joined,) = _all(run, write_selected, [listed])
-    written = _all(run, write_part, parts)
+    tasks_of_parts = [PartTask(config.workdir_url, place, name, compression, group) for name, group in parts]
+    written = _all(run, write_part, tasks_of_parts)
     total = sum(part.documents for part in written)
     if not total == joined.documents == sample.account.n_selected:
         raise RunFailedError(
@@ -93,7 +89,8 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
         )
     work.finish()
     examples = [example for index in range(len(tasks)) for example in found[index].extracted.examples]
-    return Written(tuple(written), joined, counts, tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES]))
+    some = tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES])
+    return Written(tuple(written), joined, counts, some, place)
 
 
 def _all(run: Run, function: Any, tasks: Sequence[Any]) -> list[Any]:
@@ -116,63 +113,3 @@ def output_compression(run: Run, plan: Plan) -> PartCompression:
     if len(kinds) == 1 and (kind := kinds.pop()) in ("none", "gzip"):
         return kind
     return "zstd"
-
-
-def complete_report(output: str) -> dict[str, Any] | None:
-    """The report of a complete selection at `output`, or None where there is none.
-
-    Raises:
-        RequestError: there is a report.json that is none of ours.
-    """
-    store = Store(output)
-    try:
-        report: dict[str, Any] = json.loads(store.read(REPORT))
-        if report["documents"]["selected"] >= 0 and report["parts"] is not None:
-            return report
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise RequestError(f"{store.shown}/{REPORT} is not a report of ours; choose another output")
-
-
-def check_output(run: Run) -> list[str]:
-    """What an earlier selection has left at the output and this run may remove.
-
-    Raises:
-        RequestError: there is a complete selection and `overwrite` is not set, or there are files like ours that no
-            selection of ours has written.
-    """
-    store = Store(run.config.output)
-    report = complete_report(run.config.output)
-    if report is not None and not run.config.overwrite:
-        raise RequestError(
-            f"{store.shown} holds a complete selection: choose another --output, or replace it with --overwrite"
-        )
-    ours = [part["name"] for part in report["parts"]] if report is not None else []
-    under_way = store.exists(MANIFEST)
-    if under_way:
-        ours += json.loads(store.read(MANIFEST))
-    if under_way or report is not None:
-        ours += [REPORT, "report.html", selected.NAME, MANIFEST]
-    present = [name for name in store.names() if "/" not in name]
-    foreign = [name for name in present if name.startswith(LIKE_OURS) and name not in ours]
-    if foreign:
-        raise RequestError(
-            f"{store.shown} holds {foreign[0]}, which no selection of ours has written: choose another --output"
-        )
-    return [name for name in present if name in ours]
-
-
-def clear_output(run: Run, parts: Sequence[str]) -> None:
-    """Remove an earlier selection, its report first, so that the output is never half a selection.
-
-    Args:
-        parts: names that will be written; noted in the output, so that a run that is killed can be followed by another.
-    """
-    store = Store(run.config.output)
-    names = check_output(run)
-    store.write(MANIFEST, json.dumps([*parts, *names]).encode())
-    for name in sorted(names, key=lambda name: name != REPORT):
-        if name != MANIFEST:
-            store.remove(name)

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.report.html import render
-    from dsir_core.stages.write import complete_report
+    from dsir_core.stages.output import complete_report
     from dsir_core.store import Store
 
     figures = complete_report(arguments.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
@@ -220,6 +222,49 @@ def test_a_run_that_was_killed_while_writing_is_followed_by_another(
             run_select(raw=[str(pool)], target=TARGET, count=70)
     assert list((tmp_path / "output").glob("part-*"))
     assert run_select(raw=[str(pool)], target=TARGET, count=70)["documents"]["selected"] == 70
+
+
+def test_an_output_is_a_whole_selection_or_says_that_it_is_none_wherever_a_replacement_dies(
+    run_select: Select, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every change of the output's files is in turn the last one before the process dies."""
+    output = tmp_path / "output"
+    digests = {}
+    for count in (70, 10):
+        digests[count] = run_select(raw=[str(pool)], target=TARGET, count=count, overwrite=True)["selection_digest"]
+    seen = set()
+    for last in itertools.count():
+        run_select(raw=[str(pool)], target=TARGET, count=70, overwrite=True)
+        left = [last]
+        with monkeypatch.context() as patch:
+            for name in ("write", "move", "remove"):
+                patch.setattr(Store, name, _dying(getattr(Store, name), output, left))
+            try:
+                run_select(raw=[str(pool)], target=TARGET, count=10, overwrite=True)
+                break
+            except KeyboardInterrupt:
+                pass
+        if not (output / "report.json").exists():
+            seen.add(None)
+            continue
+        report = json.loads((output / "report.json").read_text())
+        assert report["selection_digest"] == digests[report["documents"]["selected"]]
+        assert {part["name"] for part in report["parts"]} == {path.name for path in output.glob("part-*")}
+        assert pq.read_metadata(output / "selected.parquet").num_rows == report["documents"]["selected"]
+        seen.add(report["documents"]["selected"])
+    assert seen >= {70, None}
+    assert json.loads((output / "report.json").read_text())["selection_digest"] == digests[10]
+
+
+def _dying(operation: Any, output: Path, left: list[int]) -> Any:
+    def inside(self: Store, *args: Any, **options: Any) -> Any:
+        if self.url.startswith(str(output)):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        return operation(self, *args, **options)
+
+    return inside
 
 
 def test_a_damaged_extract_is_taken_again(run_select: Select, pool: Path, tmp_path: Path) -> None:
