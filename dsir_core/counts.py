@@ -56,6 +56,11 @@ class CountTask:
         return place_of(self.shard, self.read, self.features)
 
     @property
+    def checkpoint(self) -> str:
+        """The checkpoint's kind and key."""
+        return f"counts/{self.key}"
+
+    @property
     def key(self) -> str:
         """Key of the checkpoint."""
         return digest(

@@ -44,6 +44,11 @@ class ExtractTask:
     """Who chooses."""
 
     @property
+    def checkpoint(self) -> str:
+        """The checkpoint's kind and key."""
+        return f"extract/{self.key}"
+
+    @property
     def key(self) -> str:
         """Key of the checkpoint."""
         return digest(

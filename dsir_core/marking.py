@@ -47,6 +47,11 @@ class MarkTask:
     min_tokens: int
 
     @property
+    def checkpoint(self) -> str:
+        """The checkpoint's kind and key."""
+        return f"selection/{self.key}"
+
+    @property
     def key(self) -> str:
         """Key of the checkpoint."""
         cuts = [

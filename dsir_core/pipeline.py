@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from dsir_core.model import FittedModel
 from dsir_core.stages.count import Counts, count
-from dsir_core.stages.fit import fit
+from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import Plan, plan
 from dsir_core.stages.report import report
@@ -45,10 +44,11 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
         RunFailedError: the run failed; what is complete is kept.
     """
     connected(check_output)(run)
-    planned, counts, model, scores = _score(run, call)
+    planned, counts, fitted, scores = _score(run, call)
+    model = fitted.model
     sample = call(connected(resample), run, scores, model)
     written = call(connected(write), run, planned, scores, sample)
-    return call(connected(report), run, planned, counts, model, scores, sample, written)
+    return call(connected(report), run, planned, counts, fitted, scores, sample, written)
 
 
 def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
@@ -57,7 +57,8 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
     Returns:
         Name of a list in the workdir, JSON, of the weights files of this model in order of shards; and the scores.
     """
-    _, _, model, scores = _score(run, call)
+    _, _, fitted, scores = _score(run, call)
+    model = fitted.model
     name = f"score/{model.digest}.json"
     listed = {
         "model": f"model/{model.digest}.npz",
@@ -68,9 +69,15 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
     return name, scores
 
 
+def begin(run: Run) -> None:
+    """Record the run in the workdir."""
+    run.ledger.begin()
+
+
 def write_list(run: Run, name: str, listed: dict[str, Any]) -> None:
     """Write a list to the workdir."""
     run.store.write(name, json.dumps(listed, indent=1).encode())
+    run.ledger.need("score", [name.removesuffix(".json")])
 
 
 def connected(stage: Callable[..., Result]) -> Callable[..., Result]:
@@ -84,8 +91,9 @@ def connected(stage: Callable[..., Result]) -> Callable[..., Result]:
     return inside
 
 
-def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, FittedModel, Scores]:
+def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
+    connected(begin)(run)
     planned = call(connected(plan), run)
     counts = call(connected(count), run, planned)
-    model = call(connected(fit), run, counts)
-    return planned, counts, model, call(connected(score), run, planned, counts, model)
+    fitted = call(connected(fit), run, counts)
+    return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model)

@@ -22,6 +22,10 @@ class FitSettings(_Settings):
     fit_ngrams: Literal["auto", "all"] | int = "auto"
     """Fit the raw model on about this many n-grams, spread over the corpus; `auto` is 100,000 x buckets."""
 
+    refit: Literal["always", "auto", "never"] = "always"
+    """Whether raw that has grown gets a new model: always (the selection then depends on nothing of before), never, or
+    auto: when the drift of raw is over 0.001 nats. Without a new model only new shards are scored."""
+
     smoothing: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Laplace smoothing: added to every bucket's target count. 0 is the reference."""
 

@@ -51,6 +51,11 @@ def read_shard(
             yield piece, batch
 
 
+def quarantine_of(shard: Shard, read: ReadSettings) -> str:
+    """Where the bad records of a shard are listed: kind and key."""
+    return f"quarantine/{digest(identity(shard, read))}"
+
+
 @contextlib.contextmanager
 def quarantining(store: Store, shard: Shard, read: ReadSettings, tally: Tally, *, write: bool) -> Iterator[Quarantine]:
     """A quarantine whose lines reach the workdir, under the shard's identity, when the block ends well."""
@@ -58,7 +63,7 @@ def quarantining(store: Store, shard: Shard, read: ReadSettings, tally: Tally, *
     try:
         yield quarantine
         if write and tally.bad:
-            with store.writer(f"quarantine/{digest(identity(shard, read))}.jsonl") as stream:
+            with store.writer(f"{quarantine_of(shard, read)}.jsonl") as stream:
                 quarantine.copy_to(stream)
     finally:
         quarantine.close()

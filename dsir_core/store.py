@@ -15,8 +15,10 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -44,6 +46,17 @@ class Receipt:
     sha256: str
     summary: dict[str, Any]
     """What the next stage needs to know without reading the data; plain JSON values."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a store."""
+
+    name: str
+    """Relative to the root."""
+    size: int
+    modified: float
+    """Seconds since 1970; of now where the storage does not tell."""
 
 
 @dataclass
@@ -112,9 +125,17 @@ class Store:
 
     def names(self, prefix: str = "") -> list[str]:
         """Sorted names of all files below a folder, relative to the root; [] where there is none."""
+        return [entry.name for entry in self.entries(prefix)]
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """All files below a folder, sorted by name, from one listing; [] where there is none."""
         root = self._fs._strip_protocol(self._root)
-        found = trying(self._fs.find, f"{self._root}/{prefix}".rstrip("/"))
-        return sorted(path[len(root) :].lstrip("/") for path in found)
+        found = trying(self._fs.find, f"{self._root}/{prefix}".rstrip("/"), detail=True)
+        entries = [
+            Entry(path[len(root) :].lstrip("/"), int(info.get("size") or 0), _modified(info))
+            for path, info in found.items()
+        ]
+        return sorted(entries, key=lambda entry: entry.name)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -227,6 +248,13 @@ class Store:
             return True
         warn(f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): done again")
         return False
+
+
+def _modified(info: dict[str, Any]) -> float:
+    when = next((info[key] for key in ("mtime", "LastModified", "last_modified", "created") if info.get(key)), None)
+    if isinstance(when, int | float):
+        return float(when)
+    return when.timestamp() if isinstance(when, datetime) else time.time()
 
 
 def _sealed(receipt: Receipt) -> bytes:

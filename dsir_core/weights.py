@@ -54,6 +54,11 @@ class ScoreTask:
         return place_of(self.shard, self.read, self.features)
 
     @property
+    def checkpoint(self) -> str:
+        """The checkpoint's kind and key."""
+        return f"weights/{self.key}"
+
+    @property
     def key(self) -> str:
         """Key of the checkpoint."""
         return digest(

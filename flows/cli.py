@@ -17,7 +17,8 @@ COMMANDS = {
     "score": "only compute the importance weights of the raw documents, into the workdir",
     "resample": "choose again (another size, seed or method) from the weights in the workdir",
     "report": "make report.html of a finished output anew from its report.json",
-    "status": "show what is complete in a workdir",
+    "status": "show what is complete in a workdir, what is missing, and what it takes",
+    "clean": "remove from a workdir what no output's last run needs",
 }
 
 INTERRUPTED = 130

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dsir_core.corpus.parquet import row_group_bytes
 from dsir_core.corpus.types import WHOLE, Piece, Shard, SourceFile
+from dsir_core.digests import hash64
 from dsir_core.errors import DamagedFileError
 
 SHARD_BYTES = 128 * 2**20
@@ -16,7 +17,8 @@ def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> 
     """Cut files into shards of about `shard_bytes` stored bytes, in order of (path, start).
 
     Plain JSONL is cut into byte ranges of nearly equal size, Parquet into ranges of row groups; other compressed files
-    stay whole. Consecutive pieces that are small share a shard.
+    stay whole. Consecutive small files share a shard, which ends where a file's own name says so: a file that comes or
+    goes changes the shard that it is in, and few others.
 
     Args:
         files: sorted by path.
@@ -26,7 +28,7 @@ def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> 
     bundle: list[Piece] = []
     bundled = 0
     for piece, n_bytes in _pieces(files, shard_bytes):
-        if bundle and bundled + n_bytes > shard_bytes:
+        if bundle and (bundled + n_bytes > shard_bytes or _begins_shard(bundle[-1], piece, shard_bytes)):
             shards.append(Shard(len(shards), tuple(bundle), bundled))
             bundle, bundled = [], 0
         bundle.append(piece)
@@ -34,6 +36,16 @@ def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> 
     if bundle:
         shards.append(Shard(len(shards), tuple(bundle), bundled))
     return shards
+
+
+def _begins_shard(before: Piece, piece: Piece, shard_bytes: int) -> bool:
+    """Whether a piece begins a shard by its own nature: a part of a file does, and what stands behind one.
+
+    A whole file does in proportion to its size, so that on average half a shard's bytes lie between two that do.
+    """
+    if any(part.start or part.stop != WHOLE for part in (before, piece)):
+        return True
+    return hash64("bundle", piece.file.path) * shard_bytes < 2 * piece.file.size * 2**64
 
 
 def _pieces(files: Sequence[SourceFile], shard_bytes: int) -> Iterator[tuple[Piece, int]]:

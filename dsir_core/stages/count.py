@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, count_shard
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.shard_work import quarantine_of
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget
@@ -87,6 +88,8 @@ def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float, keep_by
     counts = np.zeros(config.buckets, np.int64)
     tally = Tally()
     by_shard: dict[int, Tally] = {}
+    # Few of these files exist: only those of shards with bad records.
+    work.run.ledger.need("quarantine", [quarantine_of(shard, config.read) for shard in shards])
     for index, result in work.map(count_shard, tasks, shards):
         counts += result.counts
         tally.merge(result.tally)

@@ -11,6 +11,9 @@ from dsir_core.stages.plan import PlannedCorpus
 NGRAMS_PER_BUCKET = 100_000
 """`fit_ngrams: auto`, as the reference."""
 
+STEPS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429, 2.0)
+"""Powers of 2 ** (1/4)."""
+
 TEXT_BYTES_PER_STORED = {"none": 1.0, "gzip": 3.0, "zstd": 3.5, "bz2": 4.0, "xz": 4.0}
 PARQUET_TEXT_BYTES_PER_STORED = 2.0
 TOKENS_PER_TEXT_BYTE = 0.2
@@ -22,7 +25,15 @@ def first_rate(config: SelectConfig, raw: PlannedCorpus) -> float:
     if wanted is None:
         return 1.0
     expected = estimated_tokens(raw.corpus.files) * config.ngrams
-    return 1.0 if expected <= 2 * wanted else 1.2 * wanted / expected
+    return 1.0 if expected <= 2 * wanted else rounded_rate(1.2 * wanted / expected)
+
+
+def rounded_rate(rate: float) -> float:
+    """The next step of a scale of four to the octave: a corpus that grows a little keeps its rate, and its counts."""
+    octave = 1.0
+    while octave > rate:
+        octave /= 2
+    return min(1.0, next(octave * step for step in STEPS if octave * step >= rate))
 
 
 def estimated_tokens(files: Sequence[SourceFile]) -> float:

@@ -1,13 +1,52 @@
-"""Stage fit: counts -> the importance model, kept in the workdir."""
+"""Stage fit: counts -> the importance model, kept in the workdir.
+
+Weights depend on the model, and it on the counts of raw: where raw has grown a little, the counts of an earlier run may
+do (`refit`), and only the new shards are scored. The drift says how much that matters: the KL divergence in nats of
+raw as it is from raw as the model knows it, which is what one n-gram's log ratio is wrong by on average.
+"""
 
 from __future__ import annotations
 
-from dsir_core.model import FittedModel, fit_model
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.digests import digest
+from dsir_core.metrics import kl_divergence
+from dsir_core.model import FittedModel, distribution, fit_model
+from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import Run, StageWork
 
+MAX_DRIFT_NATS = 0.001
+"""`refit: auto` fits anew above it."""
 
-def fit(run: Run, counts: Counts) -> FittedModel:
+KIND = "raw-model"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Result of the stage."""
+
+    model: FittedModel
+    refitted: bool
+    """Whether raw's model is of this run's counts."""
+    drift_nats: float
+    """Of raw now from raw as the model knows it; 0 for a model of this run."""
+
+
+@dataclass(frozen=True)
+class _RawModel:
+    counts: npt.NDArray[np.int64]
+    refitted: bool
+    drift_nats: float
+
+
+def fit(run: Run, counts: Counts) -> Fit:
     """Fit the model and store it under its digest, where the shards will find it.
 
     Raises:
@@ -15,14 +54,60 @@ def fit(run: Run, counts: Counts) -> FittedModel:
     """
     work = StageWork(run, "fit")
     config = run.config
+    raw = _raw_model(run, counts)
     model = fit_model(
         {name: found.counts for name, found in counts.targets.items()},
-        counts.raw.counts,
+        raw.counts,
         smoothing=config.smoothing,
         separate=config.separate,
         proportions=config.proportions,
     )
     with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
         draft.stream.write(model.to_bytes())
+    run.ledger.need("fit", [f"model/{model.digest}"])
     work.finish()
-    return model
+    return Fit(model, raw.refitted, raw.drift_nats)
+
+
+def _raw_model(run: Run, counts: Counts) -> _RawModel:
+    """Raw's counts of this run, or those that an earlier one has fitted on."""
+    config, new = run.config, counts.raw.counts
+    key = digest(
+        {
+            "tokenizer": TOKENIZER_VERSION,
+            "features": config.features,
+            "read": config.read,
+            "raw": config.shown().raw,
+            "fit_ngrams": config.fit_ngrams,
+        }
+    )
+    known = None if config.refit == "always" else _known(run, key)
+    if known is not None and known.sum() and new.sum():
+        drift = kl_divergence(distribution(new), distribution(known))
+        if config.refit == "never" or drift <= MAX_DRIFT_NATS:
+            if drift > MAX_DRIFT_NATS:
+                run.note(
+                    f"raw has drifted by {drift:.2g} nats from what its model was fitted on: "
+                    f"the weights are no longer those of this corpus; fit anew with --refit always"
+                )
+            return _RawModel(known, np.array_equal(known, new), drift)
+    _remember(run, key, new)
+    return _RawModel(new, True, 0.0)
+
+
+def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
+    try:
+        pointer = json.loads(run.store.read(f"{KIND}/{key}.current"))
+    except FileNotFoundError:
+        return None
+    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{pointer['counts']}"])
+    found = run.store.load(KIND, pointer["counts"])
+    return None if found is None else np.load(io.BytesIO(found[1]), allow_pickle=False)
+
+
+def _remember(run: Run, key: str, counts: npt.NDArray[np.int64]) -> None:
+    content = hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
+    with run.store.checkpoint(KIND, content, ".npy", {"ngrams": int(counts.sum())}) as draft:
+        np.save(draft.stream, counts, allow_pickle=False)
+    run.store.write(f"{KIND}/{key}.current", json.dumps({"counts": content}).encode())
+    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{content}"])

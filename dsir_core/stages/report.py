@@ -16,6 +16,7 @@ from dsir_core.model import FittedModel, distribution
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.report.html import render
 from dsir_core.stages.count import Counts
+from dsir_core.stages.fit import Fit
 from dsir_core.stages.output import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
@@ -29,15 +30,14 @@ LIBRARIES = ("numpy", "numba", "pyarrow", "dask", "prefect")
 N_SHARDS = 10
 
 
-def report(
-    run: Run, plan: Plan, counts: Counts, model: FittedModel, scores: Scores, sample: Sample, written: Written
-) -> Json:
+def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: Sample, written: Written) -> Json:
     """Write both reports to the output and return the figures.
 
     Raises:
         RunFailedError: the account does not close: raw is not selected + rejected + ineligible + bad.
     """
     work = StageWork(run, "report")
+    model = fitted.model
     documents = _documents(scores, sample)
     targets = _targets(counts, model, sample, written)
     figures = {
@@ -48,7 +48,7 @@ def report(
         "weights": _weights(sample, scores),
         "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
         "damaged": dict(scores.damaged),
-        "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum())},
+        "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
         "selection_digest": written.selected.selection_digest,
         "model_digest": model.digest,
         "parts": [asdict(part) for part in written.parts],
@@ -60,10 +60,16 @@ def report(
         "versions": versions(),
     }
     work.finish()
-    figures["stages"] = {name: _stage(ends) for name, ends in run.stages.items()}
+    stages = {name: _stage(ends) for name, ends in run.stages.items()}
+    figures["stages"] = stages
     Store(written.place).write(REPORT_PAGE, render(figures).encode())
+    run.ledger.end(stages)
     commit_output(run, written.place, json.dumps(figures, indent=1, ensure_ascii=False).encode())
     return figures
+
+
+def _fit(fitted: Fit) -> Json:
+    return {"refitted": fitted.refitted, "drift_nats": fitted.drift_nats}
 
 
 def _documents(scores: Scores, sample: Sample) -> Json:

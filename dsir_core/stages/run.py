@@ -12,6 +12,7 @@ from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError
 from dsir_core.executor import Executor, WatchedExecutor
+from dsir_core.ledger import Ledger
 from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
 from dsir_core.remote.connect import using
 from dsir_core.remote.retries import Effects, watching
@@ -26,6 +27,13 @@ class StageFailedError(RunFailedError):
     """Shards of a stage failed for a reason that may pass (storage, a lost worker): entering it again may help."""
 
 
+class ShardTask(Protocol):
+    """What shard functions are given."""
+
+    @property
+    def checkpoint(self) -> str: ...
+
+
 class ShardResult(Protocol):
     """What shard functions return."""
 
@@ -37,7 +45,7 @@ class ShardResult(Protocol):
     def tally(self) -> Tally: ...
 
 
-Task = TypeVar("Task")
+Task = TypeVar("Task", bound=ShardTask)
 Result = TypeVar("Result", bound=ShardResult)
 
 
@@ -60,6 +68,7 @@ class Run:
         self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell)
         with using(self.config.storage):
             self.store = Store(self.config.workdir_url)
+        self.ledger = Ledger(self.store, self.config.shown().output)
 
     @contextmanager
     def connected(self) -> Iterator[None]:
@@ -108,6 +117,7 @@ class StageWork:
 
         Shards that fail are collected, for `judge` when all others are done.
         """
+        self.run.ledger.need(self.name, [task.checkpoint for task in tasks])
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
             if outcome.error is not None:

@@ -5,33 +5,77 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 from dsir_core.errors import RequestError
-from dsir_core.store import Store
+from dsir_core.ledger import Recorded, checkpoint_of, recorded_runs
+from dsir_core.remote.connect import using
+from dsir_core.report.words import human_bytes
+from dsir_core.store import Entry, Store
+from flows.options import add_storage_options, storage_of
 
 KINDS = {
     "counts": "shards counted",
+    "raw-model": "counts of raw that a model was fitted on",
     "model": "models",
     "weights": "shards scored",
     "selection": "shards resampled",
     "extract": "shards whose records are taken",
+    "quarantine": "shards with bad records, listed there",
 }
+STAGES = {"count": "counts", "score": "weights", "resample": "selection", "write": "extract"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `flows.cli`."""
     parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of a run (by default OUTPUT.work)")
+    add_storage_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    names = Store(arguments.workdir).names()
-    if not names:
-        raise RequestError(f"{arguments.workdir}: no workdir there, or nothing in it yet")
-    complete = Counter(name.partition("/")[0] for name in names if name.endswith(".json"))
-    for kind, words in KINDS.items():
-        print(f"{complete[kind]:>8,}  {words}")
-    quarantined = [name for name in names if name.startswith("quarantine/")]
-    print(f"{len(quarantined):>8,}  shards with bad records (listed in {arguments.workdir}/quarantine/)")
+    with using(storage_of(arguments)):
+        store = Store(arguments.workdir)
+        entries = store.entries()
+        runs = recorded_runs(store)
+    if not entries:
+        raise RequestError(f"{store.shown}: no workdir there, or nothing in it yet")
+    _print_kinds(entries)
+    complete = {checkpoint_of(entry.name) for entry in entries if entry.name.endswith(".json")}
+    for one in runs:
+        _print_run(one, complete)
     sys.stdout.flush()
     return 0
+
+
+def _print_kinds(entries: Sequence[Entry]) -> None:
+    files, stored = Counter[str](), Counter[str]()
+    for entry in entries:
+        kind = entry.name.partition("/")[0]
+        files[kind] += entry.name.endswith(".jsonl" if kind == "quarantine" else ".json")
+        stored[kind] += entry.size
+    for kind, words in KINDS.items():
+        print(f"{files[kind]:>10,}  {words:<42}{human_bytes(stored[kind]):>10}")
+    print(f"{'':>10}  {'in all':<42}{human_bytes(stored.total()):>10}")
+
+
+def _print_run(one: Recorded, complete: set[str]) -> None:
+    state = f"ended {one.ended}" if one.ended else f"begun {one.begun}, not complete"
+    print(f"\n{one.output or 'weights only'}: {state}")
+    for stage in STAGES:
+        if stage not in one.needs:
+            print(f"  {stage:<9} not begun")
+            continue
+        needed = set(one.needs[stage])
+        done = len(needed & complete)
+        missing = f", {len(needed) - done:,} missing" if done < len(needed) else ""
+        print(f"  {stage:<9}{done:>8,} of {len(needed):,} shards{missing}{_speed(one, stage)}")
+
+
+def _speed(one: Recorded, stage: str) -> str:
+    figures = one.stages.get(stage)
+    if not figures or not figures["seconds"]:
+        return ""
+    reused = f", {figures['reused']:,} reused" if figures["reused"] else ""
+    speed = f", {figures['bytes'] / figures['seconds'] / 1e6:,.0f} MB/s" if figures["bytes"] else ""
+    return f", {figures['seconds']:.1f} s{speed}{reused}"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dsir_core.corpus.listing import kind_of, list_corpus
 from dsir_core.corpus.shards import plan_shards
-from dsir_core.corpus.types import WHOLE, SourceFile
+from dsir_core.corpus.types import WHOLE, Piece, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import read_all, source, write_parquet
 
@@ -207,6 +207,21 @@ def test_shards_cover_every_byte_once_in_order(files: list[SourceFile], shard_by
     assert sum(shard.n_bytes for shard in shards) == sum(file.size for file in files)
     for shard in shards:
         assert shard.n_bytes <= shard_bytes or len(shard.pieces) == 1
+
+
+def test_a_file_that_comes_changes_few_shards_of_many() -> None:
+    files = [SourceFile(f"{i:05}.jsonl", "", 1 + i * 7919 % 300, "", "jsonl", "none") for i in range(5000)]
+
+    def pieces_of(files: list[SourceFile]) -> set[tuple[Piece, ...]]:
+        return {shard.pieces for shard in plan_shards(files, 10_000)}
+
+    before = pieces_of(files)
+    changed = []
+    for place in range(0, 5000, 50):
+        new = SourceFile(f"{place:05}-new.jsonl", "", 100, "", "jsonl", "none")
+        changed.append(len(pieces_of(sorted([*files, new], key=lambda file: file.path)) - before))
+    assert len(before) < 300
+    assert sum(changed) / len(changed) < 3
 
 
 def test_large_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""What each run needs of a workdir: `runs/KEY/` holds, for each output's last run, its head and a list a stage.
+
+A list names the checkpoints that the stage is about, complete or not. From the lists follow what is missing, and what
+no run needs any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from dsir_core.digests import digest
+from dsir_core.store import Entry, Store
+
+FOLDER = "runs"
+HEAD = "head.json"
+KEY_DIGITS = 64
+
+
+class Ledger:
+    """The record of one run; a later run to the same output replaces it.
+
+    Args:
+        output: where the selection goes, without credentials; empty for a run that only scores.
+    """
+
+    def __init__(self, store: Store, output: str) -> None:
+        self._store = store
+        self._output = output
+        self._folder = f"{FOLDER}/{digest(output)[:16]}"
+        self._needs: dict[str, list[str]] = {}
+
+    def begin(self) -> None:
+        """Say that the run has begun."""
+        self._write({"output": self._output, "begun": _now(), "stages": {}})
+
+    def need(self, stage: str, names: Sequence[str]) -> None:
+        """Add to the checkpoints that a stage is about.
+
+        Args:
+            names: `KIND/KEY`.
+        """
+        needed = self._needs.setdefault(stage, [])
+        needed.extend(names)
+        self._store.write(f"{self._folder}/{stage}.txt", "".join(f"{name}\n" for name in needed).encode())
+
+    def end(self, stages: dict[str, Any]) -> None:
+        """Say that the run is complete.
+
+        Args:
+            stages: seconds, bytes, shards and reused by stage, as in report.json.
+        """
+        self._write({"output": self._output, "ended": _now(), "stages": stages})
+
+    def _write(self, head: dict[str, Any]) -> None:
+        self._store.write(f"{self._folder}/{HEAD}", json.dumps(head, indent=1).encode())
+
+
+@dataclass
+class Recorded:
+    """A run as its record tells it."""
+
+    folder: str
+    output: str
+    begun: str | None
+    ended: str | None
+    stages: dict[str, Any]
+    needs: dict[str, list[str]] = field(default_factory=dict)
+    """`KIND/KEY` by stage."""
+
+    def names(self) -> Iterator[str]:
+        """All that the run needs."""
+        for names in self.needs.values():
+            yield from names
+
+
+def recorded_runs(store: Store) -> list[Recorded]:
+    """The runs of a workdir, by output."""
+    runs: dict[str, Recorded] = {}
+    lists: list[tuple[str, str]] = []
+    for name in store.names(FOLDER):
+        folder, _, file = name.rpartition("/")
+        if file == HEAD:
+            head = json.loads(store.read(name))
+            runs[folder] = Recorded(
+                folder, head["output"], head.get("begun"), head.get("ended"), dict(head.get("stages", {}))
+            )
+        elif file.endswith(".txt"):
+            lists.append((folder, name))
+    for folder, name in lists:
+        if folder in runs:
+            stage = name.rpartition("/")[2].removesuffix(".txt")
+            runs[folder].needs[stage] = store.read(name).decode().split()
+    return sorted(runs.values(), key=lambda run: run.output)
+
+
+def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: float) -> list[Entry]:
+    """What no run needs, of files last written before a time (a run that goes on may need younger ones).
+
+    Args:
+        before: seconds since 1970.
+    """
+    kept = {name for run in runs for name in run.names()}
+    folders = {run.folder for run in runs}
+
+    def is_kept(name: str) -> bool:
+        return checkpoint_of(name) in kept or name.rpartition("/")[0] in folders
+
+    return [entry for entry in entries if entry.modified < before and not is_kept(entry.name)]
+
+
+def checkpoint_of(name: str) -> str:
+    """`KIND/KEY` of a file of a checkpoint: its data, its receipt, or one of an extract's files."""
+    kind, _, rest = name.partition("/")
+    return f"{kind}/{rest[:KEY_DIGITS]}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,61 @@
+"""`dsir clean WORKDIR`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from dsir_core.errors import RequestError
+from dsir_core.ledger import recorded_runs, unneeded
+from dsir_core.remote.connect import using
+from dsir_core.report.words import human_bytes
+from dsir_core.store import Store
+from flows.options import add_storage_options, storage_of
+
+HOUR = 3600.0
+TOLD_EVERY = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See `flows.cli`."""
+    parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of one or more outputs")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument(
+        "--hours", type=float, default=24.0, metavar="N", help="keep what is younger: a run may be under way [24]"
+    )
+    parser.add_argument(
+        "--forget", nargs="+", default=[], metavar="OUTPUT", help="outputs whose runs need nothing any more"
+    )
+    add_storage_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See `flows.cli`."""
+    with using(storage_of(arguments)):
+        store = Store(arguments.workdir)
+        entries = store.entries()
+        recorded = recorded_runs(store)
+        unknown = sorted(set(arguments.forget) - {one.output for one in recorded})
+        if unknown:
+            raise RequestError(f"--forget {unknown[0]}: no run to it is recorded in {store.shown}")
+        if not recorded:
+            raise RequestError(f"{store.shown}: no workdir there, or none that says which runs need what")
+        kept = [one for one in recorded if one.output not in arguments.forget]
+        found = unneeded(entries, kept, before=time.time() - arguments.hours * HOUR)
+        kinds, stored = Counter[str](), Counter[str]()
+        for entry in found:
+            kind = entry.name.partition("/")[0]
+            kinds[kind] += 1
+            stored[kind] += entry.size
+        for kind in sorted(kinds):
+            print(f"{kinds[kind]:>10,} files  {kind:<20}{human_bytes(stored[kind]):>10}")
+        for n, entry in enumerate([] if arguments.dry_run else found):
+            store.remove(entry.name)
+            if n % TOLD_EVERY == TOLD_EVERY - 1 and sys.stderr.isatty():
+                print(f"\r{n + 1:,} of {len(found):,} removed", end="", file=sys.stderr, flush=True)
+    words = "would be removed" if arguments.dry_run else "removed"
+    total = f"{len(found):,} of {len(entries):,} files {words}, {human_bytes(stored.total())}"
+    print(f"{total}; what the last runs to {len(kept)} outputs need is kept")
+    return 0
