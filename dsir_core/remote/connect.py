@@ -40,16 +40,21 @@ def connect(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url, **_options(url))
     except (ImportError, ValueError) as error:
         raise RequestError(f"{without_credentials(url)}: {error}") from None
+    if _is_s3(url):
+        filesystem.retries = 1  # `retries.trying` is the one layer that tries again
     return filesystem, path
 
 
+def _is_s3(url: str) -> bool:
+    return url.partition("://")[0] in S3_PROTOCOLS
+
+
 def _options(url: str) -> dict[str, Any]:
-    if url.partition("://")[0] not in S3_PROTOCOLS:
+    if not _is_s3(url):
         return {}
     settings = _SETTINGS.get(StorageSettings())
     timeouts = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "read_timeout": READ_TIMEOUT_SECONDS}
     options: dict[str, Any] = {
-        # `retries.trying` is the one layer that tries again.
         "config_kwargs": {**timeouts, "retries": {"mode": "standard", "total_max_attempts": 1}},
         # A listing of before would hide what other workers have written since.
         "use_listings_cache": False,

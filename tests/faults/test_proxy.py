@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
+import io
 import random
 import threading
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +19,9 @@ import pytest
 import s3fs
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -29,9 +35,12 @@ from tests.faults.proxy import Mode, Proxy, Rule, fault_proxy
 from tests.s3 import REGION, S3Server, s3_server
 
 BUCKET = "bucket"
+SESSION = get_session()
 DATA = random.Random(7).randbytes(200_000)
-# What a broken answer's body raises: aiohttp's own errors where botocore has not wrapped them.
-BROKEN_BODY = (aiohttp.ClientError, ResponseStreamingError, ConnectionResetError)
+# aiohttp's own errors where a release of aiobotocore does not wrap them.
+BROKEN_BODY = (aiohttp.ClientError, ResponseStreamingError)
+# aiobotocore calls a reset connection one that could not be made.
+BROKEN_CONNECTION = (ConnectionClosedError, EndpointConnectionError)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +61,7 @@ def call(server: S3Server, proxy: Proxy, work: Callable[[Any], Awaitable[Any]], 
         config = AioConfig(
             retries={"total_max_attempts": 1}, read_timeout=read_timeout, s3={"addressing_style": "path"}
         )
-        async with get_session().create_client(
+        async with SESSION.create_client(
             "s3",
             region_name=REGION,
             endpoint_url=proxy.endpoint,
@@ -66,14 +75,15 @@ def call(server: S3Server, proxy: Proxy, work: Callable[[Any], Awaitable[Any]], 
     return sync(get_loop(), run)
 
 
-def put(key: str, data: bytes = DATA) -> Callable[[Any], Awaitable[Any]]:
+def put(key: str, data: bytes | io.BytesIO = DATA) -> Callable[[Any], Awaitable[Any]]:
     return lambda client: client.put_object(Bucket=BUCKET, Key=key, Body=data)
 
 
 def get(key: str) -> Callable[[Any], Awaitable[bytes]]:
     async def work(client: Any) -> bytes:
         answer = await client.get_object(Bucket=BUCKET, Key=key)
-        return await answer["Body"].read()
+        async with answer["Body"] as body:
+            return await body.read()
 
     return work
 
@@ -109,21 +119,48 @@ def test_a_multipart_upload_passes_unchanged(server: S3Server) -> None:
     assert filesystem(server).cat_file(f"{BUCKET}/large") == data
 
 
-def test_an_unsized_stream_in_chunks_with_trailing_checksum_passes_unchanged(server: S3Server, tmp_path: Any) -> None:
-    """A file's upload: `Expect: 100-continue` and `Content-Encoding: aws-chunked`."""
-    path = tmp_path / "file"
-    path.write_bytes(DATA)
-
-    async def upload(client: Any) -> dict[str, Any]:
-        sent: dict[str, str] = {}
+def test_a_file_whose_client_waits_for_leave_to_send_passes_unchanged(server: S3Server) -> None:
+    async def upload(client: Any) -> str:
+        sent = {}
         client.meta.events.register("before-send.s3", lambda request, **_: sent.update(request.headers.items()))
-        with path.open("rb") as stream:
-            await client.put_object(Bucket=BUCKET, Key="stream", Body=stream, ChecksumAlgorithm="SHA256")
-        return sent
+        await put("file", io.BytesIO(DATA))(client)
+        return sent["Expect"].decode()
 
     with fault_proxy(server.endpoint) as proxy:
-        print(call(server, proxy, upload))
-        assert call(server, proxy, get("stream")) == DATA
+        assert call(server, proxy, upload) == "100-continue"
+        assert call(server, proxy, get("file")) == DATA
+
+
+@pytest.mark.parametrize("size", [65_536, 70_000, 200_000])
+def test_chunks_of_http_and_chunks_of_aws_pass_unchanged(server: S3Server, size: int) -> None:
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, len(DATA), size):
+            piece = DATA[start : start + size]
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        checksum = base64.b64encode(zlib.crc32(DATA).to_bytes(4, "big"))
+        yield b"0\r\nx-amz-checksum-crc32:%b\r\n\r\n" % checksum
+
+    with fault_proxy(server.endpoint) as proxy:
+        headers = {
+            "Content-Encoding": "aws-chunked",
+            "X-Amz-Decoded-Content-Length": str(len(DATA)),
+            "X-Amz-Trailer": "x-amz-checksum-crc32",
+        }
+        request = AWSRequest("PUT", f"{proxy.endpoint}/{BUCKET}/chunks", headers)
+        request.context["checksum"] = {"request_algorithm": {"in": "trailer"}}
+        S3SigV4Auth(Credentials(server.key, server.secret), "s3", REGION).add_auth(request)
+        connection = http.client.HTTPConnection(urlsplit(proxy.endpoint).netloc)
+        connection.request(
+            "PUT",
+            f"/{BUCKET}/chunks",
+            pieces(),
+            {**request.headers, "Transfer-Encoding": "chunked"},
+            encode_chunked=True,
+        )
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+        connection.close()
+        assert call(server, proxy, get("chunks")) == DATA
 
 
 def test_many_requests_share_a_connection_and_chunked_bodies_pass(server: S3Server) -> None:
@@ -150,17 +187,18 @@ def test_many_requests_share_a_connection_and_chunked_bodies_pass(server: S3Serv
 def test_an_error_answer_reaches_the_client_and_the_request_not_the_server(
     server: S3Server, mode: Mode, expected: tuple[int, str]
 ) -> None:
-    with fault_proxy(server.endpoint, [Rule(mode, count=2)], 0) as proxy:
-        with pytest.raises(ClientError) as caught:
-            call(server, proxy, put(mode))
-        assert status(caught.value) == expected
+    with fault_proxy(server.endpoint, [Rule(mode, count=3)], 0) as proxy:
+        for data in (DATA, io.BytesIO(DATA)):
+            with pytest.raises(ClientError) as caught:
+                call(server, proxy, put(mode, data))
+            assert status(caught.value) == expected
         with pytest.raises(ClientError) as caught:
             call(server, proxy, lambda client: client.head_object(Bucket=BUCKET, Key=mode))
         assert status(caught.value)[0] == expected[0]
         assert not filesystem(server).exists(f"{BUCKET}/{mode}")
         call(server, proxy, put(mode))
-    assert proxy.counts == {mode: 2}
-    assert proxy.requests == 3
+    assert proxy.counts == {mode: 3}
+    assert proxy.requests == 4
     assert filesystem(server).cat_file(f"{BUCKET}/{mode}") == DATA
 
 
@@ -171,9 +209,8 @@ def test_a_body_breaks_off(server: S3Server, mode: Mode) -> None:
         call(server, proxy, lambda client: client.head_object(Bucket=BUCKET, Key=mode))
         call(server, proxy, put(f"{mode}-without-body"))
         assert not proxy.counts
-        with pytest.raises(BROKEN_BODY) as caught:
+        with pytest.raises(BROKEN_BODY):
             call(server, proxy, get(mode))
-        print(repr(caught.value))
         assert call(server, proxy, get(mode)) == DATA
     assert proxy.counts == {mode: 1}
 
@@ -208,40 +245,43 @@ def test_an_answer_is_held_back(server: S3Server) -> None:
 
 def test_a_rejected_put_is_not_done(server: S3Server) -> None:
     with fault_proxy(server.endpoint, [Rule("reject_put")], 0) as proxy:
-        with pytest.raises(ClientError) as caught:
-            call(server, proxy, put("rejected"))
-        assert status(caught.value) == (503, "ServiceUnavailable")
+        for data in (DATA, io.BytesIO(DATA)):
+            with pytest.raises(ClientError) as caught:
+                call(server, proxy, put("rejected", data))
+            assert status(caught.value) == (503, "ServiceUnavailable")
         with pytest.raises(ClientError) as caught:
             call(server, proxy, get("rejected"))
         assert status(caught.value) == (404, "NoSuchKey")
-    assert proxy.counts == {"reject_put": 1}
+    assert proxy.counts == {"reject_put": 2}
 
 
 def test_a_put_with_a_lost_answer_is_done(server: S3Server) -> None:
     with fault_proxy(server.endpoint, [Rule("lost_ack")], 0) as proxy:
-        with pytest.raises((ConnectionClosedError, aiohttp.ClientError, ConnectionResetError)) as caught:
+        with pytest.raises(BROKEN_CONNECTION):
             call(server, proxy, put("lost"))
-        print(repr(caught.value))
         assert call(server, proxy, get("lost")) == DATA
-    assert proxy.counts == {"lost_ack": 1}
+    # Below botocore's retries, aiohttp repeats a PUT whose connection broke.
+    assert proxy.counts == {"lost_ack": proxy.requests - 1}
 
 
 def test_a_pattern_picks_requests_and_the_seed_decides(server: S3Server) -> None:
-    def failed(seed: int) -> list[int]:
-        rules = [Rule("error", 0.5, pattern=r"^PUT /bucket/picked/"), Rule("error", pattern="^DELETE")]
-        with fault_proxy(server.endpoint, rules, seed) as proxy:
-            found = []
-            for number in range(12):
-                call(server, proxy, put(f"other/{number}", b"x"))
-                try:
-                    call(server, proxy, put(f"picked/{number}", b"x"))
-                except ClientError:
-                    found.append(number)
-            assert proxy.counts["error"] == len(found)
+    async def failed(client: Any) -> list[int]:
+        found = []
+        for number in range(20):
+            await put(f"other/{number}", b"x")(client)
+            try:
+                await put(f"picked/{number}", b"x")(client)
+            except ClientError:
+                found.append(number)
         return found
 
+    rules = [Rule("error", 0.5, pattern="^PUT /bucket/picked/"), Rule("error", pattern="^DELETE")]
     draw = random.Random(3)
-    assert failed(3) == [number for number in range(12) if draw.random() < 0.5]
+    expected = [number for number in range(20) if draw.random() < 0.5]
+    for _ in range(2):
+        with fault_proxy(server.endpoint, rules, seed=3) as proxy:
+            assert call(server, proxy, failed) == expected
+            assert proxy.counts == {"error": len(expected)}
 
 
 def test_s3fs_lives_through_a_mixture(server: S3Server) -> None:
@@ -261,7 +301,7 @@ def test_a_restarted_server_keeps_ports_and_data_and_is_reached_through_the_same
         for kill in (False, True):
             first = server.pid
             server.stop(kill=kill)
-            with pytest.raises((EndpointConnectionError, ConnectionClosedError)):
+            with pytest.raises(BROKEN_CONNECTION):
                 call(server, proxy, get("kept"))
             server.start()
             assert (server.endpoint, server.pid != first) == (endpoint, True)

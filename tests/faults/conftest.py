@@ -1,0 +1,5 @@
+"""The corpus of the integration tests, for runs that meet faults."""
+
+from tests.integration.conftest import pool
+
+__all__ = ["pool"]
