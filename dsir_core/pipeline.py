@@ -85,7 +85,7 @@ def connected(stage: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(stage)
     def inside(run: Run, *inputs: Any) -> Result:
-        with run.connected():
+        with run.connected(stage.__name__):
             return stage(run, *inputs)
 
     return inside

@@ -142,7 +142,7 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
 
 
 def _expand(spec: str) -> _Found:
-    filesystem, path = connect(spec)
+    filesystem, path = connect(spec, listing=True)
     if isinstance(filesystem, LocalFileSystem):
         filesystem = _LocalListing()
     filesystem.invalidate_cache()  # this process may have listed the place before

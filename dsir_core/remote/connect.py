@@ -30,14 +30,17 @@ def using(settings: StorageSettings) -> Iterator[None]:
         _SETTINGS.reset(token)
 
 
-def connect(url: str) -> tuple[Any, str]:
+def connect(url: str, *, listing: bool = False) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path on it.
+
+    Args:
+        listing: whether it may remember what it has listed: a glob looks twice at the same pages.
 
     Raises:
         RequestError: no such kind of filesystem, or its package is not installed (named).
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(url, **_options(url))
+        filesystem, path = fsspec.core.url_to_fs(url, **_options(url, listing=listing))
     except (ImportError, ValueError) as error:
         raise RequestError(f"{without_credentials(url)}: {error}") from None
     if _is_s3(url):
@@ -49,7 +52,7 @@ def _is_s3(url: str) -> bool:
     return url.partition("://")[0] in S3_PROTOCOLS
 
 
-def _options(url: str) -> dict[str, Any]:
+def _options(url: str, *, listing: bool) -> dict[str, Any]:
     if not _is_s3(url):
         return {}
     settings = _SETTINGS.get(StorageSettings())
@@ -57,7 +60,9 @@ def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "config_kwargs": {**timeouts, "retries": {"mode": "standard", "total_max_attempts": 1}},
         # A listing of before would hide what other workers have written since.
-        "use_listings_cache": False,
+        "use_listings_cache": listing,
+        # Else it asks for the size of every object before it reads it.
+        "max_concurrency": 1,
         "anon": settings.s3_anonymous,
     }
     if settings.s3_endpoint:

@@ -10,12 +10,13 @@ from typing import Protocol, TypeVar
 
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
+from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RunFailedError
 from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
 from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
 from dsir_core.remote.connect import using
-from dsir_core.remote.retries import Effects, watching
+from dsir_core.remote.retries import Effects, is_transient, watching
 from dsir_core.store import Store
 from dsir_core.tally import Tally
 
@@ -71,11 +72,22 @@ class Run:
         self.ledger = Ledger(self.store, self.config.shown().output)
 
     @contextmanager
-    def connected(self) -> Iterator[None]:
-        """Reach storage as the request says, inside the block, and remember what happened on the way."""
+    def connected(self, stage: str = "") -> Iterator[None]:
+        """Reach storage as the request says, inside the block, and remember what happened on the way.
+
+        Raises:
+            StageFailedError: storage failed for a reason that may pass.
+            RunFailedError: it failed for another.
+        """
         with using(self.config.storage), watching() as effects:
             try:
                 yield
+            except OSError as error:
+                kind = StageFailedError if is_transient(error) else RunFailedError
+                raise kind(
+                    f"{stage or 'storage'}: {type(error).__name__}: {without_credentials(str(error))}. "
+                    f"What is finished is kept: run the same command again to go on"
+                ) from error
             finally:
                 self._tell(effects)
 

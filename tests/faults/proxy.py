@@ -68,6 +68,14 @@ class Rule:
         return re.search(self.pattern, head.line) is not None
 
 
+class _Armed:
+    """A rule in use."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.left = math.inf if rule.count is None else rule.count
+
+
 class Proxy:
     """A running proxy. The first rule that is drawn decides about a request."""
 
@@ -80,13 +88,16 @@ class Proxy:
         """What the proxy itself could not do."""
         address = urlsplit(upstream_endpoint)
         self._upstream = (address.hostname, address.port)
-        self._rules = tuple(rules)
-        self._left = [math.inf if rule.count is None else rule.count for rule in rules]
+        self.set_rules(rules)
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
+
+    def set_rules(self, rules: Sequence[Rule]) -> None:
+        """Use other rules from the next request on; their counts begin anew."""
+        self._armed = tuple(_Armed(rule) for rule in rules)
 
     def start(self) -> None:
         """Listen on a free port of 127.0.0.1."""
@@ -134,7 +145,7 @@ class Proxy:
         head = await _read_head(reader)
         self.requests += 1
         drawn = self._draw(head)
-        rule = self._rules[drawn] if drawn is not None else None
+        rule = drawn.rule if drawn is not None else None
         if rule is not None and rule.mode in ANSWERS:
             self.counts[rule.mode] += 1
             return await _answer(rule.mode, head, reader, writer)
@@ -155,7 +166,7 @@ class Proxy:
             if drawn is not None and rule is not None and rule.mode in ONLY_WITH_BODY:
                 limit = _half(answer, head.method)
                 if limit is None:
-                    self._left[drawn] += 1
+                    drawn.left += 1
             await _write(writer, answer.raw)
             async for block in _body(answer, up_reader, head.method):
                 if rule is not None and limit is not None and len(block) >= limit:
@@ -166,6 +177,8 @@ class Proxy:
                     return False
                 await _write(writer, block)
                 limit = None if limit is None else limit - len(block)
+            if not head.expects or answer.status < 300:  # else the client may never send the body
+                await asyncio.wait({sending}, timeout=1)
             return sending.done() and sending.result() and head.keeps_alive and answer.keeps_alive
         finally:
             sending.cancel()
@@ -173,12 +186,12 @@ class Proxy:
                 await sending
             up_writer.close()
 
-    def _draw(self, head: _Head) -> int | None:
-        """Index of the rule that decides about a request."""
-        for index, rule in enumerate(self._rules):
-            if self._left[index] and rule.covers(head) and self._random.random() < rule.probability:
-                self._left[index] -= 1
-                return index
+    def _draw(self, head: _Head) -> _Armed | None:
+        """The rule that decides about a request."""
+        for armed in self._armed:
+            if armed.left and armed.rule.covers(head) and self._random.random() < armed.rule.probability:
+                armed.left -= 1
+                return armed
         return None
 
 
