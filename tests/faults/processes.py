@@ -83,3 +83,10 @@ def _some_with(mark: str) -> bool:
         except psutil.Error:
             continue
     return False
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL of a process and all that it started."""
+    process = psutil.Process(pid)
+    for one in (*process.children(recursive=True), process):
+        one.kill()

@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
-from tests.faults.processes import kill, kill_child, run_until, stage_begun, wait_for_end_of, words
+from dsir_core.config import parse_config
+from dsir_core.pipeline import select
+from dsir_core.progress import StageBegins
+from dsir_core.stages.run import Run
+from flows.prefect_server import is_prefect_server
+from tasks.fanout import DaskExecutor
+from tests.faults.processes import kill, kill_child, kill_tree, run_until, stage_begun, wait_for_end_of, words
 from tests.integration.conftest import DEMO
 
 SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
+ROOT = Path(__file__).parents[2]
 SHARD_BYTES = "40000"
 WORKER = "spawn_main"
 STAGES = ("count", "score", "resample", "write")
@@ -126,3 +138,85 @@ def test_two_runs_at_once_in_one_workdir(
         runs.append(subprocess.Popen(words("select", *corpora, *places, "--inline"), env=environment, stdout=-3))
     assert [run.wait() for run in runs] == [0, 0]
     assert content(tmp_path / "a") == content(tmp_path / "b") == undisturbed
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[Client, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers with nannies, each a process that nobody looks after."""
+    dask = str(Path(sys.executable).with_name("dask"))
+    file, folder = str(tmp_path / "scheduler.json"), str(tmp_path / "dask")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = [dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", file]
+    worker = [
+        dask,
+        "worker",
+        "--scheduler-file",
+        file,
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--local-directory",
+        folder,
+    ]
+    processes = [subprocess.Popen(command, cwd=ROOT, **quiet) for command in (scheduler, worker, worker)]  # type: ignore[call-overload]
+    try:
+        with Client(scheduler_file=file, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            yield client, processes[1:]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_nanny_is_killed(
+    tmp_path: Path,
+    pool: Path,
+    undisturbed: dict[str, bytes],
+    cluster: tuple[Client, list[subprocess.Popen[bytes]]],
+    stage: str,
+) -> None:
+    client, nannies = cluster
+    values = {
+        "raw": str(pool),
+        "target": {"speeches": SPEECHES.partition("=")[2]},
+        "count": 70,
+        "shard_bytes": int(SHARD_BYTES),
+        "output": str(tmp_path / "output"),
+        "workdir": str(tmp_path / "work"),
+    }
+    run = Run(parse_config(values), DaskExecutor(client))
+
+    def observe(event: object) -> None:
+        if isinstance(event, StageBegins) and event.stage == stage:
+            nannies[0].kill()
+
+    run.observe = observe
+    select(run)
+    assert content(tmp_path) == undisturbed
+
+
+def test_a_separate_prefect_server_is_killed(
+    tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    url = f"http://127.0.0.1:{port}/api"
+    start = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    with subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        deadline = time.monotonic() + 120
+        while not is_prefect_server(url) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        # The client's own five retries take more than a minute.
+        with_server = {**environment, "PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "1"}
+        status, errors = run_until(
+            command(tmp_path, pool, "--workers", "2"),
+            with_server,
+            stage_begun(tmp_path / "work", "score"),
+            lambda _: kill_tree(server.pid),
+        )
+    if status:
+        assert (status, "Prefect's server went away" in errors) == (1, True)
+        subprocess.run(command(tmp_path, pool, "--inline"), check=True, env=environment, stdout=subprocess.DEVNULL)
+    assert content(tmp_path) == undisturbed
