@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock clean
+.PHONY: help install demo test lint bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: install ## check format, style, types and the layers of imports
 
 bench: install ## measure speed on this machine
 	$(BIN)/python -m benchmarks.run
+
+faults: install ## inject faults into whole runs, and print what was survived and what it cost
+	$(BIN)/python -m tests.faults.table
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --extra test --extra lint --group build \

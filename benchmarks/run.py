@@ -40,6 +40,7 @@ def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], It
         "e": ("peak memory by size", lambda: runs.memory(folder, (size(GB // 10), size(GB), size(4 * GB)))),
         "f": ("fixed costs", lambda: runs.fixed_costs(folder)),
         "g": ("orchestration of many shards", lambda: runs.shards(folder, (size(100), size(1000), size(10_000)))),
+        "j": ("one more file of 100, the model kept", lambda: runs.incremental(folder, size(GB), 100)),
         "a": ("kernels against the reference, one core", lambda: kernels.against_reference(size(50 * MB))),
         "h": ("formats, one core", lambda: kernels.formats(folder, size(100 * MB))),
         "i": ("kinds of text, one core", lambda: kernels.kinds_of_text(size(20 * MB))),

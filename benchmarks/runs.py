@@ -209,6 +209,37 @@ def shards(folder: Path, numbers: tuple[int, ...]) -> Iterator[Row]:
         }
 
 
+def incremental(folder: Path, n_bytes: int, n_files: int) -> Iterator[Row]:
+    """A run after one of `n_files` files has come, against the run over all: beyond the fixed cost, as a share."""
+    lines = b"".join(path.read_bytes() for path in sorted(write_corpus(folder, n_bytes).iterdir())).splitlines(True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch, raw = Path(name), Path(name) / "raw"
+        raw.mkdir()
+        for i in range(n_files):
+            (raw / f"{i:04}.jsonl").write_bytes(b"".join(lines[i::n_files]))
+        size = max(path.stat().st_size for path in raw.iterdir())
+        flags = (*COUNT, "--refit", "never", "--overwrite", "--shard-bytes", str(size), "--inline")
+        (raw / "0000.jsonl").rename(scratch / "new.jsonl")
+        full = _stage_seconds(raw, scratch, flags)
+        fixed = _stage_seconds(raw, scratch, flags)
+        (scratch / "new.jsonl").rename(raw / "0000.jsonl")
+        more = _stage_seconds(raw, scratch, flags)
+    for stages in (WORK_STAGES, tuple(full)):
+        spent, again, first = (sum(seconds[stage] for stage in stages) for seconds in (more, fixed, full))
+        yield {
+            "what": "count and score" if stages == WORK_STAGES else "all stages",
+            "full s": first,
+            "nothing new s": again,
+            "one more file s": spent,
+            "beyond fixed, % of full": (spent - again) / first * 100,
+        }
+
+
+def _stage_seconds(raw: Path, scratch: Path, flags: tuple[str, ...]) -> dict[str, float]:
+    _, report = select(raw, TARGET, scratch / "output", *flags)
+    return {name: stage["seconds"] for name, stage in report["stages"].items()}
+
+
 def now() -> str:
     """The time, for the result."""
     return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -26,4 +26,4 @@ def test_reading_section(tmp_path: Path) -> None:
 
 
 def test_every_section_has_a_title(tmp_path: Path) -> None:
-    assert sorted(sections(tmp_path, 1.0)) == list("abcdefghi")
+    assert sorted(sections(tmp_path, 1.0)) == list("abcdefghij")
