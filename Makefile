@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench faults lock clean
+.PHONY: help install demo test test-all lint bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ demo: install ## select speeches from 2,730 documents of twelve kinds, and say h
 	$(BIN)/dsir select demo/demo.yaml
 	@$(BIN)/python scripts/demo_summary.py runs/demo/output
 
-test: install ## run every test
+test: install ## run the tests, without those that take minutes
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: install ## run every test
 	$(BIN)/python -m pytest
 
 lint: install ## check format, style, types and the layers of imports

@@ -62,7 +62,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, pool: Path) -> dict[st
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("how", ["inline", "dask"])
+@pytest.mark.parametrize("how", ["inline", pytest.param("dask", marks=pytest.mark.long)])
 def test_the_run_itself_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes], stage: str, how: str
 ) -> None:
@@ -79,6 +79,7 @@ def test_the_run_itself_is_killed(
         assert stages[name]["reused"] == stages[name]["shards"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_worker_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes], stage: str
@@ -93,6 +94,7 @@ def test_a_worker_is_killed(
     assert content(tmp_path) == undisturbed
 
 
+@pytest.mark.long
 def test_the_embedded_prefect_server_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes]
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_nanny_is_killed(
     assert content(tmp_path) == undisturbed
 
 
+@pytest.mark.long
 def test_a_separate_prefect_server_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes]
 ) -> None:

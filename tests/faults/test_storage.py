@@ -60,6 +60,7 @@ def test_no_fault_of_one_request_in_ten_changes_anything(lake: Lake, undisturbed
         assert done.report["storage"]["retries"] > 0
 
 
+@pytest.mark.long
 def test_a_permanent_fault_is_named_and_the_run_goes_on_from_there(lake: Lake, undisturbed: dict[str, bytes]) -> None:
     done = run_with_faults(lake, "permanent", [rule("slow_down", 1.0)], stages=["score"])
     assert done.error is not None
