@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
@@ -60,6 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def command() -> None:
+    """The program `dsir`.
+
+    Once Prefect is imported, leaving by way of the interpreter's own end costs a second, and a minute where a server has
+    died that Prefect still has something to tell: by then all is closed and said.
+    """
+    status = main()
+    if "prefect" in sys.modules:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def _parse(words: list[str]) -> tuple[str, Callable[[], int]]:
     parser = Parser(prog="dsir", description="Data selection by importance resampling (DSIR).", allow_abbrev=False)
     parser.add_argument("--version", action=_Version)
@@ -89,4 +106,4 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -83,7 +83,7 @@ class EmbeddedServer:
     def close(self) -> None:
         """Let what was reported reach the database, then end the process."""
         if self._is_ready and self._process.poll() is None:
-            _drain_client()
+            drain_client()
             self._drain_server()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -118,7 +118,7 @@ class EmbeddedServer:
             before, steady = count, steady + 1 if is_still else 0
 
 
-def _drain_client() -> None:
+def drain_client() -> None:
     """Send what Prefect still holds in this process; it would try again at exit, when the server is gone."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from dsir_core.errors import RunFailedError
-from flows.prefect_embedded import EmbeddedServer, embedded_server, local_json
+from flows.prefect_embedded import EmbeddedServer, drain_client, embedded_server, local_json
 from flows.prefect_settings import EMBEDDED_CLIENT, environment, may_be_configured
 
 DEFAULT_URL = "http://127.0.0.1:4200/api"
@@ -79,6 +79,8 @@ def prefect_api(*, verbose: bool = False) -> Iterator[PrefectApi]:
         if url:
             stack.enter_context(environment({"PREFECT_API_URL": url}))
             yield PrefectApi(url, None, stack)
+            if "prefect.flows" in sys.modules:
+                drain_client()
             return
         server = stack.enter_context(embedded_server(verbose=verbose))
         stack.enter_context(environment(EMBEDDED_CLIENT | {"PREFECT_API_URL": server.url}))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from flows.cli import command; command()"
 PATIENCE_SECONDS = 120.0
 
 

@@ -17,7 +17,7 @@ SPEECHES = str(DEMO / "targets" / "speeches.jsonl")
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from flows.cli import main; sys.exit(main())"
+    program = "import sys; from flows.cli import command; command()"
     return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
 
 

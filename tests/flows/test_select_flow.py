@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.conftest import DEMO
 
-PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from flows.cli import command; command()"
 SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
 
 
