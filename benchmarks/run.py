@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import kernels, runs
 from benchmarks.measure import on_one_core
+from dsir_core.corpus import jsonl
 from dsir_core.ngrams import warm_up
 from dsir_core.ngrams.settings import FeatureSettings
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="for corpora and the result")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    jsonl.warm_up()
     warm_up(FeatureSettings())
     found: dict[str, Any] = {
         "time": runs.now(),

@@ -73,6 +73,8 @@ class SelectConfig(
     def _consistent(self) -> Self:
         if sum(size is not None for size in (self.count, self.tokens, self.fraction)) > 1:
             raise ValueError("count, tokens and fraction exclude each other: give one of them")
+        if self.target_ess is not None and self.temperature != 1.0:
+            raise ValueError("temperature and target_ess exclude each other: give one of them")
         if self.proportions is not None and not self.separate:
             raise ValueError("proportions has a meaning only with separate targets: add separate")
         if self.proportions is not None and set(self.proportions) != set(self.target):

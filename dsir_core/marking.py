@@ -18,7 +18,7 @@ from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import FILE_TYPE
 
-SELECTION_VERSION = "selection-v1"
+SELECTION_VERSION = "selection-v2"
 
 SELECTION_SCHEMA = pa.schema(
     [
@@ -55,7 +55,8 @@ class MarkTask:
     def key(self) -> str:
         """Key of the checkpoint."""
         cuts = [
-            [[cut.ranking.method, cut.ranking.seed, cut.ranking.target, cut.ranking.column, cut.bits, cut.ties]
+            [[cut.ranking.method, cut.ranking.seed, cut.ranking.target, cut.ranking.column,
+              cut.ranking.spread.temperature, cut.ranking.spread.length, cut.bits, cut.ties]
              for cut in side]
             for side in (self.cuts, self.top_k)
         ]  # fmt: skip
@@ -150,7 +151,8 @@ def mark_shard(task: MarkTask) -> MarkResult:
 
 
 def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table]:
-    columns = tuple(dict.fromkeys(cut.ranking.column for cut in (*task.cuts, *task.top_k)))
+    spreads = {cut.ranking.column: cut.ranking.spread for cut in (*task.cuts, *task.top_k)}
+    columns = tuple(spreads)
     chooser = Chooser(task.cuts, task.min_tokens)
     top_k = Chooser(task.top_k, task.min_tokens)
     for rows in read_rows(store, task.weights.name, columns):
@@ -166,7 +168,10 @@ def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table
                     name: int(rows.n_tokens[chosen == i].sum(dtype=np.int64)) for i, name in enumerate(task.names)
                 },
                 overlap=int(((chosen >= 0) & (top_k.choose(rows) >= 0)).sum()),
-                weights={column: WeightSums.of(rows.log_weights[column][eligible]) for column in columns},
+                weights={
+                    column: WeightSums.of(spread.preferences(rows.log_weights[column], rows.n_tokens)[eligible])
+                    for column, spread in spreads.items()
+                },
             )
         )
         if (chosen >= 0).any():

@@ -1,8 +1,9 @@
 """Which documents are chosen: keys, ties, and what one shard does for the global resampling.
 
-`key = log_weight + Gumbel(0, 1)`; the k documents with the largest keys are an exact sample without replacement in
-proportion to the importance weights (Gumbel top-k; paper section 3, reference `DSIR.resample`). Documents under
-`min_tokens` are not eligible. Several separate targets choose in order, each among what the earlier ones left.
+`key = log_weight / temperature + Gumbel(0, 1)`; the k documents with the largest keys are an exact sample without
+replacement in proportion to the importance weights (Gumbel top-k; paper section 3, reference `DSIR.resample`).
+Documents under `min_tokens` are not eligible. Several separate targets choose in order, each among what the earlier
+ones left.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.metrics import WeightSums
 from dsir_core.noise import gumbel
 from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram, order_bits
-from dsir_core.settings import Method
+from dsir_core.settings import LengthNormalise, Method
+from dsir_core.spread import REFERENCE, Spread
 from dsir_core.store import Store
 
 READ_ROWS = 1 << 18
@@ -34,6 +37,7 @@ class Ranking:
     """Index of the target: each has noise of its own."""
     column: str
     """Column of the weights file."""
+    spread: Spread = REFERENCE
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,15 @@ class Rows:
 def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
     """Keys of documents under a ranking: float64[n]."""
     if ranking.method == "top-k":
-        return rows.log_weights[ranking.column]
+        return ranking.spread.plain(rows.log_weights[ranking.column], rows.n_tokens)
     noise = np.empty(len(rows), np.float64)
     edges = np.flatnonzero(np.diff(rows.file_codes, prepend=-1, append=-1))
     for start, stop in itertools.pairwise(edges):
         path = rows.files[rows.file_codes[start]]
         noise[start:stop] = gumbel(rows.positions[start:stop], ranking.seed, ranking.target, path)
-    return noise if ranking.method == "random" else rows.log_weights[ranking.column] + noise
+    if ranking.method == "random":
+        return noise
+    return ranking.spread.preferences(rows.log_weights[ranking.column], rows.n_tokens) + noise
 
 
 class Chooser:
@@ -230,3 +236,30 @@ def _columns(searches: tuple[Search, ...]) -> tuple[str, ...]:
 def _free_keys(rows: Rows, search: Search, chooser: Chooser) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
     free = chooser.eligible(rows) & (chooser.choose(rows) < 0)
     return order_bits(keys_of(rows, search.ranking))[free], rows.n_tokens[free]
+
+
+@dataclass(frozen=True)
+class SizesTask:
+    """Some shards' part in the effective sample sizes at several temperatures."""
+
+    workdir: str
+    weights: tuple[str, ...]
+    """Names of weights files."""
+    column: str
+    length: LengthNormalise
+    temperatures: tuple[float, ...]
+    min_tokens: int
+
+
+def part_sizes(task: SizesTask) -> list[WeightSums]:
+    """Sums over the eligible documents, for each temperature."""
+    sums = [WeightSums() for _ in task.temperatures]
+    for name in task.weights:
+        for rows in read_rows(Store(task.workdir), name, (task.column,)):
+            eligible = rows.n_tokens >= task.min_tokens
+            plain = Spread(1.0, task.length).plain(rows.log_weights[task.column], rows.n_tokens)[eligible]
+            sums = [
+                total.merge(WeightSums.of(plain / temperature))
+                for total, temperature in zip(sums, task.temperatures, strict=True)
+            ]
+    return sums

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+LengthNormalise = Literal["none", "tokens", "sqrt"]
 Method = Literal["importance", "top-k", "random"]
 
 
@@ -69,6 +70,15 @@ class SampleSettings(_Settings):
 
     method: Method = "importance"
     """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform."""
+
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""
+
+    target_ess: float | None = Field(default=None, gt=0, le=1)
+    """Find the temperature at which the effective sample size is this share of the eligible documents."""
+
+    length_normalise: LengthNormalise = "none"
+    """Divide each log weight by the document's tokens, or their square root: long documents have large weights."""
 
     min_tokens: int = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""

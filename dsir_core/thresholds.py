@@ -9,19 +9,23 @@ from typing import TypeVar
 import numpy as np
 
 from dsir_core.executor import Executor
+from dsir_core.metrics import WeightSums
 from dsir_core.radix import Goal, HistogramSum, Threshold, Wanted, find_thresholds
 from dsir_core.sampling import (
     Cut,
     HistogramTask,
     Ranking,
     Search,
+    SizesTask,
     TieGoal,
     TieTask,
     WeightsPart,
     part_histograms,
+    part_sizes,
     part_ties,
 )
-from dsir_core.settings import Method
+from dsir_core.settings import LengthNormalise, Method
+from dsir_core.spread import Spread, find_temperature
 
 GROUP_DOCUMENTS = 2_000_000
 GROUP_SHARDS = 128
@@ -54,6 +58,37 @@ class Eligible:
     tokens: int
 
 
+def temperature_of(
+    executor: Executor,
+    workdir: str,
+    shards: Sequence[ShardWeights],
+    column: str,
+    length: LengthNormalise,
+    min_tokens: int,
+    share: float,
+) -> float:
+    """The temperature at which a column's effective sample size is a share of the eligible documents."""
+    groups = [
+        tuple(shard.name for shard in shards[start : start + GROUP_SHARDS])
+        for start in range(0, len(shards), GROUP_SHARDS)
+    ]
+
+    def sizes(temperatures: Sequence[float]) -> tuple[list[float], int]:
+        tasks = [SizesTask(workdir, group, column, length, tuple(temperatures), min_tokens) for group in groups]
+        found: dict[int, list[WeightSums]] = {}
+        for outcome in executor.map(part_sizes, tasks, name=STAGE):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.result is not None
+            found[outcome.index] = outcome.result
+        totals = [WeightSums() for _ in temperatures]
+        for index in range(len(tasks)):  # in order: sums of floats depend on it
+            totals = [total.merge(part) for total, part in zip(totals, found[index], strict=True)]
+        return [total.effective_sample_size for total in totals], totals[0].n
+
+    return find_temperature(share, sizes)
+
+
 @dataclass
 class Thresholds:
     """Threshold searches over one set of weights.
@@ -68,10 +103,12 @@ class Thresholds:
     """Log-weight columns, one for each target that selects."""
     seed: int
     min_tokens: int
+    spreads: Sequence[Spread]
+    """One for each of `columns`."""
 
     def ranking(self, method: Method, target: int) -> Ranking:
         """How a method orders the documents for a target."""
-        return Ranking(method, self.seed, target, self.columns[target])
+        return Ranking(method, self.seed, target, self.columns[target], self.spreads[target])
 
     def cut_target(
         self,

@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command() -> None:
     """The program `dsir`.
 
-    Once Prefect is imported, leaving by way of the interpreter's own end costs a second, and a minute where a server has
-    died that Prefect still has something to tell: by then all is closed and said.
+    Once Prefect is imported, leaving by way of the interpreter's own end costs a second, and a minute where a server
+    has died that Prefect still has something to tell: by then all is closed and said.
     """
     status = main()
     if "prefect" in sys.modules:

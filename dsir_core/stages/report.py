@@ -123,6 +123,7 @@ def _weights(sample: Sample, scores: Scores) -> Json:
     return {
         "effective_sample_size": min(sizes.values(), default=0.0),
         "effective_sample_sizes": sizes,
+        "temperatures": dict(sample.temperatures),
         "top_k_overlap": sample.account.overlap / selected if selected else 0.0,
         "quantiles": dict(sample.quantiles),
     }

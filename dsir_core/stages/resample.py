@@ -10,9 +10,10 @@ from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.model import FittedModel, split_size
 from dsir_core.radix import Unit
 from dsir_core.settings import Method, SampleSettings
+from dsir_core.spread import Spread
 from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds
+from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds, temperature_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Sample:
     wanted: Mapping[str, int]
     """How much each of `names` should choose, in `unit`."""
     unit: Unit
+    temperatures: Mapping[str, float]
+    """By who selects: as asked, or as found for `target_ess`."""
 
 
 def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
@@ -39,7 +42,8 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
     """
     work = StageWork(run, "resample", reads_source=False)
     work.announce(scores.shards)
-    cuts, quantiles, wanted, unit = _choose(run, scores, model)
+    spreads = _spreads(run, scores)
+    cuts, quantiles, wanted, unit = _choose(run, scores, model, spreads)
     tasks = [
         MarkTask(run.config.workdir_url, result.receipt, model.names, mine, plain, run.config.min_tokens)
         for result, mine, plain in zip(scores.results, cuts[run.config.method], cuts["top-k"], strict=True)
@@ -57,18 +61,48 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
         quantiles,
         dict(zip(model.names, wanted, strict=True)),
         unit,
+        {name: spread.temperature for name, spread in zip(model.names, spreads, strict=True)},
     )
     _note_shortfall(run, sample)
     return sample
 
 
+def _spreads(run: Run, scores: Scores) -> list[Spread]:
+    """What each target's log weights are divided by."""
+    config = run.config
+    if config.target_ess is None:
+        return [Spread(config.temperature, config.length_normalise) for _ in scores.columns]
+    weights = _weights(scores)
+    return [
+        Spread(
+            temperature_of(
+                run.executor,
+                config.workdir_url,
+                weights,
+                column,
+                config.length_normalise,
+                config.min_tokens,
+                config.target_ess,
+            ),
+            config.length_normalise,
+        )
+        for column in scores.columns
+    ]
+
+
+def _weights(scores: Scores) -> list[ShardWeights]:
+    return [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results]
+
+
 def _choose(
-    run: Run, scores: Scores, model: FittedModel
+    run: Run, scores: Scores, model: FittedModel, spreads: list[Spread]
 ) -> tuple[dict[Method, Cuts], dict[str, dict[str, float]], list[int], Unit]:
     """Each shard's cuts by the run's method and by top-k, the targets choosing in order."""
     config = run.config
-    weights = [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results]
-    search = Thresholds(run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens)
+    weights = _weights(scores)
+    search = Thresholds(
+        run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens, spreads
+    )
     methods: list[Method] = list(dict.fromkeys([config.method, "top-k"]))
     cuts: dict[Method, Cuts] = {method: [() for _ in weights] for method in methods}
     quantiles: dict[str, dict[str, float]] = {}

@@ -18,6 +18,7 @@ from dsir_core.executor import InlineExecutor
 from dsir_core.noise import gumbel
 from dsir_core.sampling import Chooser, read_rows
 from dsir_core.settings import Method
+from dsir_core.spread import REFERENCE
 from dsir_core.store import Store
 from dsir_core.thresholds import ShardWeights, Thresholds
 from dsir_core.weights import weight_columns, weights_schema
@@ -83,7 +84,9 @@ class Corpus:
 
     def found(self, method: Method, goals: Sequence[int], unit: str) -> np.ndarray:
         columns = weight_columns(self.names)
-        search = Thresholds(InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS)
+        search = Thresholds(
+            InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS, [REFERENCE] * len(columns)
+        )
         cuts: dict[Method, Any] = {m: [() for _ in self.shards] for m in dict.fromkeys([method, "top-k"])}
         for target, goal in enumerate(goals):
             cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (goal, unit))
@@ -125,7 +128,7 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=1001) * 100
     corpus = Corpus(tmp_path, [(float(v), 5) for v in values] + [(1e9, 0)], [100, 300], 1)
-    search = Thresholds(InlineExecutor(), str(tmp_path), corpus.shards, ("log_weight",), 7, MIN_TOKENS)
+    search = Thresholds(InlineExecutor(), str(tmp_path), corpus.shards, ("log_weight",), 7, MIN_TOKENS, [REFERENCE])
     cuts: dict[Method, Any] = {"top-k": [() for _ in corpus.shards]}
     _, quantiles, eligible = search.cut_target(0, cuts, lambda eligible: (10, "documents"))
     assert eligible.documents == 1001

@@ -267,6 +267,31 @@ def _dying(operation: Any, output: Path, left: list[int]) -> Any:
     return inside
 
 
+@pytest.mark.parametrize("more", [{}, {"length_normalise": "tokens"}, {"length_normalise": "sqrt"}])
+def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
+    run_select: Select, pool: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    digests = set()
+    for size in (10**9, 300_000):
+        report = run_select(
+            raw=[str(pool)], target=TARGET, count=70, target_ess=0.2, shard_bytes=size, overwrite=True, **more
+        )
+        weights = report["weights"]
+        assert weights["effective_sample_size"] == pytest.approx(0.2 * report["documents"]["eligible"], rel=0.01)
+        digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
+    assert len(digests) == 1
+
+
+def test_temperature_spreads_the_selection_and_reuses_the_weights(run_select: Select, pool: Path) -> None:
+    overlaps = []
+    for temperature in (1.0, 300.0, 1e9):
+        report = run_select(raw=[str(pool)], target=TARGET, count=270, temperature=temperature, overwrite=True)
+        overlaps.append(report["weights"]["top_k_overlap"])
+    assert report["stages"]["score"]["reused"] == report["stages"]["score"]["shards"]
+    assert overlaps[0] > 0.9 > overlaps[1] > overlaps[2]
+    assert report["weights"]["effective_sample_size"] == pytest.approx(report["documents"]["eligible"], rel=1e-6)
+
+
 def test_a_damaged_extract_is_taken_again(run_select: Select, pool: Path, tmp_path: Path) -> None:
     first = run_select(raw=[str(pool)], target=TARGET, count=70)
     before = lines_of(tmp_path / "output")

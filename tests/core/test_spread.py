@@ -1,0 +1,60 @@
+"""Temperature and length change what is sampled by; a wanted effective sample size is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.metrics import WeightSums
+from dsir_core.noise import gumbel
+from dsir_core.sampling import Ranking, Rows, keys_of
+from dsir_core.spread import REFERENCE, Spread, find_temperature
+
+RNG = np.random.default_rng(0)
+
+
+def rows(n: int) -> Rows:
+    log_weights = RNG.normal(scale=100, size=n)
+    tokens = RNG.integers(0, 3000, n).astype(np.int32)
+    return Rows(np.zeros(n, np.int32), ["a"], np.arange(n), tokens, {"log_weight": log_weights})
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 30.0])
+@pytest.mark.parametrize("length", ["none", "tokens", "sqrt"])
+def test_keys_are_preferences_and_noise(temperature: float, length: str) -> None:
+    some = rows(500)
+    spread = Spread(temperature, length)  # type: ignore[arg-type]
+    divisor = {"none": 1.0, "tokens": np.maximum(some.n_tokens, 1), "sqrt": np.sqrt(np.maximum(some.n_tokens, 1))}[
+        length
+    ]
+    expected = some.log_weights["log_weight"] / divisor
+    keys = keys_of(some, Ranking("importance", 3, 0, "log_weight", spread))
+    assert np.allclose(keys, expected / temperature + gumbel(some.positions, 3, 0, "a"), rtol=1e-12)
+    assert np.array_equal(keys_of(some, Ranking("top-k", 3, 0, "log_weight", spread)), expected)
+
+
+def test_the_defaults_change_no_bit() -> None:
+    some = rows(100)
+    assert REFERENCE.preferences(some.log_weights["log_weight"], some.n_tokens) is some.log_weights["log_weight"]
+
+
+@given(
+    st.lists(st.floats(-500, 500), min_size=3, max_size=60, unique=True),
+    st.floats(0.1, 0.99),
+)
+def test_the_temperature_found_gives_the_wanted_size(log_weights: list[float], share: float) -> None:
+    weights = np.array(log_weights)
+
+    def sizes(temperatures: Sequence[float]) -> tuple[list[float], int]:
+        return [WeightSums.of(weights / t).effective_sample_size for t in temperatures], len(weights)
+
+    wanted = share * len(weights)
+    temperature = find_temperature(share, sizes)
+    assert temperature == float(f"{temperature:.4g}")
+    (below, above), _ = sizes([temperature * 0.999, temperature * 1.001])
+    assert below <= wanted * 1.001
+    assert above >= wanted * 0.999 or wanted < 1
