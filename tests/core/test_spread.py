@@ -28,9 +28,8 @@ def rows(n: int) -> Rows:
 def test_keys_are_preferences_and_noise(temperature: float, length: str) -> None:
     some = rows(500)
     spread = Spread(temperature, length)  # type: ignore[arg-type]
-    divisor = {"none": 1.0, "tokens": np.maximum(some.n_tokens, 1), "sqrt": np.sqrt(np.maximum(some.n_tokens, 1))}[
-        length
-    ]
+    tokens = np.maximum(some.n_tokens, 1)
+    divisor = {"none": 1.0, "tokens": tokens, "sqrt": np.sqrt(tokens)}[length]
     expected = some.log_weights["log_weight"] / divisor
     keys = keys_of(some, Ranking("importance", 3, 0, "log_weight", spread))
     assert np.allclose(keys, expected / temperature + gumbel(some.positions, 3, 0, "a"), rtol=1e-12)

@@ -84,9 +84,8 @@ class Corpus:
 
     def found(self, method: Method, goals: Sequence[int], unit: str) -> np.ndarray:
         columns = weight_columns(self.names)
-        search = Thresholds(
-            InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS, [REFERENCE] * len(columns)
-        )
+        spreads = [REFERENCE] * len(columns)
+        search = Thresholds(InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS, spreads)
         cuts: dict[Method, Any] = {m: [() for _ in self.shards] for m in dict.fromkeys([method, "top-k"])}
         for target, goal in enumerate(goals):
             cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (goal, unit))

@@ -273,9 +273,8 @@ def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
 ) -> None:
     digests = set()
     for size in (10**9, 300_000):
-        report = run_select(
-            raw=[str(pool)], target=TARGET, count=70, target_ess=0.2, shard_bytes=size, overwrite=True, **more
-        )
+        settings = {"count": 70, "target_ess": 0.2, "shard_bytes": size, "overwrite": True, **more}
+        report = run_select(raw=[str(pool)], target=TARGET, **settings)
         weights = report["weights"]
         assert weights["effective_sample_size"] == pytest.approx(0.2 * report["documents"]["eligible"], rel=0.01)
         digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
