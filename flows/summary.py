@@ -29,5 +29,9 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     reused = sum(stage["reused"] for stage in figures["stages"].values())
     seconds = sum(stage["seconds"] for stage in figures["stages"].values())
     print(f"{seconds:.1f} s in all stages, {reused:,} results reused from {config.workdir_url}")
+    if figures["storage"]["retries"]:
+        print(f"{figures['storage']['retries']:,} requests to storage were made again")
+    if not figures["fit"]["refitted"]:
+        print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")
     print(f"report    {config.output.rstrip('/')}/report.html")

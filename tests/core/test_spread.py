@@ -42,11 +42,11 @@ def test_the_defaults_change_no_bit() -> None:
 
 
 @given(
-    st.lists(st.floats(-500, 500), min_size=3, max_size=60, unique=True),
+    st.lists(st.integers(-500, 500), min_size=3, max_size=60, unique=True),
     st.floats(0.1, 0.99),
 )
-def test_the_temperature_found_gives_the_wanted_size(log_weights: list[float], share: float) -> None:
-    weights = np.array(log_weights)
+def test_the_temperature_found_gives_the_wanted_size(log_weights: list[int], share: float) -> None:
+    weights = np.array(log_weights, np.float64)
 
     def sizes(temperatures: Sequence[float]) -> tuple[list[float], int]:
         return [WeightSums.of(weights / t).effective_sample_size for t in temperatures], len(weights)

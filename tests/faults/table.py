@@ -17,7 +17,7 @@ from typing import Any, get_args
 import pytest
 
 from tests.faults.harness import STAGES, Lake, credentials, fill, rule, run_with_faults
-from tests.faults.proxy import Mode
+from tests.faults.proxy import Mode, Rule
 from tests.s3 import s3_server
 
 Row = dict[str, Any]
@@ -31,7 +31,9 @@ def storage_rows(lake: Lake, rate: float) -> list[Row]:
     for mode in get_args(Mode):
         for stage in STAGES:
             name = f"{mode}-{stage}"
-            done = run_with_faults(lake, name, [rule(mode, rate)], stages=[stage], seed=len(rows))
+            # At least one fault in each stage, though some make only a handful of requests.
+            rules = [Rule(mode, 1.0, count=1, seconds=0.3), rule(mode, rate)]
+            done = run_with_faults(lake, name, rules, stages=[stage], seed=len(rows))
             same = done.error is None and lake.output(name) == expected
             resumed = False
             if done.error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import threading
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from dsir_core.config import parse_config
@@ -23,7 +25,7 @@ from dsir_core.remote.connect import connect, using
 from dsir_core.remote.retries import ATTEMPTS, watching
 from dsir_core.remote.settings import StorageSettings
 from dsir_core.stages.run import Run
-from dsir_core.store import Store
+from dsir_core.store import Store, stream_digest
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults
 from tests.faults.processes import words
 from tests.faults.proxy import Mode, Rule, fault_proxy
@@ -193,6 +195,21 @@ def test_settings_reach_the_filesystem() -> None:
 def test_a_filesystem_that_is_not_installed_is_named_with_its_package(url: str, package: str) -> None:
     with pytest.raises(RequestError, match=package):
         list_corpus([url])
+
+
+def test_a_large_file_goes_up_in_parts(lake: Lake) -> None:
+    block = np.random.default_rng(0).bytes(2**20)
+    with (
+        fault_proxy(lake.server.endpoint, [Rule("slow_down", 0.2, count=3)], seed=1) as proxy,
+        using(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
+    ):
+        store = Store(f"s3://{BUCKET}/large")
+        with store.writer("part") as stream:
+            for _ in range(110):
+                stream.write(block)
+        assert proxy.requests >= 5  # begin, three parts, complete
+        with store.open("part") as found:
+            assert stream_digest(found) == hashlib.sha256(block * 110).hexdigest()
 
 
 def test_a_replaced_output_on_s3(lake: Lake, undisturbed: dict[str, bytes]) -> None:
