@@ -51,9 +51,9 @@ def test_the_temperature_found_gives_the_wanted_size(log_weights: list[int], sha
     def sizes(temperatures: Sequence[float]) -> tuple[list[float], int]:
         return [WeightSums.of(weights / t).effective_sample_size for t in temperatures], len(weights)
 
-    wanted = share * len(weights)
+    wanted = max(1.0, share * len(weights))
     temperature = find_temperature(share, sizes)
     assert temperature == float(f"{temperature:.4g}")
     (below, above), _ = sizes([temperature * 0.999, temperature * 1.001])
     assert below <= wanted * 1.001
-    assert above >= wanted * 0.999 or wanted < 1
+    assert above >= wanted * 0.999
