@@ -212,8 +212,8 @@ def shards(folder: Path, numbers: tuple[int, ...]) -> Iterator[Row]:
 def incremental(folder: Path, n_bytes: int, n_files: int) -> Iterator[Row]:
     """A run after one of `n_files` files has come, against the run over all.
 
-    Any other selection costs a resampling of all the weights and the taking of its records, though nothing is new: what a
-    run with another seed costs is the fixed cost.
+    Any other selection costs a resampling of all the weights and the taking of its records, though nothing is new:
+    what a run with another seed costs is the fixed cost.
     """
     lines = b"".join(path.read_bytes() for path in sorted(write_corpus(folder, n_bytes).iterdir())).splitlines(True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
