@@ -26,6 +26,7 @@ hears early of a fault that every shard has."""
 
 
 BATCH_SECONDS = 0.2
+BATCH_BYTES = 16 * 2**20
 MAX_BATCH = 64
 """A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
 
@@ -137,8 +138,11 @@ class _Map:
     def _take(self) -> tuple[int, ...]:
         if self._again:
             return (self._again.popleft(),)
-        first = self._next
-        self._next += self._at_once()
+        first, n, n_bytes = self._next, self._at_once(), 0
+        # Shards that follow small ones may be large.
+        while self._next < first + n and (self._next == first or n_bytes <= BATCH_BYTES):
+            n_bytes += getattr(getattr(self._items[self._next], "shard", None), "n_bytes", 0)
+            self._next += 1
         return tuple(range(first, self._next))
 
     def _at_once(self) -> int:

@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, Future, LocalCluster
 
+from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from tasks import fanout
@@ -182,6 +184,29 @@ def test_many_small_items_share_few_futures_and_each_has_its_own_outcome(
     )
     assert all(o.result == i for i, o in outcomes.items() if o.error is None)
     assert len(keys) < 400
+
+
+@dataclass(frozen=True)
+class Sized:
+    shard: Shard
+
+
+def size_of(item: Sized) -> int:
+    return item.shard.n_bytes
+
+
+def test_large_shards_behind_small_ones_do_not_share_a_future(threads: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    submit = threads.submit
+
+    def counting(function: Any, inner: Any, items: Any, **options: Any) -> Future:
+        batches.append(sum(item.shard.n_bytes for item in items) if len(items) > 1 else 0)
+        return submit(function, inner, items, **options)
+
+    monkeypatch.setattr(threads, "submit", counting)
+    items = [Sized(Shard(i, (), 10 if i < 500 else 10 * 2**20)) for i in range(600)]
+    assert len(list(DaskExecutor(threads).map(size_of, items, name="count"))) == 600
+    assert max(batches) <= 30 * 2**20
 
 
 def test_a_wrong_request_behind_others_in_one_future_ends_the_map(threads: Client) -> None:
