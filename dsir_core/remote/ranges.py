@@ -14,7 +14,7 @@ BLOCK_BYTES = 8 * 2**20
 AHEAD = 2
 """Blocks fetched beyond the one that is read: network and kernel work at the same time."""
 
-_POOL = ThreadPoolExecutor(max_workers=4, thread_name_prefix="read-ahead")
+_POOL = ThreadPoolExecutor(max_workers=16, thread_name_prefix="read-ahead")
 
 
 class RangeReader(io.RawIOBase):

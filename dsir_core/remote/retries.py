@@ -28,6 +28,7 @@ TRANSIENT_NAMES = frozenset(
         "ClientConnectionError",
         "ClientPayloadError",
         "ConnectTimeout",
+        "ConnectionError",
         "FSTimeoutError",
         "HTTPClientError",
         "IncompleteReadError",
