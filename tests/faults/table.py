@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -86,6 +87,18 @@ def line(row: Row) -> str:
     return "| " + " | ".join(str(value) for value in row.values()) + " |"
 
 
+def matrix(rows: list[Row]) -> Iterator[str]:
+    """Storage faults as a table: injected by stage, made again and extra seconds for all stages together."""
+    head = {"fault": "fault", **{stage: stage for stage in STAGES}, "again": "made again", "extra": "extra s"}
+    yield line(head)
+    yield line(dict.fromkeys(head, "---"))
+    for mode in get_args(Mode):
+        mine = [row for row in rows if row["fault"] == mode]
+        injected = {row["stage"]: row["injected"] for row in mine}
+        again, extra = sum(row["tried again"] for row in mine), round(sum(row["extra s"] for row in mine))
+        yield line({"fault": f"`{mode}`", **injected, "again": again, "extra": extra})
+
+
 def main() -> int:
     """Print both tables; 1 when something was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,6 +116,7 @@ def main() -> int:
     chosen.json.write_text(json.dumps(found, indent=1))
     rows = [row for some in found.values() for row in some]
     lost = [row for row in rows if row["outcome"].isupper()]
+    print("", *matrix(found.get("storage", [])), sep="\n")
     print(f"\n{len(rows)} cases, {sum(row.get('injected', 1) for row in rows)} faults, {len(lost)} lost")
     return 1 if lost else 0
 
