@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.corpus.types import ReadSettings, Shard
+from dsir_core.corpus.batches import texts_of
+from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
 from dsir_core.ngrams import TOKENIZER_VERSION, can_keep, count_ngrams
+from dsir_core.ngrams.scripts import unspaced_bytes
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import random_bits
 from dsir_core.shard_work import KeepBlock, identity, quarantining, read_shard
@@ -39,6 +41,18 @@ class BlockSample:
 
 
 @dataclass(frozen=True)
+class TargetCounting:
+    """What is wanted of a target beside its counts."""
+
+    folds: int = 1
+    """Counts are int64[folds, buckets] when there are several; a document's own hash says which is its."""
+
+    def fold_of(self, path: str, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """int64[n]: folds of the documents at `positions` of a file."""
+        return (random_bits(positions, "smoothing fold", path) % np.uint64(self.folds)).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class CountTask:
     """One shard to count."""
 
@@ -49,6 +63,8 @@ class CountTask:
     sample: BlockSample | None = None
     keep_bytes: int = 0
     """Memory of this process for n-grams that scoring will want."""
+    target: TargetCounting | None = None
+    """For a shard of a target."""
 
     @property
     def place(self) -> str:
@@ -70,6 +86,7 @@ class CountTask:
                 "features": self.features,
                 "shard": identity(self.shard, self.read),
                 "rate": self.sample.rate if self.sample else None,
+                "folds": self.target.folds if self.target else None,
             }
         )
 
@@ -104,7 +121,8 @@ def count_shard(task: CountTask) -> CountResult:
         receipt, data = found
         counts = np.load(io.BytesIO(data), allow_pickle=False)
         return CountResult(counts, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
-    counts = np.zeros(task.features.buckets, np.int64)
+    folds = task.target.folds if task.target is not None else 1
+    counts = np.zeros((folds, task.features.buckets) if folds > 1 else task.features.buckets, np.int64)
     tally = Tally()
     keeping = _keeping(task)
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
@@ -112,14 +130,30 @@ def count_shard(task: CountTask) -> CountResult:
         for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
             n_tokens = keeping.count(piece, batch, task.features, counts) if keeping else None
             if n_tokens is None:
-                n_tokens = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
+                n_tokens = _count_batch(task, piece, batch, counts)
             tally.tokens += int(n_tokens.sum())
+            if task.target is not None:
+                tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as draft:
         np.save(draft.stream, counts, allow_pickle=False)
     shard = keeping.shard(tally) if keeping else None
     kept = shard is not None and KEEPER.put(task.workdir, task.place, shard, task.keep_bytes)
     return CountResult(counts, tally, False, time.perf_counter() - begin, kept)
+
+
+def _count_batch(task: CountTask, piece: Piece, batch: Batch, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Tokens of each document of a batch that has been added to the counts, by fold where there are several."""
+    if counts.ndim == 1:
+        whole: npt.NDArray[np.int32] = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
+        return whole
+    assert task.target is not None
+    folds = task.target.fold_of(piece.file.path, batch.positions)
+    n_tokens = np.zeros(len(batch), np.int32)
+    for fold in np.unique(folds):
+        mine = folds == fold
+        n_tokens[mine] = count_ngrams(*texts_of(batch, mine), task.features, counts[fold])
+    return n_tokens
 
 
 def _keeping(task: CountTask) -> Keeping | None:

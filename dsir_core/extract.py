@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
@@ -193,7 +194,7 @@ def _extract_piece(
         done += len(batch)
         for target in range(len(task.names)):
             member = chosen.targets[mine] == target
-            data, offsets = (batch.text_data, batch.text_offsets) if member.all() else _texts(batch, member)
+            data, offsets = (batch.text_data, batch.text_offsets) if member.all() else texts_of(batch, member)
             n_tokens = count_ngrams(data, offsets, task.features, counts[target])
             if not np.array_equal(n_tokens, chosen.n_tokens[mine][member]):
                 raise DamagedFileError(piece.file.url, "no longer holds the documents that were scored")
@@ -205,18 +206,6 @@ def _extract_piece(
 
 def _chosen_batches(task: ExtractTask, piece: Piece, chosen: _Chosen) -> Iterator[Batch]:
     return read_piece(piece, task.read, keep_records=True, positions=chosen.positions)
-
-
-def _texts(batch: Batch, member: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    offsets = pa.py_buffer(np.ascontiguousarray(batch.text_offsets, np.int64))
-    data = pa.py_buffer(np.ascontiguousarray(batch.text_data))
-    texts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(batch), [None, offsets, data])
-    taken = texts.filter(pa.array(member))
-    _, offsets, data = taken.buffers()
-    return (
-        np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
-        np.frombuffer(offsets, np.int64)[taken.offset : taken.offset + len(taken) + 1],
-    )
 
 
 def _example(task: ExtractTask, piece: Piece, batch: Batch, chosen: _Chosen, first: int, i: int) -> Example:

@@ -14,6 +14,7 @@ from dsir_core.ngrams import count_ngrams, score_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import gumbel
 from dsir_core.radix import order_bits
+from dsir_core.smoothing import NONE, Smoothing
 
 Texts: TypeAlias = Sequence[str] | Any
 """A list of str, or an Arrow string array or chunked array."""
@@ -33,14 +34,14 @@ class ImportanceModel:
 
     @classmethod
     def fit(
-        cls, target: Texts, raw: Texts, *, features: FeatureSettings | None = None, smoothing: float = 0.0
+        cls, target: Texts, raw: Texts, *, features: FeatureSettings | None = None, smoothing: Smoothing = NONE
     ) -> ImportanceModel:
         """Fit on target and raw texts.
 
         Args:
             target, raw: list of str, or Arrow string arrays without nulls.
             features: n-gram order, buckets and hash; by default those of the command.
-            smoothing: Laplace smoothing of the target counts.
+            smoothing: of the target counts.
 
         Raises:
             RequestError: target or raw holds no n-gram.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,50 +14,42 @@ import numpy.typing as npt
 from dsir_core.digests import canonical_json
 from dsir_core.errors import RequestError
 from dsir_core.noise import log_exact
-
-EPSILON = 1e-8
-"""Added to both probabilities inside the logarithms, as in the reference."""
+from dsir_core.smoothing import EPSILON, NONE, Smoothing, smoothed
 
 POOLED = "pooled"
 """Name of the one model fitted on several targets together."""
 
 
-def distribution(counts: npt.NDArray[np.int64], smoothing: float = 0.0) -> npt.NDArray[np.float64]:
-    """Categorical distribution over the buckets.
+def distribution(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Categorical distribution over the buckets, without smoothing.
 
     Args:
         counts: int64[..., buckets].
-        smoothing: Laplace smoothing, added to every count.
 
     Returns:
         float64[..., buckets], rows sum to 1.
 
     Raises:
-        ValueError: a row of counts (after smoothing) sums to zero.
+        ValueError: a row of counts sums to zero.
     """
-    smoothed = counts + np.float64(smoothing)
-    # Sums of integer counts below 2^53 are exact in float64, so the order of summation does not matter there.
-    totals = counts.sum(axis=-1, keepdims=True) + np.float64(smoothing) * counts.shape[-1]
-    if not (totals > 0).all():
-        raise ValueError("counts sum to zero: there is no distribution")
-    return np.asarray(smoothed / totals, np.float64)
+    return smoothed(counts, np.empty(0), NONE)
 
 
 def log_ratio(
-    target_counts: npt.NDArray[np.int64], raw_counts: npt.NDArray[np.int64], smoothing: float = 0.0
+    target_counts: npt.NDArray[np.int64], raw_counts: npt.NDArray[np.int64], smoothing: Smoothing = NONE
 ) -> npt.NDArray[np.float64]:
-    """`ln(p + 1e-8) - ln(q + 1e-8)` for each target and bucket.
+    """`ln(p + 1e-8) - ln(q + 1e-8)` for each bucket.
 
     Args:
-        target_counts: int64[targets, buckets].
+        target_counts: int64[..., buckets].
         raw_counts: int64[buckets].
-        smoothing: Laplace smoothing of the target counts.
+        smoothing: of the target counts.
 
     Returns:
-        float64[targets, buckets].
+        float64[..., buckets].
     """
-    p = distribution(target_counts, smoothing)
     q = distribution(raw_counts)
+    p = smoothed(target_counts, q, smoothing)
     return np.asarray(log_exact(p + EPSILON) - log_exact(q + EPSILON), np.float64)
 
 
@@ -105,7 +97,7 @@ def fit_model(
     target_counts: Mapping[str, npt.NDArray[np.int64]],
     raw_counts: npt.NDArray[np.int64],
     *,
-    smoothing: float = 0.0,
+    smoothing: Smoothing | Mapping[str, Smoothing] = NONE,
     separate: bool = False,
     proportions: Mapping[str, float] | None = None,
 ) -> FittedModel:
@@ -114,7 +106,7 @@ def fit_model(
     Args:
         target_counts: int64[buckets] for each target, in the order in which separate targets select.
         raw_counts: int64[buckets].
-        smoothing: Laplace smoothing of the target counts.
+        smoothing: of the target counts; or one for each name that the model will have.
         separate: one model a target; else the targets' counts are added up (reference `separate_targets`).
         proportions: share of each separate target, need not sum to 1; default by number of n-grams, as the reference.
 
@@ -126,15 +118,27 @@ def fit_model(
             raise RequestError(f"target {name!r} holds no n-gram: it has no documents, or none with a word in it")
     if raw_counts.sum() == 0:
         raise RequestError("the raw corpus holds no n-gram: it has no documents, or none with a word in it")
-    names = tuple(target_counts)
+    names = selecting_names(tuple(target_counts), separate)
     stacked = np.stack(list(target_counts.values()))
     if not separate:
         pooled = stacked.sum(axis=0, keepdims=True)
-        name = names[0] if len(names) == 1 else POOLED
-        return FittedModel((name,), (1.0,), log_ratio(pooled, raw_counts, smoothing))
+        (name,) = names
+        return FittedModel((name,), (1.0,), log_ratio(pooled, raw_counts, _of(smoothing, name)))
     mass = np.array([proportions[name] for name in names] if proportions else stacked.sum(axis=1), np.float64)
     shares = tuple(float(share) for share in mass / mass.sum())
-    return FittedModel(names, shares, log_ratio(stacked, raw_counts, smoothing))
+    rows = [log_ratio(target_counts[name], raw_counts, _of(smoothing, name)) for name in names]
+    return FittedModel(names, shares, np.stack(rows))
+
+
+def selecting_names(targets: Sequence[str], separate: bool) -> tuple[str, ...]:
+    """Who selects: the targets when they are separate, else one name for them all."""
+    if separate:
+        return tuple(targets)
+    return (targets[0] if len(targets) == 1 else POOLED,)
+
+
+def _of(smoothing: Smoothing | Mapping[str, Smoothing], name: str) -> Smoothing:
+    return smoothing if isinstance(smoothing, Smoothing) else smoothing[name]
 
 
 def split_size(size: int, proportions: tuple[float, ...]) -> list[int]:

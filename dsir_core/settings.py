@@ -5,7 +5,7 @@ They stand apart from the code that obeys them so that `dsir --help` need not im
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -15,6 +15,16 @@ Method = Literal["importance", "top-k", "random"]
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Laplace = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RawPrior(_Settings):
+    """Smoothing of a target by a prior proportional to raw."""
+
+    raw_prior: float = Field(gt=0, allow_inf_nan=False)
+    """N-grams added in all."""
 
 
 class FitSettings(_Settings):
@@ -27,14 +37,22 @@ class FitSettings(_Settings):
     """Whether raw that has grown gets a new model: always (the selection then depends on nothing of before), never, or
     auto: when the drift of raw is over 0.001 nats. Without a new model only new shards are scored."""
 
-    smoothing: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Laplace smoothing: added to every bucket's target count. 0 is the reference."""
+    smoothing: Literal["auto"] | Laplace | RawPrior = 0.0
+    """Added to the target's counts: N to every bucket (Laplace; 0 is the reference), raw_prior=MU n-grams shared out as
+    raw has them, or auto: what makes held-out target documents likeliest."""
 
     separate: bool = False
     """Fit and select for each target by itself, in the order given, instead of pooling them."""
 
     proportions: dict[str, float] | None = None
     """Share of the selection for each separate target, `NAME=SHARE`; default: by their n-grams, as the reference."""
+
+    @field_validator("smoothing", mode="before")
+    @classmethod
+    def _raw_prior(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("raw_prior="):
+            return {"raw_prior": value.removeprefix("raw_prior=")}
+        return value
 
     @field_validator("fit_ngrams")
     @classmethod

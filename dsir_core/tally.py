@@ -27,6 +27,8 @@ class Tally:
     tokens: int = 0
     n_bytes: int = 0
     """Decompressed bytes read."""
+    unspaced_bytes: int = 0
+    """Of targets: bytes of text that are letters of scripts without spaces between words."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Bad records by reason."""
     first_bad: list[BadRecord] = field(default_factory=list)
@@ -50,6 +52,7 @@ class Tally:
         self.bad += other.bad
         self.tokens += other.tokens
         self.n_bytes += other.n_bytes
+        self.unspaced_bytes += other.unspaced_bytes
         self.reasons = dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items()))
         worst = sorted([*self.first_bad, *other.first_bad], key=lambda bad: (bad.path, bad.position))
         self.first_bad = worst[:N_EXAMPLES]

@@ -20,7 +20,6 @@ __all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "cou
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
-_TABLES = (INDEX, ENTRIES)
 _NO_COUNTS = np.zeros(0, np.int64)
 _NONE_KEPT = np.zeros((0, 0), np.uint16)
 MAX_KEPT_BUCKET = 2**16
@@ -167,7 +166,7 @@ def _run(
         offsets,
         settings.ngrams,
         settings.buckets,
-        _TABLES,
+        (INDEX, ENTRIES[settings.tokenizer]),
         cache,
         # One n-gram reads the log ratios of all targets: they stand side by side.
         read_only(log_ratio, np.float64),

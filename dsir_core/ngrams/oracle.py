@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.ngrams.settings import FeatureSettings, TokenizerName
 from dsir_core.ngrams.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,
@@ -28,6 +28,7 @@ from dsir_core.ngrams.unicode_table import (
     DOTTED_I,
     FINAL_SIGMA,
     SIGMA,
+    SINGLE,
     SPACE,
     entry,
 )
@@ -58,10 +59,17 @@ def _is_final(codes: Sequence[int], i: int) -> bool:
     return before is not None and bool(entry(before) & CASED) and not (after is not None and entry(after) & CASED)
 
 
-def tokenize(text: str) -> list[str]:
-    r"""WordPunct tokens `\w+|[^\w\s]+` of the lower-cased text (reference: NLTK's WordPunctTokenizer)."""
-    runs = groupby(lower(text), key=lambda char: entry(ord(char)) >> CLASS_SHIFT & 3)
-    return ["".join(run) for kind, run in runs if kind != SPACE]
+def tokenize(text: str, tokenizer: TokenizerName = "wordpunct") -> list[str]:
+    r"""WordPunct tokens `\w+|[^\w\s]+` of the lower-cased text (reference: NLTK's WordPunctTokenizer).
+
+    With `unicode` letters of scripts without spaces are tokens by themselves.
+    """
+    runs = groupby(lower(text), key=lambda char: entry(ord(char), tokenizer) >> CLASS_SHIFT & 3)
+    tokens: list[str] = []
+    for kind, run in runs:
+        if kind != SPACE:
+            tokens += run if kind == SINGLE else ["".join(run)]
+    return tokens
 
 
 def sha256_bucket(tokens: Sequence[str], buckets: int) -> int:
@@ -83,7 +91,7 @@ def buckets_of(text: str, settings: FeatureSettings, token_hash: TokenHash | Non
     Args:
         token_hash: XXH3-64 of bytes as an integer; needed for `hash: xxh3`.
     """
-    tokens = tokenize(text)
+    tokens = tokenize(text, settings.tokenizer)
     found = []
     for order in range(1, settings.ngrams + 1):
         grams = [tokens[i : i + order] for i in range(len(tokens) - order + 1)]

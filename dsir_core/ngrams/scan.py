@@ -25,6 +25,7 @@ from dsir_core.ngrams.unicode_table import (
     FINAL_SIGMA,
     PUNCTUATION,
     SIGMA,
+    SINGLE,
     SPACE,
     WORD,
 )
@@ -35,6 +36,7 @@ SCRATCH_FACTOR = 2
 """Lower-casing makes a text longer by half at most (two bytes to three)."""
 
 _ONE = np.uint64(1)
+_NONE = np.uint64(0)
 _ALL = np.uint64(2**64 - 1)
 
 
@@ -63,8 +65,9 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
         if position + BLOCK <= readable:
             word, space, high = lower_and_classify(position, out)
             n = min(BLOCK, stop - position)
+            single, firsts = _NONE, _NONE
             if high & (_ALL >> np.uint64(BLOCK - n)):
-                n, word, space = _classify_wide(position, out, n, high, word, space, index, entries)
+                n, word, space, single, firsts = _classify_wide(position, out, n, high, word, space, index, entries)
             until = position + 1
         if n == 0:
             position, out, n_starts, n_ends, kind = _scan_characters(
@@ -76,11 +79,14 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
         token = ~space & valid
         word_before = (word << _ONE) | np.uint64(kind == WORD)
         token_before = (token << _ONE) | np.uint64(kind != SPACE)
-        change = ((word ^ word_before) | (token ^ token_before)) & valid
+        single_before = (single << _ONE) | np.uint64(kind == SINGLE)
+        change = ((word ^ word_before) | (token ^ token_before) | firsts | (single_before & ~single)) & valid
         n_starts = _add_edges(token & change, out, starts, n_starts)
         n_ends = _add_edges(token_before & change, out, ends, n_ends)
         shift = np.uint64(n - 1)
         kind = WORD if (word >> shift) & _ONE else (PUNCTUATION if (token >> shift) & _ONE else SPACE)
+        if (single >> shift) & _ONE:
+            kind = SINGLE
         position += n
         out += n
     if position >= stop and n_starts > n_ends:
@@ -104,27 +110,33 @@ def _classify_wide(position, out, n, high, word, space, index, entries):
     """Lower-case and classify a block's characters beyond ASCII, in place: all bytes of one get its class.
 
     Returns:
-        (n, word, space), where n ends the block before a character that it does not hold whole, whose lower case has
-        another length, or depends on its neighbours.
+        (n, word, space, single, firsts), where n ends the block before a character that it does not hold whole, whose
+        lower case has another length, or depends on its neighbours; `single` are the bytes of letters that are tokens
+        by themselves, `firsts` the first byte of each.
     """
+    single, firsts = _NONE, _NONE
     rest = high & (_ALL >> np.uint64(BLOCK - n))
     while rest:
         at = trailing_zeros(rest)
         code, width = _decode(position + at)
         if at + width > n:
-            return at, word, space
+            return at, word, space, single, firsts
         entry = entries[index[code >> 8] << 8 | code & 255]
         lowered = code + (entry & DELTA_MASK) - DELTA_ZERO
         if lowered != code or code == DOTTED_I:
             if code in (CAPITAL_SIGMA, DOTTED_I) or _width(lowered) != width:
-                return at, word, space
+                return at, word, space, single, firsts
             encode(lowered, out + at)
         mask = (_ALL >> np.uint64(BLOCK - width)) << np.uint64(at)
         kind = (entry >> CLASS_SHIFT) & 3
-        word |= mask * np.uint64(kind == WORD)
+        # WORD and SINGLE are the odd classes.
+        word |= mask * np.uint64(kind & WORD)
+        if kind == SINGLE:
+            single |= mask
+            firsts |= _ONE << np.uint64(at)
         space |= mask * np.uint64(kind == SPACE)
         rest &= ~mask
-    return n, word, space
+    return n, word, space, single, firsts
 
 
 @njit(nogil=True)
@@ -139,7 +151,7 @@ def _scan_characters(position, until, stop, begin, out, starts, ends, n_starts, 
             lowered = FINAL_SIGMA if _is_final(position, stop, begin, index, entries) else SIGMA
         elif code == DOTTED_I:
             lowered = ord("i")
-        if new != kind:
+        if new != kind or new == SINGLE:
             if kind != SPACE:
                 ends[n_ends] = out
                 n_ends += 1

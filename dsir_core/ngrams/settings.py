@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 HashName = Literal["xxh3", "sha256"]
+TokenizerName = Literal["wordpunct", "unicode"]
 
 
 class FeatureSettings(BaseModel):
@@ -16,6 +17,10 @@ class FeatureSettings(BaseModel):
 
     ngrams: int = Field(default=2, ge=1, le=8)
     """Longest n-gram: all orders from 1 to this are features."""
+
+    tokenizer: TokenizerName = "wordpunct"
+    """wordpunct: words and runs of punctuation, as the reference; unicode: the same, but each ideograph, kana, hangul,
+    Thai, Lao, Khmer or Myanmar letter is a token: for text without spaces, which wordpunct takes for long words."""
 
     buckets: int = Field(default=10_000, ge=2, le=2**20)
     """Number of buckets that n-grams are hashed into."""

@@ -1,7 +1,7 @@
 """Case and class of code points, frozen for one Unicode version so that no Python changes a selection.
 
 Two-stage table made by `scripts/build_unicode_table.py`: the entry of code point c is
-`ENTRIES[INDEX[c >> 8] << 8 | c & 255]`.
+`ENTRIES[tokenizer][INDEX[c >> 8] << 8 | c & 255]`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-SPACE, WORD, PUNCTUATION = 0, 1, 2
+from dsir_core.ngrams.settings import TokenizerName
+
+SPACE, WORD, PUNCTUATION, SINGLE = 0, 1, 2, 3
+"""Classes. Only the tokenizer `unicode` knows the last: a letter of a script without spaces, a token by itself."""
 DELTA_MASK = (1 << 21) - 1
 DELTA_ZERO = 1 << 20
 CLASS_SHIFT = 21
@@ -31,12 +34,21 @@ def _load() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], str]:
         return arrays["index"].astype(np.int64), arrays["entries"].astype(np.int64), str(arrays["version"])
 
 
-INDEX, ENTRIES, UNICODE_VERSION = _load()
+def _without_single(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The table in which letters of scripts without spaces are word characters as all others."""
+    is_single = entries >> CLASS_SHIFT & 3 == SINGLE
+    return np.where(is_single, entries - ((SINGLE - WORD) << CLASS_SHIFT), entries)
+
+
+INDEX, _ENTRIES, UNICODE_VERSION = _load()
+
+ENTRIES: dict[TokenizerName, npt.NDArray[np.int64]] = {"wordpunct": _without_single(_ENTRIES), "unicode": _ENTRIES}
+"""By tokenizer."""
 
 TOKENIZER_VERSION = f"wordpunct-unicode-{UNICODE_VERSION}-v1"
 """Part of every checkpoint's key."""
 
 
-def entry(code: int) -> int:
+def entry(code: int, tokenizer: TokenizerName = "wordpunct") -> int:
     """Packed properties of a code point."""
-    return int(ENTRIES[INDEX[code >> 8] << 8 | code & 255])
+    return int(ENTRIES[tokenizer][INDEX[code >> 8] << 8 | code & 255])

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.corpus.types import Shard
-from dsir_core.counts import BlockSample, CountTask, count_shard
+from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.shard_work import quarantine_of
+from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget
 from dsir_core.tally import Tally
+
+MUCH_UNSPACED = 0.1
+"""Share of a target's bytes in scripts without spaces, from which on the user is told."""
 
 ENOUGH = 0.9
 """A sample that holds this share of what was asked for is not read again at a higher rate."""
@@ -28,6 +32,8 @@ class CorpusCounts:
     counts: npt.NDArray[np.int64]
     tally: Tally
     by_shard: Mapping[int, Tally]
+    folds: npt.NDArray[np.int64] | None = None
+    """int64[folds, buckets] that sum to `counts`, where smoothing is to be found."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def count(run: Run, plan: Plan) -> Counts:
     work = StageWork(run, "count")
     rate = first_rate(run.config, plan.raw)
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
-    targets = {name: _count_corpus(work, corpus.shards, 1.0) for name, corpus in plan.targets.items()}
+    targets = {name: _count_target(work, corpus.shards) for name, corpus in plan.targets.items()}
     keep_bytes = run.config.keep_bytes if rate >= 1 else 0
     raw = _count_corpus(work, plan.raw.shards, rate, keep_bytes)
 
@@ -72,6 +78,23 @@ def _check_target(run: Run, name: str, found: CorpusCounts) -> None:
     if not found.tally.documents:
         raise RequestError(f"target {name!r} holds no document: {_why_none(found.tally)}")
     check_budget(run, f"target {name!r}", found.tally)
+    _warn_of_target(run, name, found)
+
+
+def _warn_of_target(run: Run, name: str, found: CorpusCounts) -> None:
+    config = run.config
+    unspaced = found.tally.unspaced_bytes / max(1, found.tally.n_bytes)
+    if config.tokenizer == "wordpunct" and unspaced >= MUCH_UNSPACED:
+        run.note(
+            f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words (Chinese, Japanese, "
+            f"Korean, Thai, ...), whose sentences wordpunct takes for single words: try --tokenizer unicode"
+        )
+    ngrams = int(found.counts.sum())
+    if config.smoothing == 0.0 and ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
+        run.note(
+            f"target {name!r} is small: {ngrams:,} n-grams for {config.buckets:,} buckets, so that much of what it "
+            f"does not hold it lacks by chance: try --smoothing auto"
+        )
 
 
 def _why_none(tally: Tally) -> str:
@@ -81,17 +104,36 @@ def _why_none(tally: Tally) -> str:
     return f"all {tally.bad:,} records are bad, first {first.path} at {first.position}: {first.reason}"
 
 
+def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
+    config = work.run.config
+    how = TargetCounting(FOLDS if config.smoothing == "auto" else 1)
+    found = _count(work, [CountTask(config.workdir_url, s, config.read, config.features, target=how) for s in shards])
+    if how.folds == 1:
+        return found
+    return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)
+
+
 def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> CorpusCounts:
     config = work.run.config
     sample = BlockSample(rate) if rate < 1 else None
-    tasks = [CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes) for shard in shards]
-    counts = np.zeros(config.buckets, np.int64)
+    return _count(
+        work,
+        [CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes) for shard in shards],
+    )
+
+
+def _count(work: StageWork, tasks: Sequence[CountTask]) -> CorpusCounts:
+    counts: npt.NDArray[np.int64] | None = None
     tally = Tally()
     by_shard: dict[int, Tally] = {}
     # Few of these files exist: only those of shards with bad records.
-    work.run.ledger.need("quarantine", [quarantine_of(shard, config.read) for shard in shards])
-    for index, result in work.map(count_shard, tasks, shards):
+    work.run.ledger.need("quarantine", [quarantine_of(task.shard, task.read) for task in tasks])
+    for index, result in work.map(count_shard, tasks, [task.shard for task in tasks]):
+        if counts is None:
+            counts = np.zeros_like(result.counts)
         counts += result.counts
         tally.merge(result.tally)
         by_shard[index] = result.tally
+    if counts is None:
+        counts = np.zeros(work.run.config.buckets, np.int64)
     return CorpusCounts(counts, tally, by_shard)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,10 @@ import numpy.typing as npt
 
 from dsir_core.digests import digest
 from dsir_core.metrics import kl_divergence
-from dsir_core.model import FittedModel, distribution, fit_model
+from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
 from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.settings import RawPrior
+from dsir_core.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import Run, StageWork
 
@@ -37,6 +40,8 @@ class Fit:
     """Whether raw's model is of this run's counts."""
     drift_nats: float
     """Of raw now from raw as the model knows it; 0 for a model of this run."""
+    smoothing: Mapping[str, Picked]
+    """By who selects."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,11 @@ def fit(run: Run, counts: Counts) -> Fit:
     work = StageWork(run, "fit")
     config = run.config
     raw = _raw_model(run, counts)
+    smoothing = _smoothing(run, counts, raw.counts)
     model = fit_model(
         {name: found.counts for name, found in counts.targets.items()},
         raw.counts,
-        smoothing=config.smoothing,
+        smoothing={name: picked.smoothing for name, picked in smoothing.items()},
         separate=config.separate,
         proportions=config.proportions,
     )
@@ -66,7 +72,30 @@ def fit(run: Run, counts: Counts) -> Fit:
         draft.stream.write(model.to_bytes())
     run.ledger.need("fit", [f"model/{model.digest}"])
     work.finish()
-    return Fit(model, raw.refitted, raw.drift_nats)
+    return Fit(model, raw.refitted, raw.drift_nats, smoothing)
+
+
+def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> dict[str, Picked]:
+    """As asked, or for `auto` what makes held-out documents of each target likeliest."""
+    config = run.config
+    names = selecting_names(tuple(counts.targets), config.separate)
+    if config.smoothing != "auto":
+        asked = config.smoothing
+        given = Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)
+        return {name: Picked(given) for name in names}
+    picked: dict[str, Picked] = {}
+    for name in names:
+        targets = [counts.targets[name]] if name in counts.targets else list(counts.targets.values())
+        folds = np.sum([found.folds for found in targets if found.folds is not None], axis=0)
+        if not folds.any() or not raw_counts.any():
+            picked[name] = Picked(NONE)  # fitting refuses it, and says why
+            continue
+        found = pick_smoothing(folds, distribution(raw_counts))
+        if found is None:
+            found = Picked(Smoothing(raw_prior=float(config.buckets)))
+            run.note(f"target {name!r} is too small to find its smoothing: {found.smoothing} is taken")
+        picked[name] = found
+    return picked
 
 
 def _raw_model(run: Run, counts: Counts) -> _RawModel:

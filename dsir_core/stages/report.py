@@ -69,7 +69,11 @@ def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sa
 
 
 def _fit(fitted: Fit) -> Json:
-    return {"refitted": fitted.refitted, "drift_nats": fitted.drift_nats}
+    return {
+        "refitted": fitted.refitted,
+        "drift_nats": fitted.drift_nats,
+        "smoothing": {name: asdict(picked) for name, picked in fitted.smoothing.items()},
+    }
 
 
 def _documents(scores: Scores, sample: Sample) -> Json:

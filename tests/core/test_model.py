@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dsir_core.errors import RequestError
 from dsir_core.metrics import WeightSums, kl_divergence
 from dsir_core.model import FittedModel, distribution, fit_model, log_ratio, split_size
+from dsir_core.smoothing import Smoothing
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=2, max_size=20).filter(any)
 
@@ -19,7 +20,7 @@ def test_log_ratio_is_that_of_the_definition(counts: list[int], smoothing: float
     p = (target + smoothing) / (target.sum() + smoothing * len(counts))
     q = raw / raw.sum()
     expected = np.log(p + 1e-8) - np.log(q + 1e-8)
-    assert np.allclose(log_ratio(target, raw, smoothing), expected, rtol=1e-12, atol=1e-14)
+    assert np.allclose(log_ratio(target, raw, Smoothing(smoothing)), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_pooled_targets_are_one_target_of_all_their_documents() -> None:

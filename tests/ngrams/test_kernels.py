@@ -19,13 +19,14 @@ from numba import njit
 
 from dsir_core.ngrams import count_ngrams, oracle, score_ngrams
 from dsir_core.ngrams.kernels import TOKENS_AT_ONCE
-from dsir_core.ngrams.settings import FeatureSettings, HashName
+from dsir_core.ngrams.settings import FeatureSettings, HashName, TokenizerName
 from dsir_core.ngrams.sha256 import digest_modulo
 from dsir_core.ngrams.xxh3 import xxh3
 from tests.ngrams.texts import TEXTS, buffers
 
 DEMO = Path(__file__).parents[2] / "demo"
 HASHES: list[HashName] = ["xxh3", "sha256"]
+TOKENIZERS: list[TokenizerName] = ["wordpunct", "unicode"]
 
 
 def demo_texts(n: int) -> list[str]:
@@ -41,6 +42,7 @@ def oracle_counts(text: str, features: FeatureSettings) -> np.ndarray:
     return counts
 
 
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("name", HASHES)
 @settings(max_examples=300)
 @given(
@@ -49,11 +51,13 @@ def oracle_counts(text: str, features: FeatureSettings) -> np.ndarray:
     buckets=st.sampled_from([2, 7, 10_000, 2**20]),
     before=st.binary(max_size=70),
 )
-def test_counts_are_the_oracles(name: HashName, texts: list[str], ngrams: int, buckets: int, before: bytes) -> None:
-    features = FeatureSettings(hash=name, ngrams=ngrams, buckets=buckets)
+def test_counts_are_the_oracles(
+    name: HashName, tokenizer: TokenizerName, texts: list[str], ngrams: int, buckets: int, before: bytes
+) -> None:
+    features = FeatureSettings(hash=name, ngrams=ngrams, buckets=buckets, tokenizer=tokenizer)
     counts = np.zeros(buckets, np.int64)
     n_tokens = count_ngrams(*buffers(texts, before), features, counts)
-    assert n_tokens.tolist() == [len(oracle.tokenize(text)) for text in texts]
+    assert n_tokens.tolist() == [len(oracle.tokenize(text, tokenizer)) for text in texts]
     assert np.array_equal(counts, sum(oracle_counts(text, features) for text in texts))
 
 

@@ -6,22 +6,25 @@ import re
 import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nltk.tokenize import WordPunctTokenizer
 
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.ngrams.oracle import lower, tokenize
+from dsir_core.ngrams.scripts import unspaced_bytes
 from dsir_core.ngrams.unicode_table import (
     CLASS_SHIFT,
     DELTA_MASK,
     DELTA_ZERO,
     DOTTED_I,
+    SINGLE,
     UNICODE_VERSION,
     WORD,
     entry,
 )
-from tests.ngrams.texts import TEXTS
+from tests.ngrams.texts import TEXTS, buffers
 
 FROZEN = (14, 0, 0)
 CODE_POINTS = [code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000 and code != DOTTED_I]
@@ -53,6 +56,33 @@ def test_every_code_point_is_that_of_the_running_python_unless_unicode_changed_i
     for code in DIFFERENT:
         assert entry(code) & DELTA_MASK == DELTA_ZERO
         assert entry(code) >> CLASS_SHIFT & 3 != WORD
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Mix 我们a的2024年!。", ["mix", "我", "们", "a", "的", "2024", "年", "!。"]),
+        ("カナ ひら한글", ["カ", "ナ", "ひ", "ら", "한", "글"]),
+        ("ไทย ລາວ", ["ไ", "ท", "ย", "ລ", "າ", "ວ"]),
+        ("ខ្មែរ", ["ខ", "្", "ម", "ែ", "រ"]),
+        ("Привет, мир: हिन्दी", tokenize("Привет, мир: हिन्दी")),
+    ],
+)
+def test_unicode_makes_tokens_of_the_letters_of_scripts_without_spaces(text: str, tokens: list[str]) -> None:
+    assert tokenize(text, "unicode") == tokens
+
+
+@given(TEXTS)
+def test_the_tokenizers_differ_in_nothing_else(text: str) -> None:
+    spaced = "".join(char for char in text if entry(ord(char), "unicode") >> CLASS_SHIFT & 3 != SINGLE)
+    assert tokenize(spaced, "unicode") == tokenize(spaced)
+    assert "".join(tokenize(text, "unicode")) == "".join(tokenize(text))
+
+
+@given(TEXTS)
+def test_bytes_in_scripts_without_spaces_are_those_of_their_letters(text: str) -> None:
+    letters = [char for char in text if entry(ord(char), "unicode") >> CLASS_SHIFT & 3 == SINGLE]
+    assert unspaced_bytes(*buffers([text, "x"])) == len("".join(letters).encode())
 
 
 @given(TEXTS)

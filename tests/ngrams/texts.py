@@ -21,7 +21,7 @@ ALPHABET = st.one_of(
 )
 SCRIPTS = (
     *("aZ é. ", "éÉßñ a", "абвЖЩ ё", "αβΓΔώ ", "אבג ", "عربي ٣،", "हिन्दी "),
-    *("一二三。，", "あカー、", "한국 ", "𐐀𐐨😀 ", "Ⱥȿⱥ a"),
+    *("一二三。，", "あカー、", "한국 ", "กขค่ ", "一aあ. 1", "ກຂ ", "កខ្", "ကခ်𠀀", "𐐀𐐨😀 ", "Ⱥȿⱥ a"),
 )
 """Letters, marks and punctuation of one script each; the last change their length with their case."""
 
