@@ -6,19 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.store import Store
 from dsir_core.tally import Quarantine, Tally
 
 READER_VERSION = "reader-v2"
 """Changes whenever the same bytes would be read as other documents; part of every checkpoint's key."""
-
-KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
 
 def identity(shard: Shard, read: ReadSettings) -> dict[str, Any]:
@@ -39,15 +34,17 @@ def read_shard(
     tally: Tally,
     quarantine: Quarantine,
     keep_block: Callable[[str], KeepBlock] | None = None,
+    fields: tuple[str, ...] = (),
 ) -> Iterator[tuple[Piece, Batch]]:
     """All batches of a shard with the piece each comes from, counted into `tally` and `quarantine`.
 
     Args:
         keep_block: for a file's path, which blocks of it to read; all when None.
+        fields: other fields whose values are wanted.
     """
     for piece in shard.pieces:
         keep = keep_block(piece.file.path) if keep_block else None
-        for batch in quarantine.watch(read_piece(piece, read, keep_block=keep), tally):
+        for batch in quarantine.watch(read_piece(piece, read, keep_block=keep, fields=fields), tally):
             yield piece, batch
 
 

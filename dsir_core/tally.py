@@ -29,14 +29,16 @@ class Tally:
     """Decompressed bytes read."""
     unspaced_bytes: int = 0
     """Of targets: bytes of text that are letters of scripts without spaces between words."""
+    excluded: int = 0
+    """Records kept out by `include` and `exclude`."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Bad records by reason."""
     first_bad: list[BadRecord] = field(default_factory=list)
 
     @property
     def records(self) -> int:
-        """Documents and bad records."""
-        return self.documents + self.bad
+        """All that were read: documents, bad records, and those that conditions keep out."""
+        return self.documents + self.bad + self.excluded
 
     def add_bad(self, record: BadRecord) -> None:
         """Count one bad record."""
@@ -53,6 +55,7 @@ class Tally:
         self.tokens += other.tokens
         self.n_bytes += other.n_bytes
         self.unspaced_bytes += other.unspaced_bytes
+        self.excluded += other.excluded
         self.reasons = dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items()))
         worst = sorted([*self.first_bad, *other.first_bad], key=lambda bad: (bad.path, bad.position))
         self.first_bad = worst[:N_EXAMPLES]
@@ -81,6 +84,7 @@ class Quarantine:
                 self._spool.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
             tally.documents += len(batch)
             tally.n_bytes += batch.n_bytes
+            tally.excluded += batch.excluded
             yield batch
 
     def copy_to(self, stream: IO[bytes]) -> None:

@@ -15,6 +15,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     print(
         f"not selected: {documents['rejected']:,} rejected, {documents['ineligible']:,} under "
         f"{config.min_tokens} tokens, {documents['bad']:,} bad"
+        + (f", {documents['excluded']:,} excluded" if documents["excluded"] else "")
     )
     for name, target in figures["targets"].items():
         if target["kl_selected"] is not None:

@@ -12,6 +12,8 @@ import pyarrow as pa
 from dsir_core.compiled.json_lines import LEFT, TAKEN, take_texts
 from dsir_core.compiled.json_values import BLOCK
 from dsir_core.compiled.sources import read_only
+from dsir_core.corpus.fields import field_decoder
+from dsir_core.corpus.predicate import Condition
 from dsir_core.corpus.records import TOO_LARGE, BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
@@ -126,15 +128,27 @@ class LineReader:
     Args:
         path: of the source file, for bad records.
         keep: which of the lines at given positions to read; all when None.
+        fields: other fields (dotted paths) whose values are wanted.
     """
 
-    def __init__(self, path: str, settings: ReadSettings, *, keep_records: bool, keep: Keep | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        settings: ReadSettings,
+        *,
+        keep_records: bool,
+        keep: Keep | None,
+        fields: tuple[str, ...] = (),
+    ) -> None:
         self._path = path
         self._settings = settings
         self._decode = text_decoder(settings)
         self._key = _plain_key(settings.text_field)
         self._keep_records = keep_records
         self._keep = keep
+        self._condition = Condition.of(settings.include, settings.exclude)
+        self._condition_values = field_decoder(self._condition.fields) if self._condition else None
+        self._field_values = field_decoder(fields) if fields else None
 
     def batch(self, chunk: Chunk) -> Batch:
         """The documents and bad records of a chunk."""
@@ -144,6 +158,10 @@ class LineReader:
         if self._keep is not None:
             kept = np.flatnonzero(self._keep(chunk.position + starts))
             starts, stops = starts[kept], stops[kept]
+        n_read = len(starts)
+        if self._condition is not None:
+            included = self._included(chunk.data, starts, stops)
+            starts, stops = starts[included], stops[included]
         texts = self._fast_texts(chunk.data, starts, stops)
         left = np.flatnonzero(texts.status == LEFT)
         slow, bad = self._slow_texts(chunk, starts, stops, left)
@@ -155,7 +173,23 @@ class LineReader:
             spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
             records = [_without_return(chunk.data[start:stop]) for start, stop in spans]
         n_bytes = len(chunk.data) if self._keep is None else int((stops - starts).sum())
-        return Batch(chunk.position + starts[taken], data, offsets, bad, records, n_bytes)
+        found = Batch(chunk.position + starts[taken], data, offsets, bad, records, n_bytes, n_read - len(starts))
+        if self._field_values is not None:
+            spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
+            found.fields = [self._field_values(chunk.data[start:stop]) or [] for start, stop in spans]
+        return found
+
+    def _included(self, data: bytes, starts: Positions, stops: Positions) -> npt.NDArray[np.bool_]:
+        """bool[n]: lines that meet the condition, and those that are no objects: the text's decoder judges them."""
+        assert self._condition is not None
+        assert self._condition_values is not None
+        limit = self._settings.max_record_bytes
+        kept = np.ones(len(starts), bool)
+        for i, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+            if stop - start <= limit:
+                values = self._condition_values(data[start:stop])
+                kept[i] = values is None or self._condition.holds(values)
+        return kept
 
     def _fast_texts(self, data: bytes, starts: Positions, stops: Positions) -> _Texts:
         """What the compiled decoder takes: nothing where several fields, or one inside another, are wanted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dsir_core.corpus.columns import check_text, column_of, type_of, values_of
+from dsir_core.corpus.predicate import Condition
 from dsir_core.corpus.records import JOINT, TOO_LARGE
 from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
@@ -24,9 +25,8 @@ from dsir_core.corpus.types import (
     Piece,
     ReadSettings,
     SourceFile,
+    Wanted,
 )
-from dsir_core.corpus.urls import without_credentials
-from dsir_core.errors import RequestError
 
 BATCH_BYTES = 4 * 2**20
 MAX_BATCH_ROWS = 16_384
@@ -34,7 +34,7 @@ BUFFER_BYTES = 8 * 2**20
 """Fetched at once from a column that is read alone; several columns share it."""
 MIN_BUFFER_BYTES = 2**18
 
-Wanted = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
 
 
 def row_group_bytes(file: SourceFile) -> list[int]:
@@ -49,19 +49,14 @@ def row_group_bytes(file: SourceFile) -> list[int]:
     return [stop - start for start, stop in itertools.pairwise(edges)]
 
 
-def read_parquet(
-    piece: Piece,
-    settings: ReadSettings,
-    *,
-    keep_records: bool,
-    positions: npt.NDArray[np.int64] | None,
-    keep_block: Any,
-) -> Iterator[Batch]:
+def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterator[Batch]:
     """See `read.read_piece`."""
+    condition = Condition.of(settings.include, settings.exclude)
     with open_source(piece.file) as source:
         with _damage(piece.file, source):
             metadata = pq.read_metadata(source)
-            n_columns = metadata.num_columns if keep_records else len(settings.text_field)
+            names = list(dict.fromkeys([*settings.text_field, *wanted.fields]))
+            n_columns = metadata.num_columns if wanted.keep_records else len(names)
             file = pq.ParquetFile(
                 source,
                 metadata=metadata,
@@ -70,7 +65,9 @@ def read_parquet(
                 pre_buffer=False,
             )
             _check_footer(piece.file, metadata)
-        _check_columns(piece.file, file.schema_arrow, settings.text_field)
+        check_text(piece.file, file.schema_arrow, settings.text_field)
+        for name in (*wanted.fields, *(condition.fields if condition else ())):
+            type_of(piece.file, file.schema_arrow, name)
         row = 0
         last = metadata.num_row_groups if piece.stop == WHOLE else piece.stop
         if last > metadata.num_row_groups:
@@ -80,13 +77,38 @@ def read_parquet(
             first, row = row, row + n_rows
             if group < piece.start:
                 continue
-            wanted = _wanted_rows(first, n_rows, positions, keep_block)
-            if wanted is not None and not wanted.any():
+            mask = _wanted_rows(first, n_rows, wanted)
+            if mask is not None and not mask.any():
                 continue
-            columns = None if keep_records else list(settings.text_field)
+            excluded = 0
+            if condition is not None:
+                with _damage(piece.file, source):
+                    included = _included(file, group, n_rows, condition, mask)
+                excluded = (n_rows if mask is None else int(mask.sum())) - int(included.sum())
+                mask = included
+                if not mask.any():
+                    yield Batch(np.empty(0, np.int64), np.empty(0, np.uint8), np.zeros(1, np.int64), excluded=excluded)
+                    continue
+            columns = None if wanted.keep_records else names
             rows = _rows_at_once(metadata.row_group(group), n_rows)
             batches = file.iter_batches(rows, row_groups=[group], columns=columns)
-            yield from _group(piece.file, source, batches, settings, first, n_rows, wanted, keep_records)
+            for batch in _group(piece.file, source, batches, settings, first, n_rows, mask, wanted):
+                batch.excluded, excluded = excluded, 0
+                yield batch
+
+
+def _included(file: pq.ParquetFile, group: int, n_rows: int, condition: Condition, mask: Mask | None) -> Mask:
+    """bool[n_rows]: rows of a group that are wanted and meet a condition; only its own columns are read."""
+    included = np.zeros(n_rows, bool)
+    done = 0
+    for rows in file.iter_batches(MAX_BATCH_ROWS, row_groups=[group], columns=list(condition.fields)):
+        table = pa.Table.from_batches([rows])
+        for row, values in enumerate(zip(*(values_of(table, name) for name in condition.fields), strict=True), done):
+            included[row] = (mask is None or bool(mask[row])) and condition.holds(values)
+        done += len(rows)
+    if done != n_rows:
+        raise ValueError(f"row group holds {done:,} rows, its footer says {n_rows:,}")
+    return included
 
 
 def _group(
@@ -96,8 +118,8 @@ def _group(
     settings: ReadSettings,
     first: int,
     n_rows: int,
-    wanted: Wanted | None,
-    keep_records: bool,
+    mask: Mask | None,
+    wanted: Wanted,
 ) -> Iterator[Batch]:
     """Documents of one row group."""
     done = 0
@@ -107,14 +129,14 @@ def _group(
         if rows is None:
             break
         positions = np.arange(first + done, first + done + len(rows), dtype=np.int64)
-        mask = None if wanted is None else wanted[done : done + len(rows)]
+        mine = None if mask is None else mask[done : done + len(rows)]
         done += len(rows)
         table = pa.Table.from_batches([rows])
-        if mask is not None:
-            if not mask.any():
+        if mine is not None:
+            if not mine.any():
                 continue
-            table, positions = _filtered(table, mask), positions[mask]
-        yield _batch(file, table, settings, positions, keep_records)
+            table, positions = _filtered(table, mine), positions[mine]
+        yield _batch(file, table, settings, positions, wanted)
     if done != n_rows:
         raise damaged(file, f"row group holds {done:,} rows, its footer says {n_rows:,}")
 
@@ -124,9 +146,10 @@ def _batch(
     table: pa.Table,
     settings: ReadSettings,
     positions: npt.NDArray[np.int64],
-    keep_records: bool,
+    wanted: Wanted,
 ) -> Batch:
-    fields = [_column(table, name) for name in settings.text_field]
+    # As bytes first: what is no UTF-8 is a bad row, and a failed cast would be all rows.
+    fields = [column_of(table, name).cast(pa.large_binary()) for name in settings.text_field]
     bad: list[BadRecord] = []
     good = np.ones(len(table), bool)
     for name, values in zip(settings.text_field, fields, strict=True):
@@ -136,7 +159,9 @@ def _batch(
     if bad:
         bad.sort(key=lambda record: record.position)
         kept = pa.array(good)
-        table, positions = _filtered(table, good) if keep_records else table, positions[good]
+        positions = positions[good]
+        if wanted.keep_records or wanted.fields:
+            table = _filtered(table, good)
         fields = [values.filter(kept) for values in fields]
     texts = fields[0].cast(pa.large_string())
     if len(fields) > 1:
@@ -151,9 +176,14 @@ def _batch(
         np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
         ends if ends is not None and len(ends) else np.zeros(len(texts) + 1, np.int64),
         bad,
-        table if keep_records else None,
+        table if wanted.keep_records else None,
         int(ends[-1] - ends[0]) if ends is not None and len(ends) else 0,
+        fields=_rows_of_fields(table, wanted.fields),
     )
+
+
+def _rows_of_fields(table: pa.Table, names: tuple[str, ...]) -> list[list[Any]]:
+    return [list(row) for row in zip(*(values_of(table, name) for name in names), strict=True)] if names else []
 
 
 def _faults(name: str, values: pa.Array, limit: int) -> Iterator[tuple[str, list[int]]]:
@@ -182,20 +212,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    outer, *inner = name.split(".")
-    values = table.column(outer).combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = values.chunk(0) if values.num_chunks else pa.array([], values.type)
-    if inner:
-        values = pc.struct_field(values, inner)
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    # As bytes first: what is no UTF-8 is a bad row, and a failed cast would be all rows.
-    return values.cast(pa.large_binary())
-
-
-def _filtered(table: pa.Table, mask: Wanted) -> pa.Table:
+def _filtered(table: pa.Table, mask: Mask) -> pa.Table:
     """The rows of a mask. Arrow cannot filter every type that it can read (views, for one), but can slice all."""
     try:
         return table.filter(pa.array(mask))
@@ -216,42 +233,17 @@ def _check_footer(file: SourceFile, metadata: pq.FileMetaData) -> None:
         raise damaged(file, f"corrupt Parquet: footer says {metadata.num_rows:,} rows, its row groups {n_rows:,}")
 
 
-def _check_columns(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
-    """
-    Raises:
-        RequestError: a text field is no column, or no text.
-    """
-    for name in names:
-        kind: Any = pa.struct(list(schema))
-        for part in name.split("."):
-            indices = kind.get_all_field_indices(part) if pa.types.is_struct(kind) else []
-            if len(indices) > 1:
-                raise RequestError(f"{without_credentials(file.url)}: column {part!r} occurs {len(indices)} times")
-            if not indices:
-                near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
-                nearest = " or ".join(map(repr, near))
-                raise RequestError(
-                    f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set text_field"
-                )
-            kind = kind.field(indices[0]).type
-        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
-                   pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip
-        if not any(check(plain) for check in is_text):
-            raise RequestError(f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set text_field")
-
-
-def _wanted_rows(first: int, n_rows: int, positions: npt.NDArray[np.int64] | None, keep_block: Any) -> Wanted | None:
+def _wanted_rows(first: int, n_rows: int, wanted: Wanted) -> Mask | None:
     """Which rows of a group to read; None for all."""
-    wanted: Wanted | None = None
-    if positions is not None:
-        inside = positions[slice(*np.searchsorted(positions, [first, first + n_rows]))] - first
-        wanted = np.zeros(n_rows, bool)
-        wanted[inside] = True
-    if keep_block is not None:
-        kept = keep_block(np.arange(first, first + n_rows, dtype=np.int64) // PARQUET_BLOCK_ROWS)
-        wanted = kept if wanted is None else wanted & kept
-    return wanted
+    mask: Mask | None = None
+    if wanted.positions is not None:
+        inside = wanted.positions[slice(*np.searchsorted(wanted.positions, [first, first + n_rows]))] - first
+        mask = np.zeros(n_rows, bool)
+        mask[inside] = True
+    if wanted.keep_block is not None:
+        kept = wanted.keep_block(np.arange(first, first + n_rows, dtype=np.int64) // PARQUET_BLOCK_ROWS)
+        mask = kept if mask is None else mask & kept
+    return mask
 
 
 def _rows_at_once(group: Any, n_rows: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -11,12 +11,11 @@ import numpy.typing as npt
 from dsir_core.corpus.jsonl import Keep, LineReader, read_chunks
 from dsir_core.corpus.parquet import read_parquet
 from dsir_core.corpus.storage import ByteStream, damaged, decompressed, open_source
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, Piece, ReadSettings
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, ReadSettings, Wanted
 
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""
 
-KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 Range = tuple[int, int, bool]
 """Start, stop, and whether a record begins exactly at the start."""
 
@@ -28,6 +27,7 @@ def read_piece(
     keep_records: bool = False,
     positions: npt.NDArray[np.int64] | None = None,
     keep_block: KeepBlock | None = None,
+    fields: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
     """Documents of a piece in batches of a few megabytes, in order of position; a batch may have none.
 
@@ -38,6 +38,7 @@ def read_piece(
         positions: int64[n], increasing: read these documents only, each of which must be there.
         keep_block: which blocks (int64[b] of numbers) to read; a record is in block `position // JSONL_BLOCK_BYTES`,
             or `row // PARQUET_BLOCK_ROWS`.
+        fields: other fields (dotted paths) whose values are wanted.
 
     Raises:
         DamagedFileError: the file cannot be read whole, or has changed.
@@ -46,23 +47,18 @@ def read_piece(
     """
     reader = _read_jsonl if piece.file.format == "jsonl" else read_parquet
     found = 0
-    for batch in reader(piece, settings, keep_records=keep_records, positions=positions, keep_block=keep_block):
+    how = Wanted(keep_records, positions, keep_block, fields)
+    for batch in reader(piece, settings, how):
         found += len(batch)
         yield batch
     if positions is not None and found != len(positions):
         raise damaged(piece.file, f"holds {found:,} of {len(positions):,} documents chosen from it: changed")
 
 
-def _read_jsonl(
-    piece: Piece,
-    settings: ReadSettings,
-    *,
-    keep_records: bool,
-    positions: npt.NDArray[np.int64] | None,
-    keep_block: KeepBlock | None,
-) -> Iterator[Batch]:
+def _read_jsonl(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterator[Batch]:
+    positions, keep_block = wanted.positions, wanted.keep_block
     keep = _line_filter(positions, keep_block)
-    reader = LineReader(piece.file.path, settings, keep_records=keep_records, keep=keep)
+    reader = LineReader(piece.file.path, settings, keep_records=wanted.keep_records, keep=keep, fields=wanted.fields)
     ranges = list(_ranges(piece, positions, keep_block))
     with open_source(piece.file, _ahead_until(piece, ranges)) as source, decompressed(piece.file, source) as stream:
         for start, stop, exact in ranges:

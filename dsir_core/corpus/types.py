@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dsir_core.corpus.predicate import parse_predicate
 
 Format = Literal["jsonl", "parquet"]
 Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
@@ -41,6 +44,24 @@ class ReadSettings(BaseModel):
 
     max_record_bytes: int = Field(default=256 * 2**20, ge=1)
     """A record of more bytes than this is bad; no more than this is held in memory for one record."""
+
+    include: str | None = None
+    """Only raw records for which this holds are read: 'lang == "en" and (score > 0.5 or source in ["a", "b"])'."""
+
+    exclude: str | None = None
+    """Raw records for which this holds are passed over."""
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _condition(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_predicate(value)
+        return value
+
+    @property
+    def unconditional(self) -> ReadSettings:
+        """The same for targets, and for records that are known to be wanted."""
+        return self.model_copy(update={"include": None, "exclude": None})
 
 
 @dataclass(frozen=True)
@@ -113,9 +134,26 @@ class Batch:
     pyarrow.Table of n rows with all columns."""
     n_bytes: int = 0
     """Decompressed bytes of the records behind this batch (JSONL), or of their text (Parquet)."""
+    excluded: int = 0
+    """Records since the previous batch that the read settings' conditions keep out."""
+    fields: list[list[Any]] = field(default_factory=list)
+    """For each document the values of the fields asked for, None where its record has none; empty when none were."""
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a piece is read; see `read.read_piece`."""
+
+    keep_records: bool = False
+    positions: npt.NDArray[np.int64] | None = None
+    keep_block: KeepBlock | None = None
+    fields: tuple[str, ...] = ()
 
 
 JSONL_BLOCK_BYTES = 2**18

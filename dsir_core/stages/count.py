@@ -107,7 +107,9 @@ def _why_none(tally: Tally) -> str:
 def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
     config = work.run.config
     how = TargetCounting(FOLDS if config.smoothing == "auto" else 1)
-    found = _count(work, [CountTask(config.workdir_url, s, config.read, config.features, target=how) for s in shards])
+    found = _count(
+        work, [CountTask(config.workdir_url, s, config.read.unconditional, config.features, target=how) for s in shards]
+    )
     if how.folds == 1:
         return found
     return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)

@@ -77,22 +77,25 @@ def _fit(fitted: Fit) -> Json:
 
 
 def _documents(scores: Scores, sample: Sample) -> Json:
-    raw, bad = scores.tally.records, scores.tally.bad
+    raw, bad, excluded = scores.tally.records, scores.tally.bad, scores.tally.excluded
     eligible, selected = sample.account.eligible, sample.account.n_selected
     ineligible = sample.account.documents - eligible
     rejected = eligible - selected
     for shard, score, mark in zip(scores.shards, scores.results, sample.marks, strict=True):
         account = mark.account
-        if score.tally.records != account.documents + score.tally.bad or account.n_selected > account.eligible:
+        unread = score.tally.bad + score.tally.excluded
+        if score.tally.records != account.documents + unread or account.n_selected > account.eligible:
             raise RunFailedError(f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for")
-    if raw != selected + rejected + ineligible + bad:
-        raise RunFailedError(f"{raw:,} records read, but {selected + rejected + ineligible + bad:,} accounted for")
+    accounted = selected + rejected + ineligible + excluded + bad
+    if raw != accounted:
+        raise RunFailedError(f"{raw:,} records read, but {accounted:,} accounted for")
     return {
         "raw": raw,
         "eligible": eligible,
         "selected": selected,
         "rejected": rejected,
         "ineligible": ineligible,
+        "excluded": excluded,
         "bad": bad,
     }
 

@@ -62,10 +62,10 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
 
 
 def _check_same(shard: Shard, counted: Tally, scored: Tally) -> None:
-    first = (counted.documents, counted.bad, counted.tokens)
-    second = (scored.documents, scored.bad, scored.tokens)
+    first = (counted.documents, counted.bad, counted.excluded, counted.tokens)
+    second = (scored.documents, scored.bad, scored.excluded, scored.tokens)
     if first != second:
         raise RunFailedError(
-            f"{describe(shard)}: counted {first}, scored {second} (documents, bad records, tokens): "
+            f"{describe(shard)}: counted {first}, scored {second} (documents, bad and excluded records, tokens): "
             f"the file changed during the run; run the same command again"
         )

@@ -51,7 +51,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
         ExtractTask(
             config.workdir_url,
             scores.shards[i],
-            config.read,
+            config.read.unconditional,
             config.features,
             sample.marks[i].receipt,
             sample.names,

@@ -1,0 +1,64 @@
+"""Columns of Parquet tables by dotted path: their values, and whether they are there."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dsir_core.corpus.types import SourceFile
+from dsir_core.corpus.urls import without_credentials
+from dsir_core.errors import RequestError
+
+
+def column_of(table: pa.Table, name: str) -> pa.Array:
+    """A column as one array, without dictionary."""
+    outer, *inner = name.split(".")
+    values = table.column(outer).combine_chunks()
+    if isinstance(values, pa.ChunkedArray):
+        values = values.chunk(0) if values.num_chunks else pa.array([], values.type)
+    if inner:
+        values = pc.struct_field(values, inner)
+    return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+
+
+def values_of(table: pa.Table, name: str) -> list[Any]:
+    """A column's values as Python objects; bytes that are no UTF-8 are None."""
+    values: list[Any] = column_of(table, name).to_pylist()
+    return values
+
+
+def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = "the name of the field") -> pa.DataType:
+    """A column's type.
+
+    Raises:
+        RequestError: there is none, or several, of that name; names the nearest.
+    """
+    kind: Any = pa.struct(list(schema))
+    url = without_credentials(file.url)
+    for part in name.split("."):
+        indices = kind.get_all_field_indices(part) if pa.types.is_struct(kind) else []
+        if len(indices) > 1:
+            raise RequestError(f"{url}: column {part!r} occurs {len(indices)} times")
+        if not indices:
+            near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
+            nearest = " or ".join(map(repr, near))
+            raise RequestError(f"{url}: no column {name!r}; is it {nearest}? Set {setting}")
+        kind = kind.field(indices[0]).type
+    return kind
+
+
+def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
+    """
+    Raises:
+        RequestError: a text field is no column, or no text.
+    """
+    for name in names:
+        kind = type_of(file, schema, name, "text_field")
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
+                   pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip
+        if not any(check(plain) for check in is_text):
+            raise RequestError(f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set text_field")
