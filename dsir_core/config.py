@@ -22,6 +22,7 @@ from dsir_core.settings import (
     RuntimeSettings,
     SampleSettings,
     ShardSettings,
+    WeightSettings,
 )
 
 
@@ -29,6 +30,7 @@ class SelectConfig(
     ReadSettings,
     FeatureSettings,
     FitSettings,
+    WeightSettings,
     SampleSettings,
     OutputSettings,
     BudgetSettings,
@@ -91,6 +93,7 @@ class SelectConfig(
                 },
                 "output": without_credentials(self.output),
                 "workdir": without_credentials(self.workdir),
+                "weights": self.weights and self.weights.shown(),
             }
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import Fit, fit
+from dsir_core.stages.join import join
 from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import Plan, plan
 from dsir_core.stages.report import report
@@ -96,4 +97,6 @@ def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
     planned = call(connected(plan), run)
     counts = call(connected(count), run, planned)
     fitted = call(connected(fit), run, counts)
-    return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model)
+    from_table = run.config.weights is not None and run.config.weights.table is not None
+    joined = call(connected(join), run, planned, counts) if from_table else {}
+    return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model, joined)

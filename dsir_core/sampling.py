@@ -79,6 +79,14 @@ def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
     return ranking.spread.preferences(rows.log_weights[ranking.column], rows.n_tokens) + noise
 
 
+def eligible(rows: Rows, min_tokens: int) -> npt.NDArray[np.bool_]:
+    """bool[n]: documents of at least `min_tokens` tokens that have a log weight."""
+    enough = rows.n_tokens >= min_tokens
+    for log_weights in rows.log_weights.values():
+        enough &= ~np.isnan(log_weights)
+    return enough
+
+
 class Chooser:
     """Applies cuts, in order, to the rows of one shard; remembers how many ties it has taken."""
 
@@ -88,8 +96,8 @@ class Chooser:
         self._ties = [cut.ties for cut in cuts]
 
     def eligible(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """bool[n]: documents of at least `min_tokens` tokens."""
-        return rows.n_tokens >= self._min_tokens
+        """bool[n]: documents of at least `min_tokens` tokens that have a log weight."""
+        return eligible(rows, self._min_tokens)
 
     def choose(self, rows: Rows) -> npt.NDArray[np.int32]:
         """int32[n]: index of the cut that chose each document, -1 where none did. Rows must come in order."""
@@ -256,8 +264,8 @@ def part_sizes(task: SizesTask) -> list[WeightSums]:
     sums = [WeightSums() for _ in task.temperatures]
     for name in task.weights:
         for rows in read_rows(Store(task.workdir), name, (task.column,)):
-            eligible = rows.n_tokens >= task.min_tokens
-            plain = Spread(1.0, task.length).plain(rows.log_weights[task.column], rows.n_tokens)[eligible]
+            plain = Spread(1.0, task.length).plain(rows.log_weights[task.column], rows.n_tokens)
+            plain = plain[eligible(rows, task.min_tokens)]
             sums = [
                 total.merge(WeightSums.of(plain / temperature))
                 for total, temperature in zip(sums, task.temperatures, strict=True)

@@ -5,9 +5,11 @@ They stand apart from the code that obeys them so that `dsir --help` need not im
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dsir_core.corpus.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
 Method = Literal["importance", "top-k", "random"]
@@ -100,6 +102,46 @@ class SampleSettings(_Settings):
 
     min_tokens: int = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
+
+    strata: str | None = Field(default=None, min_length=1)
+    """Field of the raw records (domain, language, cluster, ...) by whose values the selection is told and filled."""
+
+
+class ExternalSettings(_Settings):
+    """Scores from elsewhere: a column of the records, or of a table that is joined to them by a key."""
+
+    column: str = Field(min_length=1)
+    """Field of the record (or column of the table) that holds the score: a number, larger is better."""
+
+    table: str | None = None
+    """Parquet or JSONL files with the columns `key` and `column`; without it the score stands in the record."""
+
+    key: str | None = None
+    """Field that names a document in its record and in the table: a string or an integer."""
+
+    ngram: float = Field(default=0.0, allow_inf_nan=False)
+    """Coefficient of the n-gram log weight: log_weight = ngram * n-gram log weight + external * score."""
+
+    external: float = Field(default=1.0, allow_inf_nan=False)
+    """Coefficient of the score."""
+
+    def shown(self) -> ExternalSettings:
+        """The same without credentials in its URL."""
+        return self.model_copy(update={"table": self.table and without_credentials(self.table)})
+
+    @model_validator(mode="after")
+    def _key_of_table(self) -> Self:
+        if (self.table is None) != (self.key is None):
+            raise ValueError("a table is joined by a key: give both, or neither")
+        return self
+
+
+class WeightSettings(_Settings):
+    """What a document's weight is made of, beside its n-grams."""
+
+    weights: ExternalSettings | None = None
+    """Scores from elsewhere as weights: column=NAME of the records, or table=URL key=FIELD column=NAME; with ngram=A
+    external=B both: log_weight = A * n-gram log weight + B * score."""
 
 
 class OutputSettings(_Settings):

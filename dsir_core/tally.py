@@ -31,6 +31,11 @@ class Tally:
     """Of targets: bytes of text that are letters of scripts without spaces between words."""
     excluded: int = 0
     """Records kept out by `include` and `exclude`."""
+    unscored: dict[str, int] = field(default_factory=dict)
+    """Documents without a usable score from elsewhere, by reason."""
+    first_unscored: list[BadRecord] = field(default_factory=list)
+    duplicate_keys: int = 0
+    """Documents whose key the table of scores holds more than once."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Bad records by reason."""
     first_bad: list[BadRecord] = field(default_factory=list)
@@ -48,6 +53,12 @@ class Tally:
         if len(self.first_bad) < N_EXAMPLES:
             self.first_bad.append(record)
 
+    def add_unscored(self, path: str, position: int, reason: str) -> None:
+        """Count one document without a usable score."""
+        self.unscored[reason] = self.unscored.get(reason, 0) + 1
+        if len(self.first_unscored) < N_EXAMPLES:
+            self.first_unscored.append(BadRecord(path, position, reason))
+
     def merge(self, other: Tally) -> None:
         """Add another tally's counts to this one."""
         self.documents += other.documents
@@ -56,9 +67,11 @@ class Tally:
         self.n_bytes += other.n_bytes
         self.unspaced_bytes += other.unspaced_bytes
         self.excluded += other.excluded
+        self.duplicate_keys += other.duplicate_keys
         self.reasons = dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items()))
-        worst = sorted([*self.first_bad, *other.first_bad], key=lambda bad: (bad.path, bad.position))
-        self.first_bad = worst[:N_EXAMPLES]
+        self.first_bad = _first([*self.first_bad, *other.first_bad])
+        self.unscored = dict(sorted((Counter(self.unscored) + Counter(other.unscored)).items()))
+        self.first_unscored = _first([*self.first_unscored, *other.first_unscored])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -67,7 +80,12 @@ class Tally:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Inverse of `to_json`."""
-        return cls(**{**value, "first_bad": [BadRecord(**record) for record in value["first_bad"]]})
+        named = {name: [BadRecord(**record) for record in value[name]] for name in ("first_bad", "first_unscored")}
+        return cls(**{**value, **named})
+
+
+def _first(records: list[BadRecord]) -> list[BadRecord]:
+    return sorted(records, key=lambda record: (record.path, record.position))[:N_EXAMPLES]
 
 
 class Quarantine:

@@ -1,16 +1,18 @@
 """Log importance weights of a shard's documents, as Parquet in the store.
 
 Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
-or one column `log_weight.NAME` for each of several separate targets. Rows are in order of (file, position).
+or one column `log_weight.NAME` for each of several separate targets; `stratum`, where strata are asked for. Rows are in
+order of (file, position). A log weight is NaN where the score is missing that it should be made of.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +22,20 @@ import pyarrow.parquet as pq
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
 from dsir_core.digests import digest
+from dsir_core.errors import DamagedFileError
+from dsir_core.external import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.settings import ExternalSettings
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Quarantine, Tally
 
 WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024
+STRATUM = "stratum"
 FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -47,6 +53,18 @@ class ScoreTask:
     read: ReadSettings
     features: FeatureSettings
     model_digest: str
+    external: ExternalSettings | None = None
+    joined: Receipt | None = None
+    """Where the documents' scores lie that a table gave."""
+    strata: str | None = None
+    """Field of the record whose value is the document's stratum."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of the record that are wanted beside its text."""
+        in_record = self.external is not None and self.external.table is None
+        column = (self.external.column,) if self.external is not None and in_record else ()
+        return (*((self.strata,) if self.strata else ()), *column)
 
     @property
     def place(self) -> str:
@@ -68,6 +86,9 @@ class ScoreTask:
                 "features": self.features,
                 "shard": identity(self.shard, self.read),
                 "model": self.model_digest,
+                "external": self.external and [self.external.column, self.external.ngram, self.external.external],
+                "joined": self.joined and self.joined.sha256,
+                "strata": self.strata,
             }
         )
 
@@ -96,14 +117,15 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     model = load_model(task.workdir, task.model_digest)
     tally = Tally()
     summary: dict[str, object] = {}
-    kept = KEEPER.take(task.place)
+    # What was kept has no other fields than the text.
+    kept = None if task.fields or task.external else KEEPER.take(task.place)
     with (
         store.checkpoint("weights", task.key, ".parquet", summary) as draft,
         # What was kept was read by counting, which has written the quarantine file, too.
         quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine,
     ):
         scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(kept, model, tally)
-        _write_weights(draft.stream, model, scored)
+        _write_weights(draft.stream, weights_schema(model.names, strata=task.strata is not None), scored)
         summary.update(tally.to_json())
     return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
 
@@ -115,11 +137,47 @@ def load_model(workdir: str, model_digest: str) -> FittedModel:
 
 
 def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
-    for piece, batch in read_shard(task.shard, task.read, tally, quarantine):
+    joined = _Joined(task)
+    for piece, batch in read_shard(task.shard, task.read, tally, quarantine, fields=task.fields):
         log_weights, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, model.log_ratio)
         tally.tokens += int(n_tokens.sum())
-        if len(batch):
-            yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights)
+        if not len(batch):
+            continue
+        if task.external is not None:
+            found = joined.take(len(batch)) if task.joined else scores_of([values[-1] for values in batch.fields])
+            account_scores(tally, piece.file.path, batch.positions, found)
+            log_weights = add_scores(log_weights, found.scores, task.external)
+        strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
+        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, strata)
+    joined.finish()
+
+
+class _Joined:
+    """The scores that a table gave to the documents of a shard, handed out in their order."""
+
+    def __init__(self, task: ScoreTask) -> None:
+        self._task = task
+        self._at = 0
+        self._all = DocumentScores.from_bytes(Store(task.workdir).read(task.joined.name)) if task.joined else None
+
+    def take(self, n: int) -> DocumentScores:
+        assert self._all is not None
+        self._at += n
+        if self._at > len(self._all):
+            raise self._changed()
+        return self._all.part(self._at - n, self._at)
+
+    def finish(self) -> None:
+        """
+        Raises:
+            DamagedFileError: there are scores of other documents.
+        """
+        if self._all is not None and self._at != len(self._all):
+            raise self._changed()
+
+    def _changed(self) -> DamagedFileError:
+        url = self._task.shard.pieces[0].file.url
+        return DamagedFileError(url, "changed during the run: holds other documents than when its keys were read")
 
 
 def _scored_kept(kept: KeptShard, model: FittedModel, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -136,26 +194,40 @@ def weights_batch(
     positions: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],
     log_weights: npt.NDArray[np.float64],
+    strata: pa.DictionaryArray | None = None,
 ) -> pa.RecordBatch:
     """Rows of weights of documents of one file.
 
     Args:
         positions: int64[n]. n_tokens: int32[n]. log_weights: float64[n, len(names)].
+        strata: string[n] by dictionary.
     """
     file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [piece.file.path])
     columns = [file, pa.array(positions), pa.array(n_tokens)]
     columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
-    return pa.RecordBatch.from_arrays(columns, schema=weights_schema(names))
+    columns += [strata] if strata is not None else []
+    return pa.RecordBatch.from_arrays(columns, schema=weights_schema(names, strata=strata is not None))
 
 
-def weights_schema(names: tuple[str, ...]) -> pa.Schema:
+def weights_schema(names: tuple[str, ...], *, strata: bool = False) -> pa.Schema:
     """Schema of a weights file."""
     columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
-    return pa.schema(columns + [(column, pa.float64()) for column in weight_columns(names)])
+    columns += [(column, pa.float64()) for column in weight_columns(names)]
+    return pa.schema([*columns, (STRATUM, FILE_TYPE)] if strata else columns)
 
 
-def _write_weights(stream: IO[bytes], model: FittedModel, batches: Iterator[pa.RecordBatch]) -> None:
-    schema = weights_schema(model.names)
+def stratum_names(values: Sequence[Any]) -> pa.DictionaryArray:
+    """Strata by the values of a field: text as it is, else its JSON; "" where there is none."""
+    return pa.array([_stratum(value) for value in values], pa.string()).dictionary_encode()
+
+
+def _stratum(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, default=str, sort_keys=True)
+
+
+def _write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
     with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in gather_rows(batches, schema, ROW_GROUP_ROWS):
             writer.write_table(table)

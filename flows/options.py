@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dsir_core.config import SelectConfig
@@ -22,12 +23,14 @@ from dsir_core.settings import (
     RuntimeSettings,
     SampleSettings,
     ShardSettings,
+    WeightSettings,
 )
 
 GROUPS = {
     "sample": SampleSettings,
     "features": FeatureSettings,
     "model": FitSettings,
+    "weights": WeightSettings,
     "reading": ReadSettings,
     "output": OutputSettings,
     "failures": BudgetSettings,
@@ -113,6 +116,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         group.add_argument(flag, dest=name, nargs="+", action="extend", metavar=many, help=text)
     elif dict in kinds:
         group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="NAME=SHARE", help=text)
+    elif any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds) and len(kinds) == 1:
+        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="KEY=VALUE", help=text)
     else:
         choices = [kind for kind in kinds if isinstance(kind, str)]
         numeric = kinds & {int, float}
@@ -142,7 +147,7 @@ def _number(text: str) -> Any:
 
 
 class _Pairs(argparse.Action):
-    """Collects NAME=SHARE into a dict."""
+    """Collects NAME=VALUE into a dict."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         """See argparse."""
@@ -150,6 +155,6 @@ class _Pairs(argparse.Action):
         for value in values:
             name, separator, share = value.partition("=")
             if not separator:
-                parser.error(f"{option_string}: {value!r} is not NAME=SHARE")
+                parser.error(f"{option_string}: {value!r} is not {self.metavar}")
             pairs[name] = _number(share)
         setattr(namespace, self.dest, pairs)

@@ -39,7 +39,7 @@ Mask = npt.NDArray[np.bool_]
 
 def row_group_bytes(file: SourceFile) -> list[int]:
     """Stored bytes of each row group, nearly: the file's, shared out by their uncompressed sizes."""
-    with open_source(file) as source, _damage(file, source):
+    with open_source(file) as source, damage(file, source):
         metadata = pq.read_metadata(source)
         _check_footer(file, metadata)
         sizes = [max(0, metadata.row_group(i).total_byte_size) for i in range(metadata.num_row_groups)]
@@ -53,7 +53,7 @@ def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterat
     """See `read.read_piece`."""
     condition = Condition.of(settings.include, settings.exclude)
     with open_source(piece.file) as source:
-        with _damage(piece.file, source):
+        with damage(piece.file, source):
             metadata = pq.read_metadata(source)
             names = list(dict.fromkeys([*settings.text_field, *wanted.fields]))
             n_columns = metadata.num_columns if wanted.keep_records else len(names)
@@ -82,7 +82,7 @@ def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterat
                 continue
             excluded = 0
             if condition is not None:
-                with _damage(piece.file, source):
+                with damage(piece.file, source):
                     included = _included(file, group, n_rows, condition, mask)
                 excluded = (n_rows if mask is None else int(mask.sum())) - int(included.sum())
                 mask = included
@@ -124,7 +124,7 @@ def _group(
     """Documents of one row group."""
     done = 0
     while True:
-        with _damage(file, source):
+        with damage(file, source):
             rows = next(batches, None)
         if rows is None:
             break
@@ -253,7 +253,7 @@ def _rows_at_once(group: Any, n_rows: int) -> int:
 
 
 @contextlib.contextmanager
-def _damage(file: SourceFile, source: Source) -> Iterator[None]:
+def damage(file: SourceFile, source: Source) -> Iterator[None]:
     """Turn what Arrow says of bad bytes into damage; the storage's own errors pass."""
     try:
         yield

@@ -92,8 +92,8 @@ def _warn_of_target(run: Run, name: str, found: CorpusCounts) -> None:
     ngrams = int(found.counts.sum())
     if config.smoothing == 0.0 and ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
         run.note(
-            f"target {name!r} is small: {ngrams:,} n-grams for {config.buckets:,} buckets, so that much of what it "
-            f"does not hold it lacks by chance: try --smoothing auto"
+            f"target {name!r} is small: {ngrams:,} n-grams for {config.buckets:,} buckets, and what it lacks by chance "
+            f"counts heavily against a document: try --smoothing auto"
         )
 
 

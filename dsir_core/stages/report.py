@@ -131,6 +131,11 @@ def _weights(sample: Sample, scores: Scores) -> Json:
         "effective_sample_size": min(sizes.values(), default=0.0),
         "effective_sample_sizes": sizes,
         "temperatures": dict(sample.temperatures),
+        "unscored": {
+            "reasons": scores.tally.unscored,
+            "first": [asdict(record) for record in scores.tally.first_unscored],
+            "duplicate_keys": scores.tally.duplicate_keys,
+        },
         "top_k_overlap": sample.account.overlap / selected if selected else 0.0,
         "quantiles": dict(sample.quantiles),
     }

@@ -139,6 +139,11 @@ class StageWork:
             self._count(shard, outcome.result)
             yield outcome.index, outcome.result
 
+    def add(self, shards: int, reused: int) -> None:
+        """Count shards that were done in another way than by `map`."""
+        self.shards += shards
+        self.reused += reused
+
     def judge(self) -> None:
         """Look at the shards that failed, when all others are done.
 

@@ -11,6 +11,7 @@ from dsir_core.model import FittedModel
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
+from dsir_core.store import Receipt
 from dsir_core.tally import Tally
 from dsir_core.weights import ScoreResult, ScoreTask, score_shard, weight_columns
 
@@ -30,17 +31,32 @@ class Scores:
     """Files left out, whole or in part, with the shards that hold them; and why. Of raw and of targets."""
 
 
-def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
+def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapping[Shard, Receipt]) -> Scores:
     """Score every shard of the raw corpus.
+
+    Args:
+        joined: where the scores of each shard's documents lie, when a table gives them.
 
     Raises:
         RunFailedError: bad records over budget, damaged files, or a shard that read otherwise than when it was counted.
     """
     work = StageWork(run, "score")
     config = run.config
-    shards = plan.raw.shards
+    shards = [shard for shard in plan.raw.shards if shard in joined or not joined]
     work.announce(shards)
-    tasks = [ScoreTask(config.workdir_url, shard, config.read, config.features, model.digest) for shard in shards]
+    tasks = [
+        ScoreTask(
+            config.workdir_url,
+            shard,
+            config.read,
+            config.features,
+            model.digest,
+            config.weights,
+            joined.get(shard),
+            config.strata,
+        )
+        for shard in shards
+    ]
     found: dict[int, ScoreResult] = {}
     for index, result in work.map(score_shard, tasks, shards):
         found[index] = result
@@ -49,9 +65,11 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
     tally = Tally()
     for index in sorted(found):
         tally.merge(found[index].tally)
-        if counts.rate >= 1 and index in counts.raw.by_shard:
-            _check_same(shards[index], counts.raw.by_shard[index], found[index].tally)
+        place = shards[index].index
+        if counts.rate >= 1 and place in counts.raw.by_shard:
+            _check_same(shards[index], counts.raw.by_shard[place], found[index].tally)
     check_budget(run, "raw", tally)
+    _tell_unscored(run, tally)
     return Scores(
         tuple(shards[index] for index in sorted(found)),
         tuple(found[index] for index in sorted(found)),
@@ -59,6 +77,20 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel) -> Scores:
         weight_columns(model.names),
         {path: str(error) for shard, error in damaged.items() for path in files_of(shard)},
     )
+
+
+def _tell_unscored(run: Run, tally: Tally) -> None:
+    if tally.unscored:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in tally.unscored.items())
+        first = tally.first_unscored[0]
+        run.note(
+            f"{sum(tally.unscored.values()):,} documents have no usable score ({reasons}), first {first.path} at "
+            f"{first.position}: they are not eligible"
+        )
+    if tally.duplicate_keys:
+        run.note(
+            f"{tally.duplicate_keys:,} documents have a key that the table holds more than once: its first is taken"
+        )
 
 
 def _check_same(shard: Shard, counted: Tally, scored: Tally) -> None:

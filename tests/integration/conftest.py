@@ -52,3 +52,8 @@ def run_select(tmp_path: Path) -> Select:
         return select(Run(parse_config(values), InlineExecutor()))
 
     return run
+
+
+def without_notes(stderr: str) -> list[str]:
+    """What the command said on standard error beside its notes."""
+    return [line for line in stderr.splitlines() if not line.startswith("note: ")]

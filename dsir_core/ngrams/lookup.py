@@ -1,0 +1,62 @@
+"""Compiled: hashes of strings, and the search for them among sorted keys."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dsir_core.compiled.machine import load_byte
+from dsir_core.compiled.sources import sources_digest
+from dsir_core.ngrams.xxh3 import xxh3
+
+_FNV_OFFSET = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME = np.uint64(0x100000001B3)
+
+
+@njit(nogil=True)
+def _hash_strings(data, offsets, first, second):
+    address = data.ctypes.data
+    for i in range(len(offsets) - 1):
+        length = offsets[i + 1] - offsets[i]
+        start = address + offsets[i]
+        first[i] = xxh3(start, length) if length > 0 else np.uint64(0)
+        h = _FNV_OFFSET
+        for at in range(length):
+            h = (h ^ np.uint64(load_byte(start + at))) * _FNV_PRIME
+        second[i] = h
+
+
+@njit(nogil=True)
+def _match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
+    """Give each of n keys, sorted by first hash, the score of the first row that has both of its hashes.
+
+    Args:
+        keys, seconds: uint64[n]. first, second, scores, status: of rows, as they come.
+        found_scores, found_status: float64[n], uint8[n] to be filled.
+        seen: uint8[n], rows met of each key so far, counted up to 2.
+    """
+    for row in range(len(first)):
+        at = np.searchsorted(keys, first[row])
+        while at < len(keys) and keys[at] == first[row]:
+            if seconds[at] == second[row]:
+                if seen[at] == 0:
+                    found_scores[at], found_status[at] = scores[row], status[row]
+                seen[at] = min(2, seen[at] + 1)
+            at += 1
+
+
+def _cached(sources: str):
+    @njit(cache=True, nogil=True)
+    def hash_strings(data, offsets, first, second):
+        if len(sources) > 0:
+            _hash_strings(data, offsets, first, second)
+
+    @njit(cache=True, nogil=True)
+    def match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
+        if len(sources) > 0:
+            _match(keys, seconds, first, second, scores, status, found_scores, found_status, seen)
+
+    return hash_strings, match
+
+
+hash_strings, match = _cached(sources_digest("dsir_core.ngrams"))

@@ -1,0 +1,103 @@
+"""Scores from elsewhere: the same selection from a field, from a table, and from any cut of the corpus."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dsir_core.config import parse_config
+from dsir_core.errors import RequestError
+from tests.integration.conftest import DEMO, Select, demo_records
+
+TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> list[dict[str, Any]]:
+    """The demo's records with scores, as four JSONL files under `raw`, and as `scores.parquet`."""
+    rng = random.Random(0)
+    records = [{**record, "key": i, "score": rng.gauss(0, 3)} for i, record in enumerate(demo_records())]
+    (tmp_path / "raw").mkdir()
+    for part in range(4):
+        lines = [json.dumps(record) + "\n" for record in records[part::4]]
+        (tmp_path / "raw" / f"{part}.jsonl").write_text("".join(lines))
+    rows = records[:]
+    rng.shuffle(rows)
+    pq.write_table(
+        pa.table({"key": [r["key"] for r in rows], "score": [r["score"] for r in rows]}), tmp_path / "scores.parquet"
+    )
+    return records
+
+
+def chosen(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for part in sorted(output.glob("part-*")) for line in part.read_text().splitlines()]
+
+
+def test_the_best_scores_are_chosen_whether_they_stand_in_the_record_or_in_a_table(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"raw": [str(tmp_path / "raw")], "target": TARGET, "count": 80, "method": "top-k"}
+    in_record = run_select(**asked, weights={"column": "score"}, min_tokens=0)
+    found = chosen(tmp_path / "output")
+    best = sorted(scored, key=lambda record: -record["score"])[:80]
+    assert {record["key"] for record in found} == {record["key"] for record in best}
+    table = {"column": "score", "table": str(tmp_path / "scores.parquet"), "key": "key"}
+    for shard_bytes in (50_000, 10**8):
+        joined = run_select(**asked, weights=table, min_tokens=0, shard_bytes=shard_bytes, overwrite=True)
+        assert joined["selection_digest"] == in_record["selection_digest"]
+    assert joined["targets"]["speeches"]["kl_raw"] == in_record["targets"]["speeches"]["kl_raw"]
+    again = run_select(**asked, weights=table, min_tokens=0, overwrite=True)
+    assert again["stages"]["join"]["reused"] == again["stages"]["join"]["shards"]
+
+
+def test_a_coefficient_adds_the_score_to_the_ngrams_weight(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"raw": [str(tmp_path / "raw")], "target": TARGET, "count": 2730, "min_tokens": 0}
+
+    def weights(**settings: Any) -> dict[tuple[str, int], float]:
+        run_select(**asked, **settings, overwrite=True)
+        rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
+        return {(row["file"], row["position"]): row["log_weight"] for row in rows}
+
+    plain = weights()
+    score = weights(weights={"column": "score"})
+    both = weights(weights={"column": "score", "ngram": 0.5, "external": 2.0})
+    assert both == {place: 0.5 * plain[place] + 2.0 * score[place] for place in plain}
+
+
+def test_documents_without_a_usable_score_are_counted_named_and_not_chosen(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    kept = [record for record in scored if record["key"] % 10]
+    rows = [*((r["key"], r["score"]) for r in kept), (1, 1e9), (2, None)]
+    pq.write_table(pa.table({"key": [r[0] for r in rows], "score": [r[1] for r in rows]}), tmp_path / "scores.parquet")
+    table = {"column": "score", "table": str(tmp_path / "scores.parquet"), "key": "key"}
+    report = run_select(raw=[str(tmp_path / "raw")], target=TARGET, count=2730, min_tokens=0, weights=table)
+    found = report["weights"]["unscored"]
+    assert found["reasons"] == {"key is not in the table": 273}
+    assert found["duplicate_keys"] == 2
+    first = found["first"][0]
+    line = (tmp_path / "raw" / first["path"]).read_bytes()[first["position"] :].splitlines()[0]
+    assert json.loads(line)["key"] % 10 == 0
+    assert report["documents"]["selected"] == len(kept) == 2730 - report["documents"]["ineligible"]
+    assert {record["key"] for record in chosen(tmp_path / "output")} == {record["key"] for record in kept}
+    assert any("273 documents have no usable score" in note for note in report["notes"])
+
+
+def test_a_request_for_scores_that_are_not_there_is_refused_by_name(run_select: Select, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="give both, or neither"):
+        parse_config({"raw": "a", "target": "b", "output": "c", "count": 1, "weights": {"column": "s", "table": "t"}})
+    with pytest.raises(RequestError, match=r"nowhere\.parquet"):
+        run_select(
+            raw=[str(DEMO / "raw" / "pool-1.jsonl")],
+            target=TARGET,
+            count=5,
+            weights={"column": "s", "table": str(tmp_path / "nowhere.parquet"), "key": "id"},
+        )
