@@ -31,3 +31,7 @@ class DamagedFileError(DsirError):
 
 class RunFailedError(DsirError):
     """The run cannot go on (bad records over budget, shards that failed): exit status 1."""
+
+
+class WorkerLostError(RunFailedError):
+    """Workers that held a piece of work kept dying; with other workers it may go well."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, overload
 
 from dsir_core.errors import RequestError
 from dsir_core.remote.connect import using
@@ -13,6 +13,10 @@ from dsir_core.remote.settings import StorageSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Node = TypeVar("Node")
+
+FAN_IN = 8
+"""Results that are joined at once in a reduction: so many that trees are flat, so few that a worker can hold them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,83 @@ class Executor(Protocol):
         """
         ...
 
+    def reduce(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        join: Callable[[Sequence[Result]], Result],
+        *,
+        name: str,
+    ) -> Result:
+        """Join `function(item)` over all items where the work is done: no more than the whole comes back.
+
+        The tree of joins depends on the number of items alone (see `Tree`), so that sums of floats have the same bits
+        in every executor.
+
+        Args:
+            function: as for `map`; its results travel between workers, and may be made again.
+            items: at least one.
+            join: a module-level function of two to `FAN_IN` results, in the order of their items.
+            name: as for `map`.
+
+        Raises:
+            what `function` raises for an item; the others need not be run then.
+            WorkerLostError: workers that held an item kept dying.
+        """
+        ...
+
+
+class Tree(Generic[Node]):
+    """Joins nodes `FAN_IN` at a time, in order, as they come; holds fewer than `FAN_IN` of each level."""
+
+    def __init__(self, join: Callable[[Sequence[Node]], Node]) -> None:
+        self._join = join
+        self._levels: list[list[Node]] = []
+
+    def add(self, node: Node) -> None:
+        """Put the next leaf into the tree."""
+        for level in self._levels:
+            level.append(node)
+            if len(level) < FAN_IN:
+                return
+            node = self._join(tuple(level))
+            level.clear()
+        self._levels.append([node])
+
+    def root(self) -> Node:
+        """All leaves joined; there must be one at least."""
+        rest: list[Node] = []
+        for level in self._levels:
+            nodes = (*level, *rest)
+            rest = [self._join(nodes)] if len(nodes) > 1 else [*nodes]
+        (root,) = rest
+        return root
+
+
+class Made(Sequence[Item]):
+    """Items that are made when they are asked for, and not kept.
+
+    Args:
+        n: how many.
+        make: the item of an index.
+    """
+
+    def __init__(self, n: int, make: Callable[[int], Item]) -> None:
+        self._n, self._make = n, make
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self._make(i) for i in range(self._n)[index]]
+        return self._make(range(self._n)[index])
+
 
 class _Returned(Generic[Result]):
     """A result, with what happened on the way to it."""
@@ -67,6 +148,20 @@ class _Watched(Generic[Item, Result]):
     def __call__(self, item: Item) -> _Returned[Result]:
         with using(self.storage), watching() as effects:
             return _Returned(self.function(item), effects)
+
+
+@dataclass(frozen=True)
+class _JoinedReturns(Generic[Result]):
+    """A join of what watched functions return."""
+
+    join: Callable[[Sequence[Result]], Result]
+
+    def __call__(self, parts: Sequence[_Returned[Result]]) -> _Returned[Result]:
+        effects = Effects(
+            sum(part.effects.retries for part in parts),
+            [warning for part in parts for warning in part.effects.warnings],
+        )
+        return _Returned(self.join([part.result for part in parts]), effects)
 
 
 class WatchedExecutor:
@@ -91,6 +186,19 @@ class WatchedExecutor:
             self._tell(outcome.result.effects)
             yield Outcome(outcome.index, outcome.result.result, outcome.error)
 
+    def reduce(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        join: Callable[[Sequence[Result]], Result],
+        *,
+        name: str,
+    ) -> Result:
+        """See `Executor.reduce`."""
+        whole = self._executor.reduce(_Watched(function, self._storage), items, _JoinedReturns(join), name=name)
+        self._tell(whole.effects)
+        return whole.result
+
 
 class InlineExecutor:
     """One item after the other in this process: notebooks, tests, small corpora."""
@@ -108,3 +216,17 @@ class InlineExecutor:
                 yield Outcome(index, None, error)
             else:
                 yield Outcome(index, result)
+
+    def reduce(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        join: Callable[[Sequence[Result]], Result],
+        *,
+        name: str,
+    ) -> Result:
+        """See `Executor.reduce`."""
+        tree = Tree(join)
+        for item in items:
+            tree.add(function(item))
+        return tree.root()

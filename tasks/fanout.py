@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from distributed import Client, Future, as_completed, get_worker
+from distributed import CancelledError, Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.executor import Outcome
+from dsir_core.errors import RequestError, RunFailedError, WorkerLostError
+from dsir_core.executor import Outcome, Tree
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,10 +21,15 @@ Result = TypeVar("Result")
 IN_FLIGHT_PER_THREAD = 2
 """One runs and one waits: a worker is never idle, and its death costs few shards a second run."""
 
+WINDOW_LASTS = 64
+"""So many futures go out before the workers are counted again."""
+
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
 hears early of a fault that every shard has."""
 
+JOIN_PRIORITY = 10
+"""Joins go before leaves, so that few results lie about."""
 
 BATCH_SECONDS = 0.2
 BATCH_BYTES = 16 * 2**20
@@ -73,6 +79,93 @@ class DaskExecutor:
             RunFailedError: no worker is left to run anything, or the scheduler went away.
         """
         return _Map(self._client, function, items, name, self._places).outcomes()
+
+    def reduce(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        join: Callable[[Sequence[Result]], Result],
+        *,
+        name: str,
+    ) -> Result:
+        """See `Executor.reduce`; results stay with the workers, and Dask makes those again that a lost worker held.
+
+        Raises:
+            RunFailedError: no worker is left to run anything, or the scheduler went away.
+        """
+        return cast(Result, _Reduction(self._client, function, join, name).over(items))
+
+
+class _Reduction:
+    """One `reduce`: leaves a few at once, and above them joins that Dask runs as soon as it can."""
+
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[Any], Any],
+        join: Callable[[Sequence[Any]], Any],
+        name: str,
+    ) -> None:
+        self._client = client
+        self._function, self._join = function, join
+        self._stage, self._run = name, uuid.uuid4().hex[:8]
+        self._n_submitted = 0
+        self._running: set[Future[Any]] = set()
+        """Leaves that are not finished."""
+        self._alive: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        """All that Dask holds a result of for us: leaves and joins go when they are joined themselves."""
+
+    def over(self, items: Sequence[Any]) -> Any:
+        done = as_completed(raise_errors=False, loop=self._client.loop)
+        tree = Tree(self._join_there)
+        try:
+            for index, item in enumerate(items):
+                if index % WINDOW_LASTS == 0:
+                    window = IN_FLIGHT_PER_THREAD * max(1, sum(self._client.nthreads().values()))
+                if len(self._running) >= window:
+                    self._judge(next(done))
+                leaf = self._submit(self._function, item, "leaf", 0)
+                self._running.add(leaf)
+                done.add(leaf)
+                tree.add(leaf)
+            for leaf in done:
+                self._judge(leaf)
+            return self._value(tree.root())
+        finally:
+            # Not left to the end of references, since an error's traceback would hold some; nor to `Client.cancel`,
+            # whose scheduler side (2026.8) fails an assertion where a join depends on what is cancelled.
+            for future in list(self._alive):
+                future.release()
+
+    def _join_there(self, parts: Sequence[Future[Any]]) -> Future[Any]:
+        return self._submit(self._join, list(parts), "join", JOIN_PRIORITY)
+
+    def _submit(self, function: Callable[[Any], Any], argument: Any, what: str, priority: int) -> Future[Any]:
+        self._n_submitted += 1
+        key = f"{self._stage}-{what}-{self._run}-{self._n_submitted}"
+        future = self._client.submit(function, argument, key=key, pure=False, priority=priority)
+        self._alive.add(future)
+        return future
+
+    def _judge(self, future: Future[Any]) -> None:
+        self._running.discard(future)
+        if future.status != "finished":
+            self._value(future)
+
+    def _value(self, future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except KilledWorker as error:
+            raise WorkerLostError(
+                f"stage {self._stage}: a group of shards lost its worker "
+                f"{error.allowed_failures + 1} times; most often a worker needs more memory than it may have"
+            ) from error
+        except (NoValidWorkerError, NoWorkerError) as error:
+            raise RunFailedError(f"stage {self._stage}: no Dask worker is left to run anything") from error
+        except CancelledError as error:
+            raise RunFailedError(
+                f"stage {self._stage}: a reduction was dropped, the Dask scheduler has gone or was restarted"
+            ) from error
 
 
 class _Map:
@@ -157,7 +250,7 @@ class _Map:
 
     def _window(self) -> int:
         # Workers of a cluster come and go; asking the scheduler each time would double the cost of a shard.
-        if self._n_submitted % 64 == 0:
+        if self._n_submitted % WINDOW_LASTS == 0:
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import pytest
 from distributed import Client, Future, LocalCluster
 
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, RequestError, RunFailedError
-from dsir_core.executor import InlineExecutor
+from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
+from dsir_core.executor import FAN_IN, Executor, InlineExecutor
 from tasks import fanout
 from tasks.cluster import local_cluster
 from tasks.fanout import IN_FLIGHT_PER_THREAD, SUSPECTS_BEFORE_TRIAL, DaskExecutor
@@ -293,6 +293,78 @@ def test_a_lost_scheduler_ends_the_map() -> None:
         list(outcomes)
     client.close()
     cluster.close()
+
+
+def tenth(x: int) -> float:
+    return 0.1 * x
+
+
+def add(parts: Sequence[float]) -> float:
+    assert 2 <= len(parts) <= FAN_IN
+    return sum(parts)
+
+
+def as_text(x: int) -> str:
+    return str(x)
+
+
+def nest(parts: Sequence[str]) -> str:
+    return f"({' '.join(parts)})"
+
+
+@pytest.mark.parametrize("n", [1, 2, FAN_IN, FAN_IN + 1, FAN_IN**2, FAN_IN**2 + 1, 300])
+def test_a_reduction_joins_in_the_same_order_everywhere(threads: Client, n: int) -> None:
+    executors: list[Executor] = [DaskExecutor(threads), InlineExecutor()]
+    sums = [executor.reduce(tenth, range(n), add, name="resample") for executor in executors]
+    assert sums[0] == sums[1] == pytest.approx(0.1 * n * (n - 1) / 2)
+    trees = [executor.reduce(as_text, range(n), nest, name="resample") for executor in executors]
+    assert trees[0] == trees[1]
+    assert trees[0].replace("(", "").replace(")", "").split() == [str(i) for i in range(n)]
+
+
+def test_only_the_whole_of_a_reduction_comes_back(processes: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered: list[object] = []
+    gather = processes._gather_remote
+
+    async def counting(*args: Any, **options: Any) -> Any:
+        found = await gather(*args, **options)
+        gathered.extend(found["data"])
+        return found
+
+    monkeypatch.setattr(processes, "_gather_remote", counting)
+    assert DaskExecutor(processes).reduce(square, range(100), add, name="resample") == sum(x * x for x in range(100))
+    assert len(gathered) == 1
+
+
+def test_few_leaves_are_in_flight(threads: Client, meter: Meter) -> None:
+    thread = threading.Thread(
+        target=DaskExecutor(threads).reduce, args=(wait_at_gate, range(50), add), kwargs={"name": "resample"}
+    )
+    thread.start()
+    _until(lambda: meter.begun == 2)
+    leaves = [name for name in threads.run_on_scheduler(_task_names) if "-leaf-" in name]
+    meter.gate.set()
+    thread.join()
+    assert len(leaves) <= IN_FLIGHT_PER_THREAD * 2
+    _until(lambda: _tasks_on(threads) == 0)
+
+
+def test_an_error_ends_a_reduction(threads: Client) -> None:
+    for executor in (DaskExecutor(threads), InlineExecutor()):
+        with pytest.raises(DamagedFileError, match="file-1: truncated"):
+            executor.reduce(fail_on_odd, range(100), add, name="resample")
+    _until(lambda: _tasks_on(threads) == 0)
+
+
+def test_a_reduction_outlives_a_worker(processes: Client, tmp_path: Path) -> None:
+    items = [(i, tmp_path) for i in range(20)]
+    assert DaskExecutor(processes).reduce(kill_worker_once, items, add, name="resample") == sum(range(20))
+
+
+def test_a_reduction_that_kills_its_workers_fails(processes: Client, tmp_path: Path) -> None:
+    items = [(i, tmp_path, (3,)) for i in range(8)]
+    with pytest.raises(WorkerLostError, match=r"stage resample: .* lost its worker"):
+        DaskExecutor(processes).reduce(kill_worker_on, items, add, name="resample")
 
 
 def _tasks_on(client: Client) -> int:
