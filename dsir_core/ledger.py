@@ -31,7 +31,8 @@ class Ledger:
         self._store = store
         self._output = output
         self._folder = f"{FOLDER}/{digest(output)[:16]}"
-        self._needs: dict[str, list[str]] = {}
+        self._needs: dict[str, bytearray] = {}
+        """The list of each stage as it is written."""
 
     def begin(self) -> None:
         """Say that the run has begun."""
@@ -43,9 +44,9 @@ class Ledger:
         Args:
             names: `KIND/KEY`.
         """
-        needed = self._needs.setdefault(stage, [])
-        needed.extend(names)
-        self._store.write(f"{self._folder}/{stage}.txt", "".join(f"{name}\n" for name in needed).encode())
+        needed = self._needs.setdefault(stage, bytearray())
+        needed += "".join(f"{name}\n" for name in names).encode()
+        self._store.write(f"{self._folder}/{stage}.txt", bytes(needed))
 
     def end(self, stages: dict[str, Any]) -> None:
         """Say that the run is complete.

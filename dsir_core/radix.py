@@ -35,23 +35,34 @@ def order_bits(keys: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
     return np.where(negative, ~bits, bits | np.uint64(1 << 63))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Histogram:
-    """Documents and tokens by the value of one 16-bit digit; only bins that hold something."""
+    """Documents and tokens by the value of one 16-bit digit, as it travels: only bins that hold something."""
 
-    bins: npt.NDArray[np.int64]
-    """int64[b], increasing, each in [0, 65536)."""
-    documents: npt.NDArray[np.int64]
-    tokens: npt.NDArray[np.int64]
+    bins: npt.NDArray[np.uint16]
+    """uint16[b], increasing."""
+    documents: npt.NDArray[np.integer]
+    """[b], in the narrowest type that holds them; so are the tokens."""
+    tokens: npt.NDArray[np.integer]
 
     @classmethod
     def of(cls, digits: npt.NDArray[np.int64], n_tokens: npt.NDArray[np.int32]) -> Histogram:
         """Histogram of digits int64[n], each with its document's n_tokens int32[n]."""
         documents = np.bincount(digits, minlength=1)
-        bins = np.flatnonzero(documents)
         # float64 sums of a shard's tokens are exact far beyond 2^50 tokens.
-        tokens = np.bincount(digits, weights=n_tokens, minlength=1)[bins].astype(np.int64)
-        return cls(bins, documents[bins], tokens)
+        return cls.sparse(documents, np.bincount(digits, weights=n_tokens, minlength=1).astype(np.int64))
+
+    @classmethod
+    def sparse(cls, documents: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> Histogram:
+        """Histogram of documents int64[b] and tokens int64[b] of the bins from 0 to b - 1, at most 65536."""
+        bins = np.flatnonzero(documents)
+        return cls(bins.astype(np.uint16), _narrow(documents[bins]), _narrow(tokens[bins]))
+
+
+def _narrow(values: npt.NDArray[np.int64]) -> npt.NDArray[np.integer]:
+    """int64[n] of at least 0, in the narrowest type that holds them."""
+    kind = np.min_scalar_type(int(values.max())) if len(values) else np.dtype(np.uint8)
+    return values.astype(kind if kind.itemsize < 8 else np.int64)
 
 
 def digit_histogram(
@@ -86,9 +97,19 @@ class HistogramSum:
         self.tokens[histogram.bins] += histogram.tokens
 
     def sparse(self) -> Histogram:
-        """The sum as a histogram of the bins that hold something."""
-        bins = np.flatnonzero(self.documents)
-        return Histogram(bins, self.documents[bins], self.tokens[bins])
+        """The sum as a histogram that travels."""
+        return Histogram.sparse(self.documents, self.tokens)
+
+
+def add_histograms(parts: Sequence[Sequence[Histogram]]) -> list[Histogram]:
+    """The sums of some lists of histograms, place by place."""
+    sums = []
+    for histograms in zip(*parts, strict=True):
+        total = HistogramSum()
+        for histogram in histograms:
+            total.add(histogram)
+        sums.append(total.sparse())
+    return sums
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ ones left.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,20 @@ class Cut:
     bits: int
     ties: int
     """How many documents of this shard with key equal to `bits` are taken, in order of (file, position)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What one target takes under a ranking, of all shards."""
+
+    ranking: Ranking
+    bits: int
+    ties: npt.NDArray[np.int64]
+    """int64[shards]: how many documents with key equal to `bits` each shard takes."""
+
+    def at(self, shard: int) -> Cut:
+        """As one shard applies it."""
+        return Cut(self.ranking, self.bits, int(self.ties[shard]))
 
 
 @dataclass(frozen=True)
@@ -204,21 +219,22 @@ class TieTask:
 
 @dataclass(frozen=True)
 class Ties:
-    """Documents of a shard that tie at the threshold."""
+    """Documents of each of some shards that tie at the threshold: int64[shards] each."""
 
-    documents: int
-    size: int
+    documents: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
     """Documents or tokens, by the goal's unit."""
-    fitting: int
-    """How many of them, from the first on, fit into the goal's amount."""
+    fitting: npt.NDArray[np.int64]
+    """How many of them, from the shard's first on, fit into the goal's amount."""
 
 
-def part_ties(task: TieTask) -> list[Ties]:
+def part_ties(task: TieTask) -> Ties:
     """Ties of each part."""
-    return [_ties(task, part) for part in task.parts]
+    found = np.array([_ties(task, part) for part in task.parts], np.int64)
+    return Ties(found[:, 0], found[:, 1], found[:, 2])
 
 
-def _ties(task: TieTask, part: WeightsPart) -> Ties:
+def _ties(task: TieTask, part: WeightsPart) -> tuple[int, int, int]:
     goal = task.goal
     search = part.searches[goal.search]
     chooser = Chooser(search.earlier, task.min_tokens)
@@ -231,7 +247,7 @@ def _ties(task: TieTask, part: WeightsPart) -> Ties:
             fitting += int(np.searchsorted(np.cumsum(sizes), goal.amount - size, side="right"))
         documents += len(tied)
         size += int(sizes.sum())
-    return Ties(documents, size, fitting)
+    return documents, size, fitting
 
 
 def _columns(searches: tuple[Search, ...]) -> tuple[str, ...]:
@@ -257,6 +273,11 @@ class SizesTask:
     length: LengthNormalise
     temperatures: tuple[float, ...]
     min_tokens: int
+
+
+def add_sizes(parts: Sequence[Sequence[WeightSums]]) -> list[WeightSums]:
+    """The sums of some lists of sums, place by place."""
+    return [functools.reduce(WeightSums.merge, sums) for sums in zip(*parts, strict=True)]
 
 
 def part_sizes(task: SizesTask) -> list[WeightSums]:

@@ -14,10 +14,11 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -34,7 +35,7 @@ SEAL = "seal"
 """Key of a receipt's own digest in its file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Proof that a checkpoint is complete."""
 
@@ -46,6 +47,10 @@ class Receipt:
     sha256: str
     summary: dict[str, Any]
     """What the next stage needs to know without reading the data; plain JSON values."""
+
+    def bare(self) -> Receipt:
+        """Without its summary: what is held of every shard must be small."""
+        return replace(self, kind=sys.intern(self.kind), summary={})
 
 
 @dataclass(frozen=True)

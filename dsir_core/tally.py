@@ -18,7 +18,7 @@ N_EXAMPLES = 5
 SPOOL_BYTES = 4 * 2**20
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
     """Mergeable counts of what was read."""
 
@@ -44,6 +44,10 @@ class Tally:
     def records(self) -> int:
         """All that were read: documents, bad records, and those that conditions keep out."""
         return self.documents + self.bad + self.excluded
+
+    def bare(self) -> Tally:
+        """The counts alone: what is held of every shard must be small."""
+        return Tally(self.documents, self.bad, self.tokens, self.n_bytes, excluded=self.excluded)
 
     def add_bad(self, record: BadRecord) -> None:
         """Count one bad record."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from dsir_core.executor import Executor
-from dsir_core.metrics import WeightSums
-from dsir_core.radix import Goal, HistogramSum, Threshold, Wanted, find_thresholds
+from dsir_core.executor import Executor, Made
+from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds
 from dsir_core.sampling import (
-    Cut,
+    Chosen,
     HistogramTask,
     Ranking,
     Search,
@@ -20,6 +20,7 @@ from dsir_core.sampling import (
     TieGoal,
     TieTask,
     WeightsPart,
+    add_sizes,
     part_histograms,
     part_sizes,
     part_ties,
@@ -27,22 +28,27 @@ from dsir_core.sampling import (
 from dsir_core.settings import LengthNormalise, Method
 from dsir_core.spread import Spread, find_temperature
 
-GROUP_DOCUMENTS = 2_000_000
+GROUP_DOCUMENTS = 10_000_000
 GROUP_SHARDS = 128
+"""A group of shards is one leaf of a reduction: a few seconds of work, and a few megabytes of histograms."""
+
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 QUANTILE_LEVELS = 2
 """Digits that a quantile settles: 32 of 64 bits, a relative error below 1e-6."""
 
 STAGE = "resample"
 
-Cuts = list[tuple[Cut, ...]]
-"""For each shard its cuts, one for each target that has chosen."""
+Cuts = tuple[Chosen, ...]
+"""One for each target that has chosen."""
+
+_Search = tuple[Ranking, Cuts]
+"""A ranking, and the cuts that have chosen before."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardWeights:
     """One shard's stored weights."""
 
@@ -68,22 +74,18 @@ def temperature_of(
     share: float,
 ) -> float:
     """The temperature at which a column's effective sample size is a share of the eligible documents."""
-    groups = [
-        tuple(shard.name for shard in shards[start : start + GROUP_SHARDS])
-        for start in range(0, len(shards), GROUP_SHARDS)
-    ]
 
     def sizes(temperatures: Sequence[float]) -> tuple[list[float], int]:
-        tasks = [SizesTask(workdir, group, column, length, tuple(temperatures), min_tokens) for group in groups]
-        found: dict[int, list[WeightSums]] = {}
-        for outcome in executor.map(part_sizes, tasks, name=STAGE):
-            if outcome.error is not None:
-                raise outcome.error
-            assert outcome.result is not None
-            found[outcome.index] = outcome.result
-        totals = [WeightSums() for _ in temperatures]
-        for index in range(len(tasks)):  # in order: sums of floats depend on it
-            totals = [total.merge(part) for total, part in zip(totals, found[index], strict=True)]
+        # Groups do not depend on who works: sums of floats depend on how they are grouped.
+        def task(index: int) -> SizesTask:
+            group = shards[index * GROUP_SHARDS : (index + 1) * GROUP_SHARDS]
+            names = tuple(shard.name for shard in group)
+            return SizesTask(workdir, names, column, length, tuple(temperatures), min_tokens)
+
+        tasks = Made(-(-len(shards) // GROUP_SHARDS), task)
+        if not tasks:
+            return [0.0 for _ in temperatures], 0
+        totals = executor.reduce(part_sizes, tasks, add_sizes, name=STAGE)
         return [total.effective_sample_size for total in totals], totals[0].n
 
     return find_temperature(share, sizes)
@@ -93,7 +95,8 @@ def temperature_of(
 class Thresholds:
     """Threshold searches over one set of weights.
 
-    Memory is a megabyte for each search and quantile, and the list of shards: nothing that grows with documents.
+    Memory is a megabyte for each search and quantile, and for each shard its name and, for each target and method,
+    one integer: nothing that grows with documents.
     """
 
     executor: Executor
@@ -106,6 +109,9 @@ class Thresholds:
     spreads: Sequence[Spread]
     """One for each of `columns`."""
 
+    def __post_init__(self) -> None:
+        self._groups = list(self._grouped())
+
     def ranking(self, method: Method, target: int) -> Ranking:
         """How a method orders the documents for a target."""
         return Ranking(method, self.seed, target, self.columns[target], self.spreads[target])
@@ -114,7 +120,7 @@ class Thresholds:
         self,
         target: int,
         earlier: Mapping[Method, Cuts],
-        goal: Callable[[Eligible], tuple[int, str]],
+        goal: Callable[[Eligible], tuple[int, Unit]],
     ) -> tuple[dict[Method, Cuts], dict[str, float], Eligible]:
         """Let one target choose under each method of `earlier`, among what that method's earlier cuts left.
 
@@ -128,75 +134,80 @@ class Thresholds:
             documents (when it is the first target; else over those left to it by top-k); what is eligible.
         """
         methods = list(earlier)
-        rankings = [self.ranking(method, target) for method in methods]
-        parts = [
-            tuple(Search(ranking, earlier[method][shard]) for ranking, method in zip(rankings, methods, strict=True))
-            for shard in range(len(self.shards))
-        ]
+        searches = [(self.ranking(method, target), earlier[method]) for method in methods]
         eligible: list[Eligible] = []
 
         def goals(sums: list[HistogramSum]) -> list[Goal]:
             eligible.extend(Eligible(int(total.documents.sum()), int(total.tokens.sum())) for total in sums)
             amount, unit = goal(eligible[0])
-            mine = [Goal(search, amount, unit) for search in range(len(methods))]  # type: ignore[arg-type]
+            mine = [Goal(search, amount, unit) for search in range(len(methods))]
             return mine + _quantile_goals(methods.index("top-k"), eligible[methods.index("top-k")].documents)
 
-        found = find_thresholds(len(methods), goals, lambda level, wanted: self._pass(parts, level, wanted))
-        cuts = {}
-        for search, (method, threshold) in enumerate(zip(methods, found, strict=False)):
-            ties = self._share_ties(parts, search, threshold)
-            cuts[method] = [
-                (*before, Cut(rankings[search], threshold.bits, n))
-                for before, n in zip(earlier[method], ties, strict=True)
-            ]
+        found = find_thresholds(len(methods), goals, lambda level, wanted: self._pass(searches, level, wanted))
+        cuts = {
+            method: (*before, Chosen(ranking, threshold.bits, self._share_ties((ranking, before), threshold)))
+            for method, (ranking, before), threshold in zip(methods, searches, found, strict=False)
+        }
         values = keys_of_bits(np.array([threshold.bits for threshold in found[len(methods) :]], np.uint64))
         return cuts, dict(zip([f"{q:g}" for q in QUANTILES], map(float, values), strict=False)), eligible[0]
 
-    def _pass(self, parts: Sequence[tuple[Search, ...]], level: int, wanted: Sequence[Wanted]) -> list[HistogramSum]:
+    def _pass(self, searches: Sequence[_Search], level: int, wanted: Sequence[Wanted]) -> list[HistogramSum]:
+        def task(parts: tuple[WeightsPart, ...]) -> HistogramTask:
+            return HistogramTask(self.workdir, parts, self.min_tokens, level, tuple(wanted))
+
         sums = [HistogramSum() for _ in wanted]
-        tasks = [
-            HistogramTask(self.workdir, group, self.min_tokens, level, tuple(wanted)) for group in self._groups(parts)
-        ]
-        for _, histograms in self._map(part_histograms, tasks):
-            for total, histogram in zip(sums, histograms, strict=True):
+        if self._groups:
+            tasks = self._tasks(searches, task)
+            whole = self.executor.reduce(part_histograms, tasks, add_histograms, name=STAGE)
+            for total, histogram in zip(sums, whole, strict=True):
                 total.add(histogram)
         return sums
 
-    def _share_ties(self, parts: Sequence[tuple[Search, ...]], search: int, threshold: Threshold) -> list[int]:
+    def _share_ties(self, search: _Search, threshold: Threshold) -> npt.NDArray[np.int64]:
         """How many documents that tie at the threshold each shard takes: the first in order of (file, position)."""
-        shares = [0] * len(parts)
+        documents, size = np.zeros((2, len(self.shards)), np.int64)
         if not threshold.ties:
-            return shares
-        goal = TieGoal(search, threshold.bits, threshold.unit, threshold.ties)
-        tasks = [TieTask(self.workdir, group, self.min_tokens, goal) for group in self._groups(parts)]
-        by_task = dict(self._map(part_ties, tasks))
-        ties = [tie for index in range(len(tasks)) for tie in by_task[index]]
-        left = threshold.ties
-        for shard, tie in enumerate(ties):
-            if tie.size <= left:
-                shares[shard] = tie.documents
-                left -= tie.size
-                continue
-            part = WeightsPart(self.shards[shard].name, parts[shard])
-            last = TieTask(self.workdir, (part,), self.min_tokens, replace(goal, amount=left))
-            ((_, (rest,)),) = self._map(part_ties, [last])
-            shares[shard] = rest.fitting
-            break
-        return shares
+            return documents
+        goal = TieGoal(0, threshold.bits, threshold.unit, threshold.ties)
 
-    def _groups(self, parts: Sequence[tuple[Search, ...]]) -> Iterator[tuple[WeightsPart, ...]]:
-        """Shards in groups of enough documents that the work is worth a task."""
-        group: list[WeightsPart] = []
-        documents = 0
+        def task(parts: tuple[WeightsPart, ...]) -> TieTask:
+            return TieTask(self.workdir, parts, self.min_tokens, goal)
+
+        for index, ties in self._map(part_ties, self._tasks([search], task)):
+            start, stop = self._groups[index]
+            documents[start:stop], size[start:stop] = ties.documents, ties.size
+        taken = np.cumsum(size)
+        n_whole = int(np.searchsorted(taken, threshold.ties, side="right"))
+        documents[n_whole + 1 :] = 0
+        if n_whole < len(self.shards):
+            left = threshold.ties - int(taken[n_whole - 1] if n_whole else 0)
+            last = TieTask(self.workdir, (self._part(n_whole, [search]),), self.min_tokens, replace(goal, amount=left))
+            ((_, rest),) = self._map(part_ties, [last])
+            documents[n_whole] = rest.fitting[0]
+        return documents
+
+    def _tasks(self, searches: Sequence[_Search], make: Callable[[tuple[WeightsPart, ...]], Task]) -> Made[Task]:
+        """A task for each group of shards."""
+        return Made(
+            len(self._groups),
+            lambda index: make(tuple(self._part(shard, searches) for shard in range(*self._groups[index]))),
+        )
+
+    def _part(self, shard: int, searches: Sequence[_Search]) -> WeightsPart:
+        return WeightsPart(
+            self.shards[shard].name,
+            tuple(Search(ranking, tuple(chosen.at(shard) for chosen in earlier)) for ranking, earlier in searches),
+        )
+
+    def _grouped(self) -> Iterator[tuple[int, int]]:
+        """Shards [start, stop) of enough documents that the work is worth a task."""
         limit = min(GROUP_SHARDS, -(-len(self.shards) // (2 * self.executor.n_workers)))
-        for shard, searches in zip(self.shards, parts, strict=True):
-            group.append(WeightsPart(shard.name, searches))
+        start = documents = 0
+        for index, shard in enumerate(self.shards, start=1):
             documents += shard.documents
-            if documents >= GROUP_DOCUMENTS or len(group) >= limit:
-                yield tuple(group)
-                group, documents = [], 0
-        if group:
-            yield tuple(group)
+            if documents >= GROUP_DOCUMENTS or index - start >= limit or index == len(self.shards):
+                yield start, index
+                start, documents = index, 0
 
     def _map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
         for outcome in self.executor.map(function, tasks, name=STAGE):

@@ -93,7 +93,7 @@ class ScoreTask:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreResult:
     """Where one shard's weights lie, and what was read for them."""
 

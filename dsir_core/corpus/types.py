@@ -64,7 +64,7 @@ class ReadSettings(BaseModel):
         return self.model_copy(update={"include": None, "exclude": None})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One object of a corpus, as listed when the run was planned."""
 
@@ -80,7 +80,7 @@ class SourceFile:
     compression: Compression
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """A contiguous part of one source file.
 
@@ -93,7 +93,7 @@ class Piece:
     stop: int = WHOLE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """A unit of work: pieces read one after the other, in order of (path, start)."""
 
@@ -103,7 +103,7 @@ class Shard:
     """Stored bytes this shard reads."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """A record that yields no document."""
 

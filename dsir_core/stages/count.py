@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.executor import Made
 from dsir_core.shard_work import quarantine_of
 from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
@@ -106,10 +107,9 @@ def _why_none(tally: Tally) -> str:
 
 def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
     config = work.run.config
+    read = config.read.unconditional
     how = TargetCounting(FOLDS if config.smoothing == "auto" else 1)
-    found = _count(
-        work, [CountTask(config.workdir_url, s, config.read.unconditional, config.features, target=how) for s in shards]
-    )
+    found = _count(work, shards, lambda shard: CountTask(config.workdir_url, shard, read, config.features, target=how))
     if how.folds == 1:
         return found
     return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)
@@ -120,22 +120,24 @@ def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float, keep_by
     sample = BlockSample(rate) if rate < 1 else None
     return _count(
         work,
-        [CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes) for shard in shards],
+        shards,
+        lambda shard: CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes),
     )
 
 
-def _count(work: StageWork, tasks: Sequence[CountTask]) -> CorpusCounts:
+def _count(work: StageWork, shards: Sequence[Shard], task: Callable[[Shard], CountTask]) -> CorpusCounts:
+    tasks = Made(len(shards), lambda index: task(shards[index]))
     counts: npt.NDArray[np.int64] | None = None
     tally = Tally()
     by_shard: dict[int, Tally] = {}
     # Few of these files exist: only those of shards with bad records.
-    work.run.ledger.need("quarantine", [quarantine_of(task.shard, task.read) for task in tasks])
-    for index, result in work.map(count_shard, tasks, [task.shard for task in tasks]):
+    work.run.ledger.need("quarantine", [quarantine_of(shard, task(shard).read) for shard in shards])
+    for index, result in work.map(count_shard, tasks, shards):
         if counts is None:
             counts = np.zeros_like(result.counts)
         counts += result.counts
         tally.merge(result.tally)
-        by_shard[index] = result.tally
+        by_shard[index] = result.tally.bare()
     if counts is None:
         counts = np.zeros(work.run.config.buckets, np.int64)
     return CorpusCounts(counts, tally, by_shard)

@@ -82,9 +82,8 @@ def _documents(scores: Scores, sample: Sample) -> Json:
     ineligible = sample.account.documents - eligible
     rejected = eligible - selected
     for shard, score, mark in zip(scores.shards, scores.results, sample.marks, strict=True):
-        account = mark.account
         unread = score.tally.bad + score.tally.excluded
-        if score.tally.records != account.documents + unread or account.n_selected > account.eligible:
+        if score.tally.records != mark.documents + unread or mark.n_selected > mark.eligible:
             raise RunFailedError(f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for")
     accounted = selected + rejected + ineligible + excluded + bad
     if raw != accounted:

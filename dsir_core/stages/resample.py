@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dsir_core.errors import RunFailedError
-from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
+from dsir_core.errors import RunFailedError, WorkerLostError
+from dsir_core.executor import Made
+from dsir_core.marking import Account, MarkTask, mark_shard
 from dsir_core.model import FittedModel, split_size
 from dsir_core.radix import Unit
 from dsir_core.settings import Method, SampleSettings
 from dsir_core.spread import Spread
 from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
+from dsir_core.store import Receipt
 from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds, temperature_of
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What is kept of one shard: where its chosen documents lie, and how many of its documents became what."""
+
+    receipt: Receipt
+    documents: int
+    eligible: int
+    n_selected: int
 
 
 @dataclass(frozen=True)
 class Sample:
     """Result of the stage."""
 
-    marks: tuple[MarkResult, ...]
+    marks: tuple[Marked, ...]
     """One for each shard of the scores."""
     account: Account
     names: tuple[str, ...]
@@ -44,18 +56,15 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
     work.announce(scores.shards)
     spreads = _spreads(run, scores)
     cuts, quantiles, wanted, unit = _choose(run, scores, model, spreads)
-    tasks = [
-        MarkTask(run.config.workdir_url, result.receipt, model.names, mine, plain, run.config.min_tokens)
-        for result, mine, plain in zip(scores.results, cuts[run.config.method], cuts["top-k"], strict=True)
-    ]
-    marks = dict(work.map(mark_shard, tasks, scores.shards))
-    work.finish()
-    account = Account()
-    for index in range(len(tasks)):
-        _check_account(scores, index, marks[index].account)
-        account.merge(marks[index].account)
+
+    def task(index: int) -> MarkTask:
+        mine, plain = (tuple(chosen.at(index) for chosen in cuts[method]) for method in (run.config.method, "top-k"))
+        receipt = scores.results[index].receipt
+        return MarkTask(run.config.workdir_url, receipt, model.names, mine, plain, run.config.min_tokens)
+
+    marks, account = _mark(work, scores, Made(len(scores.results), task))
     sample = Sample(
-        tuple(marks[index] for index in range(len(tasks))),
+        marks,
         account,
         model.names,
         quantiles,
@@ -65,6 +74,26 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
     )
     _note_shortfall(run, sample)
     return sample
+
+
+def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[tuple[Marked, ...], Account]:
+    """Mark the chosen documents of all shards: what became of each shard's, and of all."""
+    total = Account()
+    early: dict[int, Account] = {}
+    marked: dict[int, Marked] = {}
+    n_merged = 0
+    for index, result in work.map(mark_shard, tasks, scores.shards):
+        account = result.account
+        marked[index] = Marked(result.receipt.bare(), account.documents, account.eligible, account.n_selected)
+        early[index] = account
+        while n_merged in early:  # in order: sums of floats depend on it
+            total.merge(early.pop(n_merged))
+            n_merged += 1
+    work.finish()
+    marks = tuple(marked[index] for index in range(len(tasks)))
+    for index, mark in enumerate(marks):
+        _check_account(scores, index, mark)
+    return marks, total
 
 
 def _spreads(run: Run, scores: Scores) -> list[Spread]:
@@ -104,7 +133,7 @@ def _choose(
         run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens, spreads
     )
     methods: list[Method] = list(dict.fromkeys([config.method, "top-k"]))
-    cuts: dict[Method, Cuts] = {method: [() for _ in weights] for method in methods}
+    cuts: dict[Method, Cuts] = dict.fromkeys(methods, ())
     quantiles: dict[str, dict[str, float]] = {}
     sizes: list[int] = []
     unit: Unit = "tokens" if config.tokens is not None else "documents"
@@ -120,6 +149,8 @@ def _choose(
             cuts, quantiles[name], _ = search.cut_target(target, cuts, goal)
         except OSError as error:
             raise StageFailedError(f"resample: the weights cannot be read: {error}") from error
+        except WorkerLostError as error:
+            raise StageFailedError(str(error)) from error
     return cuts, quantiles, sizes, unit
 
 
@@ -141,12 +172,12 @@ def _size(settings: SampleSettings, eligible: int) -> int:
     return max(1, round(settings.fraction * eligible))
 
 
-def _check_account(scores: Scores, index: int, account: Account) -> None:
+def _check_account(scores: Scores, index: int, mark: Marked) -> None:
     scored = scores.results[index].tally.documents
-    if account.documents != scored:
+    if mark.documents != scored:
         raise RunFailedError(
             f"{describe(scores.shards[index])}: {scored:,} documents were scored, the weights hold "
-            f"{account.documents:,}; remove {scores.results[index].receipt.name} and run the same command again"
+            f"{mark.documents:,}; remove {scores.results[index].receipt.name} and run the same command again"
         )
 
 

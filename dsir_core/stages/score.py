@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError
+from dsir_core.executor import Made
 from dsir_core.model import FittedModel
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
@@ -44,27 +45,27 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
     config = run.config
     shards = [shard for shard in plan.raw.shards if shard in joined or not joined]
     work.announce(shards)
-    tasks = [
-        ScoreTask(
+    tasks = Made(
+        len(shards),
+        lambda index: ScoreTask(
             config.workdir_url,
-            shard,
+            shards[index],
             config.read,
             config.features,
             model.digest,
             config.weights,
-            joined.get(shard),
+            joined.get(shards[index]),
             config.strata,
-        )
-        for shard in shards
-    ]
+        ),
+    )
     found: dict[int, ScoreResult] = {}
+    tally = Tally()
     for index, result in work.map(score_shard, tasks, shards):
-        found[index] = result
+        tally.merge(result.tally)
+        found[index] = replace(result, receipt=result.receipt.bare(), tally=result.tally.bare())
     work.finish()
     damaged = {**counts.damaged, **work.damaged}
-    tally = Tally()
     for index in sorted(found):
-        tally.merge(found[index].tally)
         place = shards[index].index
         if counts.rate >= 1 and place in counts.raw.by_shard:
             _check_same(shards[index], counts.raw.by_shard[place], found[index].tally)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.errors import RunFailedError
+from dsir_core.executor import Made
 from dsir_core.extract import Example, ExtractResult, ExtractTask, extract_shard
 from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
@@ -44,20 +45,16 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     """
     work = StageWork(run, "write")
     config = run.config
-    picked = [i for i, mark in enumerate(sample.marks) if mark.account.n_selected]
+    picked = [i for i, mark in enumerate(sample.marks) if mark.n_selected]
     shards = [scores.shards[i] for i in picked]
     work.announce(shards)
-    tasks = [
-        ExtractTask(
-            config.workdir_url,
-            scores.shards[i],
-            config.read.unconditional,
-            config.features,
-            sample.marks[i].receipt,
-            sample.names,
-        )
-        for i in picked
-    ]
+
+    def task(index: int) -> ExtractTask:
+        i = picked[index]
+        receipt, read = sample.marks[i].receipt, config.read.unconditional
+        return ExtractTask(config.workdir_url, scores.shards[i], read, config.features, receipt, sample.names)
+
+    tasks = Made(len(picked), task)
     found: dict[int, ExtractResult] = {}
     counts = np.zeros((len(sample.names), config.buckets), np.int64)
     for index, result in work.map(extract_shard, tasks, shards):
@@ -67,7 +64,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
         raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
     work.judge()
     for index, result in found.items():
-        wanted = sample.marks[picked[index]].account.n_selected
+        wanted = sample.marks[picked[index]].n_selected
         if result.extracted.documents != wanted:
             raise RunFailedError(
                 f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {result.extracted.documents:,} "

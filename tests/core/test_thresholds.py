@@ -86,12 +86,12 @@ class Corpus:
         columns = weight_columns(self.names)
         spreads = [REFERENCE] * len(columns)
         search = Thresholds(InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS, spreads)
-        cuts: dict[Method, Any] = {m: [() for _ in self.shards] for m in dict.fromkeys([method, "top-k"])}
+        cuts: dict[Method, Any] = dict.fromkeys([method, "top-k"], ())
         for target, goal in enumerate(goals):
             cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (goal, unit))
         chosen = []
-        for shard, mine in zip(self.shards, cuts[method], strict=True):
-            chooser = Chooser(mine, MIN_TOKENS)
+        for index, shard in enumerate(self.shards):
+            chooser = Chooser(tuple(cut.at(index) for cut in cuts[method]), MIN_TOKENS)
             chosen += [chooser.choose(rows) for rows in read_rows(self.store, shard.name, columns)]
         return np.concatenate(chosen)
 
@@ -128,7 +128,7 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     values = rng.normal(size=1001) * 100
     corpus = Corpus(tmp_path, [(float(v), 5) for v in values] + [(1e9, 0)], [100, 300], 1)
     search = Thresholds(InlineExecutor(), str(tmp_path), corpus.shards, ("log_weight",), 7, MIN_TOKENS, [REFERENCE])
-    cuts: dict[Method, Any] = {"top-k": [() for _ in corpus.shards]}
+    cuts: dict[Method, Any] = {"top-k": ()}
     _, quantiles, eligible = search.cut_target(0, cuts, lambda eligible: (10, "documents"))
     assert eligible.documents == 1001
     for q, value in quantiles.items():
