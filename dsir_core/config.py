@@ -77,11 +77,25 @@ class SelectConfig(
             raise ValueError("count, tokens and fraction exclude each other: give one of them")
         if self.target_ess is not None and self.temperature != 1.0:
             raise ValueError("temperature and target_ess exclude each other: give one of them")
-        if self.proportions is not None and not self.separate:
-            raise ValueError("proportions has a meaning only with separate targets: add separate")
+        if self.proportions is not None and not self.by_target:
+            raise ValueError("proportions has a meaning only with separate targets: add separate or match")
+        if self.quotas is not None and self.strata is None:
+            raise ValueError("quotas are of strata: say which field they are in with strata")
+        if isinstance(self.quotas, dict):
+            _check_quotas(self.quotas, sized=self.is_sized)
         if self.proportions is not None and set(self.proportions) != set(self.target):
             raise ValueError(f"proportions names {sorted(self.proportions)}, the targets are {sorted(self.target)}")
         return self
+
+    @property
+    def by_target(self) -> bool:
+        """Whether each target has a model, and selects, by itself."""
+        return self.separate or self.match
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether count, tokens or fraction is given."""
+        return any(size is not None for size in (self.count, self.tokens, self.fraction))
 
     def shown(self) -> SelectConfig:
         """The request without credentials in its URLs, for reports and records."""
@@ -118,6 +132,13 @@ class SelectConfig(
         return StorageSettings(**self.model_dump(include=set(StorageSettings.model_fields)))
 
 
+def _check_quotas(quotas: dict[str, float], *, sized: bool) -> None:
+    if not sum(quotas.values()) > 0:
+        raise ValueError("quotas are all zero")
+    if not sized and not all(quota == int(quota) for quota in quotas.values()):
+        raise ValueError("without count, tokens or fraction quotas are numbers of documents: give whole numbers")
+
+
 def split_target(item: str) -> tuple[str, str]:
     """Split `[NAME=]GLOB`. A name has no `/`, `:` or glob character, so URLs with `=` in them stay whole."""
     name, separator, spec = item.partition("=")
@@ -142,7 +163,7 @@ def parse_config(values: dict[str, Any], *, sized: bool = True, output: bool = T
         config = SelectConfig.model_validate(values)
     except ValidationError as error:
         raise RequestError("; ".join(_describe(problem) for problem in error.errors())) from None
-    if sized and config.count is None and config.tokens is None and config.fraction is None:
+    if sized and not config.is_sized and not isinstance(config.quotas, dict):
         raise RequestError("say how much to select: give one of count, tokens and fraction")
     if output and not config.output:
         raise RequestError("output: required, and not given")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.corpus.batches import texts_of
+from dsir_core.corpus.fields import stratum_of
 from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
@@ -46,6 +47,8 @@ class TargetCounting:
 
     folds: int = 1
     """Counts are int64[folds, buckets] when there are several; a document's own hash says which is its."""
+    strata: str | None = None
+    """Field by whose values documents and tokens are wanted."""
 
     def fold_of(self, path: str, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """int64[n]: folds of the documents at `positions` of a file."""
@@ -86,7 +89,7 @@ class CountTask:
                 "features": self.features,
                 "shard": identity(self.shard, self.read),
                 "rate": self.sample.rate if self.sample else None,
-                "folds": self.target.folds if self.target else None,
+                "target": [self.target.folds, self.target.strata] if self.target else None,
             }
         )
 
@@ -127,13 +130,16 @@ def count_shard(task: CountTask) -> CountResult:
     keeping = _keeping(task)
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
         keep = task.sample.keep_block if task.sample else None
-        for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep):
+        fields = (task.target.strata,) if task.target is not None and task.target.strata is not None else ()
+        for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
             n_tokens = keeping.count(piece, batch, task.features, counts) if keeping else None
             if n_tokens is None:
                 n_tokens = _count_batch(task, piece, batch, counts)
             tally.tokens += int(n_tokens.sum())
             if task.target is not None:
                 tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
+                for (value,), tokens in zip(batch.fields, n_tokens.tolist(), strict=False):
+                    tally.add_stratum(stratum_of(value), 1, tokens)
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as draft:
         np.save(draft.stream, counts, allow_pickle=False)

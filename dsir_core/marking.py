@@ -11,26 +11,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.digests import digest
 from dsir_core.metrics import WeightSums
-from dsir_core.sampling import Chooser, Cut, Rows, keys_of, read_rows
+from dsir_core.radix import keys_of_bits
+from dsir_core.rows import by_stratum, read_rows
+from dsir_core.spread import Spread
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
-from dsir_core.weights import FILE_TYPE
+from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM
 
-SELECTION_VERSION = "selection-v2"
+SELECTION_VERSION = "selection-v3"
 
-SELECTION_SCHEMA = pa.schema(
-    [
-        ("file", FILE_TYPE),
-        ("position", pa.int64()),
-        ("n_tokens", pa.int32()),
-        ("log_weight", pa.float64()),
-        ("key", pa.float64()),
-        ("target", pa.dictionary(pa.int32(), pa.string())),
-    ]
-)
-"""Schema of `selected.parquet`: `log_weight` and `key` are those of the target that chose the document."""
+
+def selection_schema(*, offset: bool, stratum: bool) -> pa.Schema:
+    """Schema of `selected.parquet`: `log_weight` and `key` are those of the target that chose the document.
+
+    Args:
+        offset: whether documents are cut into pieces. stratum: whether they have strata.
+    """
+    return pa.schema(
+        [
+            ("file", FILE_TYPE),
+            ("position", pa.int64()),
+            *([(OFFSET, pa.int64())] if offset else []),
+            ("n_tokens", pa.int32()),
+            ("log_weight", pa.float64()),
+            ("key", pa.float64()),
+            ("target", pa.dictionary(pa.int32(), pa.string())),
+            *([(STRATUM, FILE_TYPE)] if stratum else []),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,12 @@ class MarkTask:
     workdir: str
     weights: Receipt
     names: tuple[str, ...]
-    """Who chooses, one for each cut."""
+    """Who chooses, by index of the target."""
     cuts: tuple[Cut, ...]
     top_k: tuple[Cut, ...]
     """The cuts that plain top-k of the same sizes would make, for the overlap."""
     min_tokens: int
+    schema: pa.Schema
 
     @property
     def checkpoint(self) -> str:
@@ -56,7 +68,8 @@ class MarkTask:
         """Key of the checkpoint."""
         cuts = [
             [[cut.ranking.method, cut.ranking.seed, cut.ranking.target, cut.ranking.column,
-              cut.ranking.spread.temperature, cut.ranking.spread.length, cut.bits, cut.ties]
+              cut.ranking.spread.temperature, cut.ranking.spread.length,
+              cut.ranking.pool.stratum, cut.ranking.pool.nearest, cut.bits, cut.ties]
              for cut in side]
             for side in (self.cuts, self.top_k)
         ]  # fmt: skip
@@ -85,6 +98,8 @@ class Account:
     """Chosen documents that plain top-k would have chosen too."""
     weights: dict[str, WeightSums] = field(default_factory=dict)
     """By log-weight column, over the eligible documents."""
+    strata: dict[str, list[int]] = field(default_factory=dict)
+    """By stratum: documents, eligible ones, chosen ones, and the chosen ones' tokens."""
 
     @property
     def n_selected(self) -> int:
@@ -101,6 +116,9 @@ class Account:
             self.selected[name] = self.selected.get(name, 0) + n
         for name, n in other.selected_tokens.items():
             self.selected_tokens[name] = self.selected_tokens.get(name, 0) + n
+        for name, counts in other.strata.items():
+            before = self.strata.get(name, [0] * len(counts))
+            self.strata[name] = [a + b for a, b in zip(before, counts, strict=True)]
         for column, sums in other.weights.items():
             self.weights[column] = self.weights.get(column, WeightSums()).merge(sums)
 
@@ -142,7 +160,7 @@ def mark_shard(task: MarkTask) -> MarkResult:
     summary: dict[str, Any] = {}
     with (
         store.checkpoint("selection", task.key, ".parquet", summary) as draft,
-        pq.ParquetWriter(draft.stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(draft.stream, task.schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for table in _marked(store, task, account):
             writer.write_table(table)
@@ -151,48 +169,63 @@ def mark_shard(task: MarkTask) -> MarkResult:
 
 
 def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table]:
-    spreads = {cut.ranking.column: cut.ranking.spread for cut in (*task.cuts, *task.top_k)}
-    columns = tuple(spreads)
-    chooser = Chooser(task.cuts, task.min_tokens)
-    top_k = Chooser(task.top_k, task.min_tokens)
-    for rows in read_rows(store, task.weights.name, columns):
-        chosen = chooser.choose(rows)
-        eligible = chooser.eligible(rows)
-        account.merge(
-            Account(
-                documents=len(rows),
-                eligible=int(eligible.sum()),
-                eligible_tokens=int(rows.n_tokens[eligible].sum(dtype=np.int64)),
-                selected={name: int((chosen == i).sum()) for i, name in enumerate(task.names)},
-                selected_tokens={
-                    name: int(rows.n_tokens[chosen == i].sum(dtype=np.int64)) for i, name in enumerate(task.names)
-                },
-                overlap=int(((chosen >= 0) & (top_k.choose(rows) >= 0)).sum()),
-                weights={
-                    column: WeightSums.of(spread.preferences(rows.log_weights[column], rows.n_tokens)[eligible])
-                    for column, spread in spreads.items()
-                },
-            )
-        )
+    rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
+    spreads = {ranking.column: ranking.spread for ranking in rankings}
+    chooser, top_k = Chooser(task.cuts, task.min_tokens), Chooser(task.top_k, task.min_tokens)
+    target_of = np.array([cut.ranking.target for cut in task.cuts] + [-1], np.int32)
+    for rows in read_rows(store, task.weights.name, tuple(spreads)):
+        view = View(rows, task.min_tokens)
+        chosen = chooser.choose(view)
+        account.merge(_account(task, view, target_of[chosen], top_k.choose(view), spreads))
         if (chosen >= 0).any():
-            yield _selection_table(task, rows, chosen)
+            yield _selection_table(task, view, chosen)
 
 
-def _selection_table(task: MarkTask, rows: Rows, chosen: np.ndarray) -> pa.Table:
+def _account(
+    task: MarkTask, view: View, targets: np.ndarray, top_k: np.ndarray, spreads: Mapping[str, Spread]
+) -> Account:
+    """What became of some documents: targets int32[n], who has chosen each, or -1; top_k likewise by cut."""
+    rows, eligible, chosen = view.rows, view.eligible, targets >= 0
+    by_target = {name: targets == i for i, name in enumerate(task.names)}
+    columns = [by_stratum(rows, mask) for mask in (np.ones(len(rows), bool), eligible, chosen)]
+    return Account(
+        documents=len(rows),
+        eligible=int(eligible.sum()),
+        eligible_tokens=int(rows.n_tokens[eligible].sum(dtype=np.int64)),
+        selected={name: int(mine.sum()) for name, mine in by_target.items()},
+        selected_tokens={name: int(rows.n_tokens[mine].sum(dtype=np.int64)) for name, mine in by_target.items()},
+        overlap=int((chosen & (top_k >= 0)).sum()),
+        weights={
+            column: WeightSums.of(spread.preferences(rows.log_weights[column], rows.n_tokens)[eligible])
+            for column, spread in spreads.items()
+        },
+        strata={
+            name: [documents, n_eligible, n_chosen, n_tokens]
+            for (name, documents, _), (_, n_eligible, _), (_, n_chosen, n_tokens) in zip(*columns, strict=True)
+        },
+    )
+
+
+def _selection_table(task: MarkTask, view: View, chosen: np.ndarray) -> pa.Table:
+    rows = view.rows
     which = np.flatnonzero(chosen >= 0)
-    log_weight, key = np.empty(len(rows)), np.empty(len(rows))
+    log_weight, key, target = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), np.int32)
     for index, cut in enumerate(task.cuts):
         mine = chosen == index
-        log_weight[mine] = rows.log_weights[cut.ranking.column][mine]
-        key[mine] = keys_of(rows, cut.ranking)[mine]
-    return pa.Table.from_arrays(
-        [
-            pa.DictionaryArray.from_arrays(rows.file_codes[which], rows.files),
-            pa.array(rows.positions[which]),
-            pa.array(rows.n_tokens[which]),
-            pa.array(log_weight[which]),
-            pa.array(key[which]),
-            pa.DictionaryArray.from_arrays(chosen[which], list(task.names)),
-        ],
-        schema=SELECTION_SCHEMA,
-    )
+        if mine.any():
+            log_weight[mine] = rows.log_weights[cut.ranking.column][mine]
+            key[mine] = keys_of_bits(view.bits(cut.ranking)[mine])
+            target[mine] = cut.ranking.target
+    columns = {
+        "file": pa.DictionaryArray.from_arrays(rows.file_codes[which], rows.files),
+        "position": pa.array(rows.positions[which]),
+        "n_tokens": pa.array(rows.n_tokens[which]),
+        "log_weight": pa.array(log_weight[which]),
+        "key": pa.array(key[which]),
+        "target": pa.DictionaryArray.from_arrays(target[which], list(task.names)),
+    }
+    if rows.offsets is not None:
+        columns[OFFSET] = pa.array(rows.offsets[which])
+    if rows.stratum_codes is not None:
+        columns[STRATUM] = pa.DictionaryArray.from_arrays(rows.stratum_codes[which], list(rows.strata))
+    return pa.Table.from_arrays([columns[name] for name in task.schema.names], schema=task.schema)

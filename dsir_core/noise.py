@@ -93,7 +93,13 @@ def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDAr
     return _bits(np.asarray(counters, np.int64), np.uint64(first), np.uint64(second))
 
 
-def gumbel(positions: npt.NDArray[np.int64], seed: int, target: int, path: str) -> npt.NDArray[np.float64]:
+def gumbel(
+    positions: npt.NDArray[np.int64],
+    seed: int,
+    target: int,
+    path: str,
+    offsets: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float64]:
     """Gumbel(0, 1) noise of the documents at `positions` of a file, for one target.
 
     Args:
@@ -101,8 +107,13 @@ def gumbel(positions: npt.NDArray[np.int64], seed: int, target: int, path: str) 
         seed: the run's seed.
         target: index of the target that selects; each has noise of its own.
         path: the file's path relative to the corpus root.
+        offsets: int64[n], where pieces of documents begin in their text; None for whole documents.
 
     Returns:
         float64[n].
     """
-    return _gumbel(random_bits(positions, "gumbel", seed, target, path))
+    if offsets is None:
+        return _gumbel(random_bits(positions, "gumbel", seed, target, path))
+    of_documents = random_bits(positions, "document", path)
+    counters = (of_documents ^ np.asarray(offsets, np.int64).view(np.uint64)).view(np.int64)
+    return _gumbel(random_bits(counters, "gumbel of pieces", seed, target, path))

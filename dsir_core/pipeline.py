@@ -47,7 +47,7 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
     connected(check_output)(run)
     planned, counts, fitted, scores = _score(run, call)
     model = fitted.model
-    sample = call(connected(resample), run, scores, model)
+    sample = call(connected(resample), run, counts, scores, model)
     written = call(connected(write), run, planned, scores, sample)
     return call(connected(report), run, planned, counts, fitted, scores, sample, written)
 

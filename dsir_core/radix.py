@@ -35,6 +35,12 @@ def order_bits(keys: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
     return np.where(negative, ~bits, bits | np.uint64(1 << 63))
 
 
+def keys_of_bits(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Inverse of `order_bits`: uint64[n] -> float64[n]."""
+    positive = bits >> np.uint64(63) == 1
+    return np.where(positive, bits & np.uint64(2**63 - 1), ~bits).view(np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Documents and tokens by the value of one 16-bit digit, as it travels: only bins that hold something."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.marking import SELECTION_SCHEMA
 from dsir_core.store import Store
-from dsir_core.weights import gather_rows
+from dsir_core.weights import OFFSET, gather_rows
 
 NAME = "selected.parquet"
 READ_ROWS = 1 << 17
@@ -25,6 +24,7 @@ class SelectedTask:
     output: str
     selections: tuple[str, ...]
     """Names of selection files in the workdir."""
+    schema: pa.Schema
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class SelectedResult:
 
     documents: int
     selection_digest: str
-    """SHA-256 over `file NUL position LF` of each chosen document, in order of (file, position)."""
+    """SHA-256 over `file NUL position LF` of each chosen document (`file NUL position NUL offset LF` of each piece), in
+    order."""
 
 
 def write_selected(task: SelectedTask) -> SelectedResult:
@@ -51,9 +52,9 @@ def write_selected(task: SelectedTask) -> SelectedResult:
 
     with (
         target.writer(NAME) as stream,
-        pq.ParquetWriter(stream, SELECTION_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(stream, task.schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in gather_rows(rows(), SELECTION_SCHEMA, READ_ROWS):
+        for table in gather_rows(rows(), task.schema, READ_ROWS):
             writer.write_table(table)
             documents += table.num_rows
     return SelectedResult(documents, sha256.hexdigest())
@@ -61,6 +62,7 @@ def write_selected(task: SelectedTask) -> SelectedResult:
 
 def pairs(batch: pa.RecordBatch) -> bytes:
     """The bytes that stand for a batch's documents in the selection digest."""
-    files = batch.column("file").cast(pa.string()).to_pylist()
-    positions = batch.column("position").to_pylist()
-    return b"".join(f"{file}\0{position}\n".encode() for file, position in zip(files, positions, strict=True))
+    columns = [batch.column("file").cast(pa.string()).to_pylist(), batch.column("position").to_pylist()]
+    if OFFSET in batch.schema.names:
+        columns.append(batch.column(OFFSET).to_pylist())
+    return b"".join(("\0".join(map(str, place)) + "\n").encode() for place in zip(*columns, strict=True))

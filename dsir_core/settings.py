@@ -46,6 +46,10 @@ class FitSettings(_Settings):
     separate: bool = False
     """Fit and select for each target by itself, in the order given, instead of pooling them."""
 
+    match: bool = False
+    """As separate, but each target first takes of the documents that are nearest to it, then of the rest, so that the
+    selection meets the proportions; default proportions: the targets' own, in documents (with --tokens: in tokens)."""
+
     proportions: dict[str, float] | None = None
     """Share of the selection for each separate target, `NAME=SHARE`; default: by their n-grams, as the reference."""
 
@@ -102,6 +106,9 @@ class SampleSettings(_Settings):
 
     min_tokens: int = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
+
+    quotas: Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    """How the selection is divided among strata: as in raw, as in target, or NAME=SHARE; without a size NAME=COUNT."""
 
     strata: str | None = Field(default=None, min_length=1)
     """Field of the raw records (domain, language, cluster, ...) by whose values the selection is told and filled."""

@@ -36,6 +36,8 @@ class Tally:
     first_unscored: list[BadRecord] = field(default_factory=list)
     duplicate_keys: int = 0
     """Documents whose key the table of scores holds more than once."""
+    strata: dict[str, list[int]] = field(default_factory=dict)
+    """Of targets: documents and tokens by stratum."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Bad records by reason."""
     first_bad: list[BadRecord] = field(default_factory=list)
@@ -57,6 +59,11 @@ class Tally:
         if len(self.first_bad) < N_EXAMPLES:
             self.first_bad.append(record)
 
+    def add_stratum(self, name: str, documents: int, tokens: int) -> None:
+        """Count documents of a stratum."""
+        before = self.strata.get(name, [0, 0])
+        self.strata[name] = [before[0] + documents, before[1] + tokens]
+
     def add_unscored(self, path: str, position: int, reason: str) -> None:
         """Count one document without a usable score."""
         self.unscored[reason] = self.unscored.get(reason, 0) + 1
@@ -72,6 +79,8 @@ class Tally:
         self.unspaced_bytes += other.unspaced_bytes
         self.excluded += other.excluded
         self.duplicate_keys += other.duplicate_keys
+        for name, (documents, tokens) in other.strata.items():
+            self.add_stratum(name, documents, tokens)
         self.reasons = dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items()))
         self.first_bad = _first([*self.first_bad, *other.first_bad])
         self.unscored = dict(sorted((Counter(self.unscored) + Counter(other.unscored)).items()))

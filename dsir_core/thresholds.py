@@ -9,20 +9,22 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.choosing import EVERYONE, Chosen, Pool, Ranking, Search
 from dsir_core.executor import Executor, Made
-from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds
+from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds, keys_of_bits
 from dsir_core.sampling import (
-    Chosen,
     HistogramTask,
-    Ranking,
-    Search,
     SizesTask,
+    Strata,
+    StrataTask,
     TieGoal,
     TieTask,
     WeightsPart,
     add_sizes,
+    add_strata,
     part_histograms,
     part_sizes,
+    part_strata,
     part_ties,
 )
 from dsir_core.settings import LengthNormalise, Method
@@ -31,6 +33,9 @@ from dsir_core.spread import Spread, find_temperature
 GROUP_DOCUMENTS = 10_000_000
 GROUP_SHARDS = 128
 """A group of shards is one leaf of a reduction: a few seconds of work, and a few megabytes of histograms."""
+
+POOLS_AT_ONCE = 32
+"""Whose histograms, a megabyte for each method, one pass over the weights makes."""
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 QUANTILE_LEVELS = 2
@@ -112,15 +117,64 @@ class Thresholds:
     def __post_init__(self) -> None:
         self._groups = list(self._grouped())
 
-    def ranking(self, method: Method, target: int) -> Ranking:
-        """How a method orders the documents for a target."""
-        return Ranking(method, self.seed, target, self.columns[target], self.spreads[target])
+    def ranking(self, method: Method, target: int, pool: Pool = EVERYONE) -> Ranking:
+        """How a method orders the documents of a pool for a target."""
+        return Ranking(method, self.seed, target, self.columns[target], self.spreads[target], pool)
+
+    def strata(self, target: int, earlier: Cuts, pool: Pool = EVERYONE) -> Strata:
+        """Documents and tokens by stratum that earlier cuts have left to a target."""
+        search = (self.ranking("top-k", target, pool), earlier)
+        tasks = self._tasks([search], lambda parts: StrataTask(self.workdir, parts, self.min_tokens))
+        return self.executor.reduce(part_strata, tasks, add_strata, name=STAGE) if tasks else {}
+
+    def cut_pools(
+        self, target: int, earlier: Mapping[Method, Cuts], pools: Sequence[Pool], amounts: Sequence[int], unit: Unit
+    ) -> dict[Method, Cuts]:
+        """Let one target choose given amounts from pools that do not overlap, under each method of `earlier`.
+
+        Returns:
+            By method the cuts with this target's added, one for each pool.
+        """
+        cuts = dict(earlier)
+        for start in range(0, len(pools), POOLS_AT_ONCE):
+            some = [
+                (method, self.ranking(method, target, pool), amount)
+                for method in earlier
+                for pool, amount in zip(
+                    pools[start : start + POOLS_AT_ONCE], amounts[start : start + POOLS_AT_ONCE], strict=True
+                )
+            ]
+            searches = [(ranking, earlier[method]) for method, ranking, _ in some]
+            goals = [Goal(search, amount, unit) for search, (_, _, amount) in enumerate(some)]
+            found = self._find(searches, lambda _, goals=goals: goals)  # type: ignore[misc]
+            for (method, ranking, _), threshold, search in zip(some, found, searches, strict=True):
+                cuts[method] = (*cuts[method], Chosen(ranking, threshold.bits, self._share_ties(search, threshold)))
+        return cuts
+
+    def quantiles(self, target: int, earlier: Cuts) -> dict[str, float]:
+        """Quantiles of a target's log weights over the eligible documents that earlier cuts have left."""
+
+        def goals(sums: list[HistogramSum]) -> list[Goal]:
+            return _quantile_goals(0, int(sums[0].documents.sum()))
+
+        return _by_quantile(self._find([(self.ranking("top-k", target), earlier)], goals))
+
+    def eligible(self, target: int) -> Eligible:
+        """All documents that are eligible for a target."""
+        (total,) = self._pass([(self.ranking("top-k", target), ())], 0, [(0, 0)])
+        return Eligible(int(total.documents.sum()), int(total.tokens.sum()))
+
+    def _find(
+        self, searches: Sequence[_Search], make_goals: Callable[[list[HistogramSum]], Sequence[Goal]]
+    ) -> list[Threshold]:
+        return find_thresholds(len(searches), make_goals, lambda level, wanted: self._pass(searches, level, wanted))
 
     def cut_target(
         self,
         target: int,
         earlier: Mapping[Method, Cuts],
         goal: Callable[[Eligible], tuple[int, Unit]],
+        pool: Pool = EVERYONE,
     ) -> tuple[dict[Method, Cuts], dict[str, float], Eligible]:
         """Let one target choose under each method of `earlier`, among what that method's earlier cuts left.
 
@@ -128,13 +182,14 @@ class Thresholds:
             target: index of the target.
             earlier: by method the cuts made before; one of the methods is top-k.
             goal: (amount, unit) of the target, given what is eligible.
+            pool: which documents it chooses from.
 
         Returns:
             By method the cuts with this target's added; quantiles of the target's log weights over the eligible
             documents (when it is the first target; else over those left to it by top-k); what is eligible.
         """
         methods = list(earlier)
-        searches = [(self.ranking(method, target), earlier[method]) for method in methods]
+        searches = [(self.ranking(method, target, pool), earlier[method]) for method in methods]
         eligible: list[Eligible] = []
 
         def goals(sums: list[HistogramSum]) -> list[Goal]:
@@ -143,13 +198,12 @@ class Thresholds:
             mine = [Goal(search, amount, unit) for search in range(len(methods))]
             return mine + _quantile_goals(methods.index("top-k"), eligible[methods.index("top-k")].documents)
 
-        found = find_thresholds(len(methods), goals, lambda level, wanted: self._pass(searches, level, wanted))
+        found = self._find(searches, goals)
         cuts = {
             method: (*before, Chosen(ranking, threshold.bits, self._share_ties((ranking, before), threshold)))
             for method, (ranking, before), threshold in zip(methods, searches, found, strict=False)
         }
-        values = keys_of_bits(np.array([threshold.bits for threshold in found[len(methods) :]], np.uint64))
-        return cuts, dict(zip([f"{q:g}" for q in QUANTILES], map(float, values), strict=False)), eligible[0]
+        return cuts, _by_quantile(found[len(methods) :]), eligible[0]
 
     def _pass(self, searches: Sequence[_Search], level: int, wanted: Sequence[Wanted]) -> list[HistogramSum]:
         def task(parts: tuple[WeightsPart, ...]) -> HistogramTask:
@@ -163,11 +217,11 @@ class Thresholds:
                 total.add(histogram)
         return sums
 
-    def _share_ties(self, search: _Search, threshold: Threshold) -> npt.NDArray[np.int64]:
+    def _share_ties(self, search: _Search, threshold: Threshold) -> npt.NDArray[np.int64] | None:
         """How many documents that tie at the threshold each shard takes: the first in order of (file, position)."""
-        documents, size = np.zeros((2, len(self.shards)), np.int64)
         if not threshold.ties:
-            return documents
+            return None
+        documents, size = np.zeros((2, len(self.shards)), np.int64)
         goal = TieGoal(0, threshold.bits, threshold.unit, threshold.ties)
 
         def task(parts: tuple[WeightsPart, ...]) -> TieTask:
@@ -217,13 +271,12 @@ class Thresholds:
             yield outcome.index, outcome.result
 
 
+def _by_quantile(found: Sequence[Threshold]) -> dict[str, float]:
+    values = keys_of_bits(np.array([threshold.bits for threshold in found], np.uint64))
+    return dict(zip([f"{q:g}" for q in QUANTILES], map(float, values), strict=False))
+
+
 def _quantile_goals(search: int, n: int) -> list[Goal]:
     """The k-th largest of n is the quantile 1 - (k - 1) / (n - 1), at the nearest rank."""
     ranks = [1 + round((1 - q) * (n - 1)) for q in QUANTILES] if n else []
     return [Goal(search, rank, levels=QUANTILE_LEVELS) for rank in ranks]
-
-
-def keys_of_bits(bits: np.ndarray) -> np.ndarray:
-    """Inverse of `radix.order_bits`: uint64[n] -> float64[n]."""
-    positive = bits >> np.uint64(63) == 1
-    return np.where(positive, bits & np.uint64(2**63 - 1), ~bits).view(np.float64)

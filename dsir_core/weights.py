@@ -8,7 +8,6 @@ order of (file, position). A log weight is NaN where the score is missing that i
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.corpus.fields import stratum_of
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
 from dsir_core.digests import digest
@@ -36,6 +36,7 @@ from dsir_core.tally import Quarantine, Tally
 WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024
 STRATUM = "stratum"
+OFFSET = "offset"
 FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -217,14 +218,8 @@ def weights_schema(names: tuple[str, ...], *, strata: bool = False) -> pa.Schema
 
 
 def stratum_names(values: Sequence[Any]) -> pa.DictionaryArray:
-    """Strata by the values of a field: text as it is, else its JSON; "" where there is none."""
-    return pa.array([_stratum(value) for value in values], pa.string()).dictionary_encode()
-
-
-def _stratum(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, default=str, sort_keys=True)
+    """Strata by the values of a field."""
+    return pa.array([stratum_of(value) for value in values], pa.string()).dictionary_encode()
 
 
 def _write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

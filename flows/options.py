@@ -115,7 +115,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         many = {"raw": "GLOB", "target": "[NAME=]GLOB"}.get(name, "NAME")
         group.add_argument(flag, dest=name, nargs="+", action="extend", metavar=many, help=text)
     elif dict in kinds:
-        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="NAME=SHARE", help=text)
+        words = [f"{kind}|" for kind in sorted(kind for kind in kinds if isinstance(kind, str))]
+        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="".join(words) + "NAME=SHARE", help=text)
     elif any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds) and len(kinds) == 1:
         group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="KEY=VALUE", help=text)
     else:
@@ -151,7 +152,11 @@ class _Pairs(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         """See argparse."""
-        pairs = dict(getattr(namespace, self.dest) or {})
+        if len(values) == 1 and "=" not in values[0]:  # a word of its own, as in --quotas raw
+            setattr(namespace, self.dest, values[0])
+            return
+        found = getattr(namespace, self.dest, None)
+        pairs = dict(found) if isinstance(found, dict) else {}
         for value in values:
             name, separator, share = value.partition("=")
             if not separator:

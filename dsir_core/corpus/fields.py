@@ -75,3 +75,10 @@ def _follow(value: Any, path: list[str]) -> Any:
         else:
             return None
     return value
+
+
+def stratum_of(value: Any) -> str:
+    """The stratum that a field's value names: text as it is, all else as JSON; "" where there is none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(msgspec.to_builtins(value), default=str, sort_keys=True)

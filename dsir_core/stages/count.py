@@ -108,7 +108,9 @@ def _why_none(tally: Tally) -> str:
 def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
     config = work.run.config
     read = config.read.unconditional
-    how = TargetCounting(FOLDS if config.smoothing == "auto" else 1)
+    how = TargetCounting(
+        FOLDS if config.smoothing == "auto" else 1, config.strata if config.quotas == "target" else None
+    )
     found = _count(work, shards, lambda shard: CountTask(config.workdir_url, shard, read, config.features, target=how))
     if how.folds == 1:
         return found

@@ -65,8 +65,8 @@ def fit(run: Run, counts: Counts) -> Fit:
         {name: found.counts for name, found in counts.targets.items()},
         raw.counts,
         smoothing={name: picked.smoothing for name, picked in smoothing.items()},
-        separate=config.separate,
-        proportions=config.proportions,
+        separate=config.by_target,
+        proportions=config.proportions or (_own_proportions(run, counts) if config.match else None),
     )
     with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
         draft.stream.write(model.to_bytes())
@@ -75,10 +75,16 @@ def fit(run: Run, counts: Counts) -> Fit:
     return Fit(model, raw.refitted, raw.drift_nats, smoothing)
 
 
+def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
+    """The targets' own sizes, in what the selection is measured in."""
+    by_tokens = run.config.tokens is not None
+    return {name: float(t.tally.tokens if by_tokens else t.tally.documents) for name, t in counts.targets.items()}
+
+
 def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> dict[str, Picked]:
     """As asked, or for `auto` what makes held-out documents of each target likeliest."""
     config = run.config
-    names = selecting_names(tuple(counts.targets), config.separate)
+    names = selecting_names(tuple(counts.targets), config.by_target)
     if config.smoothing != "auto":
         asked = config.smoothing
         given = Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)

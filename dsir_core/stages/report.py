@@ -46,6 +46,7 @@ def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sa
         "targets": targets,
         "kl_reduction": float(np.mean([target["kl_reduction"] for target in targets.values()])),
         "weights": _weights(sample, scores),
+        "strata": _strata(sample),
         "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
         "damaged": dict(scores.damaged),
         "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
@@ -138,6 +139,16 @@ def _weights(sample: Sample, scores: Scores) -> Json:
         "top_k_overlap": sample.account.overlap / selected if selected else 0.0,
         "quantiles": dict(sample.quantiles),
     }
+
+
+def _strata(sample: Sample) -> Json:
+    found = {}
+    for name in sorted({*sample.account.strata, *sample.quotas}):
+        documents, eligible, selected, tokens = sample.account.strata.get(name, [0, 0, 0, 0])
+        found[name] = {"documents": documents, "eligible": eligible, "selected": selected, "tokens_selected": tokens}
+        if sample.quotas:
+            found[name]["quota"] = sample.quotas.get(name, 0)
+    return found
 
 
 def _corpus(planned: Any) -> Json:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.executor import Made
-from dsir_core.marking import Account, MarkTask, mark_shard
-from dsir_core.model import FittedModel, split_size
+from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
+from dsir_core.model import FittedModel
 from dsir_core.radix import Unit
-from dsir_core.settings import Method, SampleSettings
 from dsir_core.spread import Spread
-from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
+from dsir_core.stages.choose import choose
+from dsir_core.stages.count import Counts
+from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
 from dsir_core.store import Receipt
-from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds, temperature_of
+from dsir_core.thresholds import ShardWeights, temperature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,13 @@ class Sample:
     unit: Unit
     temperatures: Mapping[str, float]
     """By who selects: as asked, or as found for `target_ess`."""
+    quotas: Mapping[str, int]
+    """By stratum, in `unit`, what was asked of each."""
+    schema: pa.Schema
+    """Of the lists of chosen documents."""
 
 
-def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
+def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sample:
     """Choose the documents.
 
     Raises:
@@ -55,22 +62,31 @@ def resample(run: Run, scores: Scores, model: FittedModel) -> Sample:
     work = StageWork(run, "resample", reads_source=False)
     work.announce(scores.shards)
     spreads = _spreads(run, scores)
-    cuts, quantiles, wanted, unit = _choose(run, scores, model, spreads)
+    try:
+        choice = choose(run, counts, scores, model, spreads)
+    except OSError as error:
+        raise StageFailedError(f"resample: the weights cannot be read: {error}") from error
+    except WorkerLostError as error:
+        raise StageFailedError(str(error)) from error
+    config = run.config
+    schema = selection_schema(offset=False, stratum=config.strata is not None)
 
     def task(index: int) -> MarkTask:
-        mine, plain = (tuple(chosen.at(index) for chosen in cuts[method]) for method in (run.config.method, "top-k"))
+        mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, "top-k"))
         receipt = scores.results[index].receipt
-        return MarkTask(run.config.workdir_url, receipt, model.names, mine, plain, run.config.min_tokens)
+        return MarkTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema)
 
     marks, account = _mark(work, scores, Made(len(scores.results), task))
     sample = Sample(
         marks,
         account,
         model.names,
-        quantiles,
-        dict(zip(model.names, wanted, strict=True)),
-        unit,
+        choice.quantiles,
+        choice.wanted,
+        choice.unit,
         {name: spread.temperature for name, spread in zip(model.names, spreads, strict=True)},
+        choice.quotas,
+        schema,
     )
     _note_shortfall(run, sample)
     return sample
@@ -123,55 +139,6 @@ def _weights(scores: Scores) -> list[ShardWeights]:
     return [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results]
 
 
-def _choose(
-    run: Run, scores: Scores, model: FittedModel, spreads: list[Spread]
-) -> tuple[dict[Method, Cuts], dict[str, dict[str, float]], list[int], Unit]:
-    """Each shard's cuts by the run's method and by top-k, the targets choosing in order."""
-    config = run.config
-    weights = _weights(scores)
-    search = Thresholds(
-        run.executor, config.workdir_url, weights, scores.columns, config.seed, config.min_tokens, spreads
-    )
-    methods: list[Method] = list(dict.fromkeys([config.method, "top-k"]))
-    cuts: dict[Method, Cuts] = dict.fromkeys(methods, ())
-    quantiles: dict[str, dict[str, float]] = {}
-    sizes: list[int] = []
-    unit: Unit = "tokens" if config.tokens is not None else "documents"
-
-    for target, name in enumerate(model.names):
-
-        def goal(eligible: Eligible, target: int = target) -> tuple[int, Unit]:
-            if not target:
-                sizes.extend(split_size(_size(config, _some_eligible(run, scores, eligible)), model.proportions))
-            return sizes[target], unit
-
-        try:
-            cuts, quantiles[name], _ = search.cut_target(target, cuts, goal)
-        except OSError as error:
-            raise StageFailedError(f"resample: the weights cannot be read: {error}") from error
-        except WorkerLostError as error:
-            raise StageFailedError(str(error)) from error
-    return cuts, quantiles, sizes, unit
-
-
-def _some_eligible(run: Run, scores: Scores, eligible: Eligible) -> int:
-    if eligible.documents:
-        return eligible.documents
-    raise RunFailedError(
-        f"no document is eligible: of {scores.tally.documents:,} none has min_tokens = {run.config.min_tokens} "
-        f"tokens; lower --min-tokens"
-    )
-
-
-def _size(settings: SampleSettings, eligible: int) -> int:
-    if settings.count is not None:
-        return settings.count
-    if settings.tokens is not None:
-        return settings.tokens
-    assert settings.fraction is not None
-    return max(1, round(settings.fraction * eligible))
-
-
 def _check_account(scores: Scores, index: int, mark: Marked) -> None:
     scored = scores.results[index].tally.documents
     if mark.documents != scored:
@@ -185,6 +152,15 @@ def _note_shortfall(run: Run, sample: Sample) -> None:
     account = sample.account
     available = account.eligible if sample.unit == "documents" else account.eligible_tokens
     wanted = sum(sample.wanted.values())
-    if wanted <= available:
+    if wanted > available:
+        run.note(f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected")
+    if sample.unit == "tokens":
         return
-    run.note(f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected")
+    short = [(name, n, account.strata.get(name, [0, 0])[1]) for name, n in sample.quotas.items()]
+    named = [f"{name!r} {has:,} of {n:,}" for name, n, has in short if has < n]
+    if named:
+        more = f" and {len(named) - N_NAMED:,} more" if len(named) > N_NAMED else ""
+        run.note(
+            f"strata with fewer eligible documents than their quota: {', '.join(named[:N_NAMED])}{more}; the others "
+            f"took the rest, in proportion to their shares"
+        )

@@ -74,7 +74,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     compression = output_compression(run, plan)
     parts = plan_parts(extracts, compression)
     place = begin_output(run, [name for name, _ in parts])
-    listed = SelectedTask(config.workdir_url, place, tuple(sample.marks[i].receipt.name for i in picked))
+    listed = SelectedTask(config.workdir_url, place, tuple(sample.marks[i].receipt.name for i in picked), sample.schema)
     (joined,) = _all(run, write_selected, [listed])
     tasks_of_parts = [PartTask(config.workdir_url, place, name, compression, group) for name, group in parts]
     written = _all(run, write_part, tasks_of_parts)

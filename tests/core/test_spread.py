@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsir_core.choosing import Ranking, keys_of
 from dsir_core.metrics import WeightSums
 from dsir_core.noise import gumbel
-from dsir_core.sampling import Ranking, Rows, keys_of
+from dsir_core.rows import Rows
 from dsir_core.spread import REFERENCE, Spread, find_temperature
 
 RNG = np.random.default_rng(0)

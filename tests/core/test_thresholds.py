@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dsir_core.choosing import Chooser
 from dsir_core.executor import InlineExecutor
 from dsir_core.noise import gumbel
-from dsir_core.sampling import Chooser, read_rows
+from dsir_core.rows import read_rows
 from dsir_core.settings import Method
 from dsir_core.spread import REFERENCE
 from dsir_core.store import Store

@@ -1,0 +1,93 @@
+"""Documents of a shard as NumPy columns, from its weights file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsir_core.noise import gumbel
+from dsir_core.store import Store
+from dsir_core.weights import OFFSET, STRATUM
+
+READ_ROWS = 1 << 18
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Documents of a shard, in order of (file, position)."""
+
+    file_codes: npt.NDArray[np.int32]
+    files: list[str]
+    positions: npt.NDArray[np.int64]
+    n_tokens: npt.NDArray[np.int32]
+    log_weights: dict[str, npt.NDArray[np.float64]]
+    """By column of the weights file."""
+    stratum_codes: npt.NDArray[np.int32] | None = None
+    strata: tuple[str, ...] = ()
+    offsets: npt.NDArray[np.int64] | None = None
+    """Where each piece begins in its document's text, when documents are cut into pieces."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def noise(self, seed: int, target: int) -> npt.NDArray[np.float64]:
+        """Gumbel noise of each document for one target: float64[n]."""
+        noise = np.empty(len(self), np.float64)
+        edges = np.flatnonzero(np.diff(self.file_codes, prepend=-1, append=-1))
+        for start, stop in itertools.pairwise(edges):
+            path = self.files[self.file_codes[start]]
+            offsets = None if self.offsets is None else self.offsets[start:stop]
+            noise[start:stop] = gumbel(self.positions[start:stop], seed, target, path, offsets)
+        return noise
+
+    def in_stratum(self, name: str) -> npt.NDArray[np.bool_]:
+        """bool[n]: documents of a stratum."""
+        if self.stratum_codes is None or name not in self.strata:
+            return np.zeros(len(self), bool)
+        return np.equal(self.stratum_codes, self.strata.index(name))
+
+
+def by_stratum(rows: Rows, mask: npt.NDArray[np.bool_]) -> list[tuple[str, int, int]]:
+    """Of the documents of bool[n], for each stratum its name, documents and tokens."""
+    if rows.stratum_codes is None or not len(rows):
+        return []
+    codes, size = rows.stratum_codes[mask], len(rows.strata)
+    documents = np.bincount(codes, minlength=size).tolist()
+    # float64 sums of tokens are exact far beyond 2^50 of them.
+    tokens = np.bincount(codes, weights=rows.n_tokens[mask], minlength=size).astype(np.int64).tolist()
+    return list(zip(rows.strata, documents, tokens, strict=True))
+
+
+def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Rows]:
+    """Rows of a weights file, a bounded number at a time.
+
+    Args:
+        columns: which log-weight columns to read.
+    """
+    with store.open(name) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+        more = [column for column in (OFFSET, STRATUM) if column in file.schema_arrow.names]
+        wanted = ["file", "position", "n_tokens", *columns, *more]
+        for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted):
+            yield rows_of(batch, columns)
+
+
+def rows_of(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Rows:
+    """NumPy columns of a record batch of weights."""
+    files = batch.column("file")
+    strata = batch.column(STRATUM) if STRATUM in batch.schema.names else None
+    return Rows(
+        files.indices.to_numpy(zero_copy_only=False),
+        files.dictionary.to_pylist(),
+        batch.column("position").to_numpy(),
+        batch.column("n_tokens").to_numpy(),
+        {column: batch.column(column).to_numpy() for column in columns},
+        strata.indices.to_numpy(zero_copy_only=False) if strata is not None else None,
+        tuple(strata.dictionary.to_pylist()) if strata is not None else (),
+        batch.column(OFFSET).to_numpy() if OFFSET in batch.schema.names else None,
+    )

@@ -1,0 +1,163 @@
+"""How much each target takes of which documents: sizes, proportions, quotas of strata, and the thresholds for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dsir_core.choosing import EVERYONE, Pool
+from dsir_core.errors import RunFailedError
+from dsir_core.model import FittedModel, split_size
+from dsir_core.quotas import allocate, divide
+from dsir_core.radix import Unit
+from dsir_core.sampling import Strata
+from dsir_core.settings import Method, SampleSettings
+from dsir_core.spread import Spread
+from dsir_core.stages.count import Counts
+from dsir_core.stages.run import Run
+from dsir_core.stages.score import Scores
+from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds
+
+
+@dataclass
+class Choice:
+    """What is chosen, and what was asked for."""
+
+    cuts: dict[Method, Cuts]
+    """By the run's method, and by top-k."""
+    unit: Unit
+    quantiles: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By who selects: quantile -> log weight, over the documents eligible for it."""
+    wanted: dict[str, int] = field(default_factory=dict)
+    """By who selects, in `unit`."""
+    quotas: dict[str, int] = field(default_factory=dict)
+    """By stratum, in `unit`: what was asked of each."""
+
+
+def choose(run: Run, counts: Counts, scores: Scores, model: FittedModel, spreads: list[Spread]) -> Choice:
+    """The thresholds of all targets, which choose in order.
+
+    With `match` each target first takes of the documents that are nearest to it, and what it then lacks of the rest.
+    With quotas each stratum has a threshold of its own.
+
+    Raises:
+        RunFailedError: no document is eligible.
+    """
+    config = run.config
+    search = Thresholds(
+        run.executor,
+        config.workdir_url,
+        [ShardWeights(result.receipt.name, result.tally.documents) for result in scores.results],
+        scores.columns,
+        config.seed,
+        config.min_tokens,
+        spreads,
+    )
+    choice = Choice(
+        dict.fromkeys(dict.fromkeys([config.method, "top-k"]), ()),
+        "tokens" if config.tokens is not None else "documents",
+    )
+    chooser = _Chooser(run, counts, scores, model, search, choice)
+    nearest = Pool(nearest=scores.columns) if config.match and len(model.names) > 1 else EVERYONE
+    missing = [chooser.fill(target, nearest) for target in range(len(model.names))]
+    for target, lacking in enumerate(missing):
+        if lacking and nearest is not EVERYONE:
+            chooser.fill(target, EVERYONE, lacking)
+    return choice
+
+
+@dataclass
+class _Chooser:
+    run: Run
+    counts: Counts
+    scores: Scores
+    model: FittedModel
+    search: Thresholds
+    choice: Choice
+    sizes: list[int] = field(default_factory=list)
+    everyone: Strata = field(default_factory=dict)
+    """All eligible documents by stratum, where there are quotas."""
+
+    def fill(self, target: int, pool: Pool, size: int | None = None) -> int:
+        """Let a target take its size, or a rest of it, from a pool; what it lacks then."""
+        if self.run.config.quotas is not None:
+            return self._fill_strata(target, pool, size)
+        name, wanted = self.model.names[target], 0
+
+        def goal(eligible: Eligible) -> tuple[int, Unit]:
+            nonlocal wanted
+            wanted = self._size(target, eligible.documents, pool) if size is None else size
+            return wanted, self.choice.unit
+
+        self.choice.cuts, quantiles, eligible = self.search.cut_target(target, self.choice.cuts, goal, pool)
+        self.choice.quantiles.setdefault(name, quantiles)
+        return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))
+
+    def _fill_strata(self, target: int, pool: Pool, size: int | None) -> int:
+        name, config = self.model.names[target], self.run.config
+        if not self.everyone:
+            self.everyone = self.search.strata(target, ())
+        if size is None:
+            size = self._size(target, sum(documents for documents, _ in self.everyone.values()), EVERYONE)
+            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
+        free = self.search.strata(target, self.choice.cuts[config.method], pool)
+        shares = self._shares(name)
+        strata = sorted(shares)
+        if not any(shares.values()):
+            raise RunFailedError("quotas: no stratum that has a share holds an eligible document")
+        weights = [shares[stratum] for stratum in strata]
+        amounts = allocate(size, weights, [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in strata])
+        if pool is EVERYONE or not self.choice.quotas:
+            for stratum, quota in zip(strata, divide(size, weights), strict=True):
+                self.choice.quotas[stratum] = self.choice.quotas.get(stratum, 0) + quota
+        some = [(Pool(s, pool.nearest), n) for s, n in zip(strata, amounts, strict=True) if n]
+        self.choice.cuts = self.search.cut_pools(
+            target, self.choice.cuts, [pool for pool, _ in some], [n for _, n in some], self.choice.unit
+        )
+        return size - sum(amounts)
+
+    def _shares(self, name: str) -> Mapping[str, float]:
+        """Share of each stratum in what a target takes."""
+        quotas, unit = self.run.config.quotas, self.choice.unit
+        if isinstance(quotas, dict):
+            return {stratum: float(share) for stratum, share in quotas.items()}
+        if quotas == "raw":
+            return {stratum: float(_in(unit, *size)) for stratum, size in self.everyone.items()}
+        targets = [self.counts.targets[name]] if name in self.counts.targets else list(self.counts.targets.values())
+        shares: dict[str, float] = {}
+        for found in targets:
+            for stratum, (documents, tokens) in found.tally.strata.items():
+                shares[stratum] = shares.get(stratum, 0.0) + _in(unit, documents, tokens)
+        return shares
+
+    def _size(self, target: int, eligible: int, pool: Pool) -> int:
+        """What a target should take in all; settled when the first asks."""
+        if not self.sizes:
+            if pool is not EVERYONE:
+                eligible = self.search.eligible(target).documents
+            self.sizes = split_size(_total(self.run.config, self._some(eligible)), self.model.proportions)
+            self.choice.wanted = dict(zip(self.model.names, self.sizes, strict=True))
+        return self.sizes[target]
+
+    def _some(self, eligible: int) -> int:
+        if eligible:
+            return eligible
+        raise RunFailedError(
+            f"no document is eligible: of {self.scores.tally.documents:,} none has min_tokens = "
+            f"{self.run.config.min_tokens} tokens; lower --min-tokens"
+        )
+
+
+def _in(unit: Unit, documents: int, tokens: int) -> int:
+    return documents if unit == "documents" else tokens
+
+
+def _total(settings: SampleSettings, eligible: int) -> int:
+    if settings.count is not None:
+        return settings.count
+    if settings.tokens is not None:
+        return settings.tokens
+    if settings.fraction is not None:
+        return max(1, round(settings.fraction * eligible))
+    assert isinstance(settings.quotas, dict)
+    return int(sum(settings.quotas.values()))

@@ -1,0 +1,160 @@
+"""Strata, quotas and matched targets: what is asked of each is what is chosen, by the largest keys of each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dsir_core.config import parse_config
+from dsir_core.errors import RequestError, RunFailedError
+from tests.integration.conftest import DEMO, Select, demo_records
+
+TARGETS = {name: str(DEMO / "targets" / f"{name}.jsonl") for name in ("speeches", "go_code", "jargon")}
+SPEECHES = {"speeches": TARGETS["speeches"]}
+
+
+def kinds() -> dict[str, str]:
+    found: dict[str, str] = json.loads((DEMO / "labels.json").read_text())["domain_of"]
+    return found
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> str:
+    """The demo's records with their kind, as two JSONL files and one Parquet file."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    labels = kinds()
+    records = [{**record, "kind": labels[record["id"]]} for record in demo_records()]
+    for part in range(2):
+        (folder / f"{part}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records[part::3]))
+    table = pa.Table.from_pylist([{key: r[key] for key in ("id", "text", "kind")} for r in records[2::3]])
+    pq.write_table(table, folder / "2.parquet", row_group_size=200)
+    return str(folder)
+
+
+def rows_of(output: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(output / "selected.parquet").to_pylist()
+    return rows
+
+
+def keys_by_place(
+    run_select: Select, raw: str, tmp_path: Path, **settings: Any
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """All documents with their keys, by a run that takes everything."""
+    run_select(raw=[raw], count=10**6, output=str(tmp_path / "all"), strata="kind", **settings)
+    return {(row["file"], row["position"]): row for row in rows_of(tmp_path / "all")}
+
+
+@pytest.mark.parametrize("method", ["importance", "top-k", "random"])
+def test_each_stratum_is_filled_by_its_own_largest_keys(
+    run_select: Select, raw: str, tmp_path: Path, method: str
+) -> None:
+    everything = keys_by_place(run_select, raw, tmp_path, target=SPEECHES, method=method)
+    quotas = {"speeches": 10, "go_code": 25, "jargon": 1}
+    report = run_select(raw=[raw], target=SPEECHES, method=method, strata="kind", quotas=quotas)
+    found = rows_of(tmp_path / "output")
+    assert Counter(row["stratum"] for row in found) == quotas
+    for kind, n in quotas.items():
+        mine = sorted((row for row in everything.values() if row["stratum"] == kind), key=lambda row: -row["key"])
+        expected = {(row["file"], row["position"]) for row in mine[:n]}
+        assert {(row["file"], row["position"]) for row in found if row["stratum"] == kind} == expected
+        assert report["strata"][kind]["selected"] == report["strata"][kind]["quota"] == n
+    assert sum(stratum["documents"] for stratum in report["strata"].values()) == 2730
+    assert report["strata"]["go_code"]["documents"] == sum(kind == "go_code" for kind in kinds().values())
+
+
+def test_shares_and_a_shortfall_that_the_others_fill(run_select: Select, raw: str, tmp_path: Path) -> None:
+    shares = {"speeches": 3, "go_code": 1, "no such kind": 1}
+    report = run_select(raw=[raw], target=SPEECHES, count=200, strata="kind", quotas=shares)
+    n_speeches = report["strata"]["speeches"]["eligible"]
+    assert n_speeches < 120
+    selected = {name: stratum["selected"] for name, stratum in report["strata"].items() if stratum["selected"]}
+    n_code = min(200 - n_speeches, report["strata"]["go_code"]["eligible"])
+    assert selected == {"speeches": n_speeches, "go_code": n_code}
+    assert report["strata"]["speeches"]["quota"] == 120
+    assert any("'speeches'" in note and "fewer eligible" in note for note in report["notes"])
+
+
+def test_quotas_as_in_raw_and_as_in_target(run_select: Select, raw: str, tmp_path: Path) -> None:
+    report = run_select(raw=[raw], target=SPEECHES, count=300, strata="kind", quotas="raw")
+    eligible = sum(stratum["eligible"] for stratum in report["strata"].values())
+    for stratum in report["strata"].values():
+        assert abs(stratum["selected"] - 300 * stratum["eligible"] / eligible) <= 1
+    lines = [json.loads(line) for line in Path(TARGETS["speeches"]).read_text().splitlines()]
+    target = tmp_path / "target.jsonl"
+    target.write_text(
+        "".join(
+            json.dumps({**line, "kind": ["go_code", "jargon", "jargon"][i % 3]}) + "\n" for i, line in enumerate(lines)
+        )
+    )
+    report = run_select(raw=[raw], target={"t": str(target)}, count=90, strata="kind", quotas="target", overwrite=True)
+    selected = {name: stratum["selected"] for name, stratum in report["strata"].items() if stratum["selected"]}
+    assert selected == {"go_code": 30, "jargon": 60}
+
+
+def test_quotas_of_tokens_stay_within_the_budget(run_select: Select, raw: str) -> None:
+    report = run_select(raw=[raw], target=SPEECHES, tokens=60_000, strata="kind", quotas={"go_code": 1, "speeches": 2})
+    tokens = {name: stratum["tokens_selected"] for name, stratum in report["strata"].items() if stratum["selected"]}
+    assert set(tokens) == {"go_code", "speeches"}
+    assert 17_000 < tokens["go_code"] <= 20_000
+    assert 36_000 < tokens["speeches"] <= 40_000
+
+
+@pytest.mark.parametrize("shard_bytes", [30_000, 10**9])
+def test_quotas_do_not_depend_on_shards(run_select: Select, raw: str, shard_bytes: int, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {
+        "raw": [raw],
+        "target": TARGETS,
+        "match": True,
+        "count": 100,
+        "strata": "kind",
+        "quotas": "raw",
+    }
+    first = run_select(**asked)
+    again = run_select(**asked, shard_bytes=shard_bytes, output=str(tmp_path / "again"), workdir=str(tmp_path / "work"))
+    assert again["selection_digest"] == first["selection_digest"]
+
+
+def test_matched_targets_meet_their_proportions_and_take_what_is_nearest(
+    run_select: Select, raw: str, tmp_path: Path
+) -> None:
+    proportions = {"speeches": 0.5, "go_code": 0.3, "jargon": 0.2}
+    report = run_select(raw=[raw], target=TARGETS, match=True, proportions=proportions, count=100, strata="kind")
+    assert {name: target["selected"] for name, target in report["targets"].items()} == {
+        "speeches": 50,
+        "go_code": 30,
+        "jargon": 20,
+    }
+    rows = rows_of(tmp_path / "output")
+    for name in TARGETS:
+        mine = [row["stratum"] for row in rows if row["target"] == name]
+        assert Counter(mine).most_common(1)[0][0] == name
+
+
+def test_a_matched_target_without_near_documents_takes_of_the_rest(run_select: Select, raw: str) -> None:
+    report = run_select(raw=[raw], target=TARGETS, match=True, count=2000, proportions=dict.fromkeys(TARGETS, 1))
+    selected = [target["selected"] for target in report["targets"].values()]
+    assert sum(selected) == report["documents"]["selected"] == min(2000, report["documents"]["eligible"])
+    assert selected[0] in (666, report["targets"]["speeches"]["selected"])
+    by_tokens = run_select(
+        raw=[raw], target=TARGETS, match=True, tokens=40_000, proportions=dict.fromkeys(TARGETS, 1), overwrite=True
+    )
+    assert 38_000 < by_tokens["tokens"]["selected"] <= 40_000
+
+
+def test_requests_that_make_no_sense_are_refused(run_select: Select, raw: str, tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"raw": raw, "target": "b", "output": "c"}
+    with pytest.raises(RequestError, match="strata"):
+        parse_config({**plain, "count": 1, "quotas": "raw"})
+    with pytest.raises(RequestError, match="whole numbers"):
+        parse_config({**plain, "strata": "kind", "quotas": {"a": 0.5}})
+    with pytest.raises(RequestError, match="all zero"):
+        parse_config({**plain, "count": 1, "strata": "kind", "quotas": {"a": 0}})
+    with pytest.raises(RunFailedError, match="1,000 values"):
+        run_select(raw=[raw], target=SPEECHES, count=10, strata="id", quotas="raw")
