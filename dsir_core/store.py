@@ -143,8 +143,9 @@ class Store:
         return sorted(entries, key=lambda entry: entry.name)
 
     def remove(self, name: str) -> None:
-        """Remove a file."""
-        trying(self._fs.rm_file, self.path(name))
+        """Remove a file; one that is gone already is removed."""
+        with contextlib.suppress(FileNotFoundError):
+            trying(self._fs.rm_file, self.path(name))
 
     def move(self, name: str, new: str) -> None:
         """Give a file another name; on object stores a copy there, and then the removal."""

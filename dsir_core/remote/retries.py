@@ -39,6 +39,9 @@ TRANSIENT_NAMES = frozenset(
 )
 """Exceptions of the client libraries, by name: none of them need be installed."""
 
+NEVER_TRANSIENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
+"""Whatever else was being handled when they were raised."""
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -91,6 +94,8 @@ def is_transient(error: BaseException | None) -> bool:
         status, code = _status(error)
         if status is not None or code is not None:
             return status in TRANSIENT_STATUS or code in TRANSIENT_CODES
+        if isinstance(error, NEVER_TRANSIENT):
+            return False
         if _is_of_transient_kind(error):
             return True
         error = error.__cause__ or error.__context__
@@ -111,8 +116,6 @@ def _status(error: BaseException) -> tuple[int | None, str | None]:
 
 
 def _is_of_transient_kind(error: BaseException) -> bool:
-    if isinstance(error, FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError):
-        return False
     kinds = (ShortBodyError, ConnectionError, TimeoutError, asyncio.IncompleteReadError, http.client.HTTPException)
     if isinstance(error, kinds):
         return True

@@ -1,9 +1,10 @@
 """The output: never half a selection, never half of two.
 
 A selection goes straight to an output that holds none; `report.json` comes last and says that it is complete. Where a
-complete one stands, the new one is written to a folder inside first. When all of it is there, the old one is removed,
-its report first, and the new one moved to its place, its report last. A list of names (`MANIFEST`) stands in the output
-while files come and go, so that a run that was killed can be followed by another and foreign files are never touched.
+complete one stands, the new one is written to a folder inside first. When all of it is there, the old report is removed
+and the new files moved to the place of the old ones, the new report last. A list of names (`MANIFEST`) stands in the
+output while files come and go, so that a run that was killed can be followed by another and foreign files are never
+touched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsir_core import selected
-from dsir_core.errors import RequestError
+from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.parts import PartResult
 from dsir_core.stages.run import Run
 from dsir_core.store import Store
 
@@ -78,19 +80,54 @@ def begin_output(run: Run, parts: Sequence[str]) -> str:
     return output.url
 
 
-def commit_output(run: Run, place: str, report: bytes) -> None:
-    """Complete a selection whose other files are all at `place` (of `begin_output`)."""
+def commit_output(run: Run, place: str, parts: Sequence[PartResult], report: bytes) -> None:
+    """Complete a selection whose other files are all at `place` (of `begin_output`).
+
+    Called again after a failure in the middle, it goes on from there.
+
+    Raises:
+        RunFailedError: the output does not hold the parts that were written.
+    """
     output, written = Store(run.config.output), Store(place)
+    names = [*(part.name for part in parts), selected.NAME, REPORT_PAGE]
     if written.url != output.url:
         written.write(REPORT, report)
-        names = sorted(written.names(), key=lambda name: name == REPORT)
-        _list_and_remove(output, names)
-        for name in names:
-            output.move(f"{INCOMING}/{name}", name)
+        _take_place(output, names, set(written.names()))
+        _check_parts(output, parts)
+        output.move(f"{INCOMING}/{REPORT}", REPORT)
         output.remove_folder(INCOMING)
     else:
+        _check_parts(output, parts)
         output.write(REPORT, report)
     output.remove(MANIFEST)
+
+
+def _take_place(output: Store, names: Sequence[str], waiting: set[str]) -> None:
+    """Move the files of a selection that still wait in the folder inside, and remove those of the one before."""
+    before = _ours(output)
+    output.write(MANIFEST, json.dumps([*names, *before]).encode())
+    if REPORT in before:
+        output.remove(REPORT)
+    for name in names:
+        if name in waiting:
+            output.move(f"{INCOMING}/{name}", name)
+    for name in before:
+        if name not in (*names, REPORT, MANIFEST):
+            output.remove(name)
+
+
+def _check_parts(output: Store, parts: Sequence[PartResult]) -> None:
+    """
+    Raises:
+        RunFailedError: a part is not there as it was written.
+    """
+    sizes = {entry.name: entry.size for entry in output.entries()}
+    for part in parts:
+        if sizes.get(part.name) != part.n_bytes:
+            raise RunFailedError(
+                f"{output.shown}/{part.name} is not what this run has written: another run writes to the same output, "
+                f"or the file was touched; run the same command again"
+            )
 
 
 def _list_and_remove(output: Store, names: Sequence[str]) -> None:

@@ -64,7 +64,8 @@ def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sa
     stages = {name: _stage(ends) for name, ends in run.stages.items()}
     figures["stages"] = stages
     Store(written.place).write(REPORT_PAGE, render(figures).encode())
-    commit_output(run, written.place, json.dumps(figures, indent=1, ensure_ascii=False).encode())
+    content = json.dumps(figures, indent=1, ensure_ascii=False).encode()
+    commit_output(run, written.place, written.parts, content)
     run.ledger.end(stages)
     return figures
 

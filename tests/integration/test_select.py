@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import itertools
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ import pytest
 
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.executor import InlineExecutor
+from dsir_core.ledger import Ledger
+from dsir_core.pipeline import select
+from dsir_core.stages.run import Run, StageFailedError
 from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
 
@@ -263,6 +269,58 @@ def _dying(operation: Any, output: Path, left: list[int]) -> Any:
             if left[0] < 0:
                 raise KeyboardInterrupt
         return operation(self, *args, **options)
+
+    return inside
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_stage_that_is_entered_again_completes_the_same_output_wherever_it_failed(
+    run_select: Select, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Every change of the output and of the run's record in turn fails once, as on storage with a bad minute."""
+
+    def enter_again(stage: Any, run: Run, *inputs: Any) -> Any:
+        with contextlib.suppress(StageFailedError):
+            return stage(run, *inputs)
+        failed.append(stage.__name__)
+        return stage(run, *inputs)
+
+    output = tmp_path / "output"
+    other = {"output": str(tmp_path / "expected"), "workdir": str(tmp_path / "workdir")}
+    settings: dict[str, Any] = {"raw": [str(pool)], "target": TARGET, "overwrite": True}
+    run_select(**settings, count=70, compression="gzip", **other)
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "expected").iterdir()}
+    for last in itertools.count():
+        shutil.rmtree(output, ignore_errors=True)
+        if overwrite:
+            run_select(**settings, count=10)
+        failed: list[str] = []
+        left = [last]
+        with monkeypatch.context() as patch:
+            for name in ("write", "move", "remove"):
+                patch.setattr(Store, name, _failing_once(getattr(Store, name), output, left))
+            patch.setattr(Ledger, "end", _failing_once(Ledger.end, None, left))
+            values = {**settings, **other, "output": str(output), "count": 70, "compression": "gzip"}
+            select(Run(parse_config(values), InlineExecutor()), enter_again)
+        found = {path.name: path.read_bytes() for path in output.iterdir()}
+        assert set(found) == set(expected), last
+        for name in set(expected) - {"report.json", "report.html"}:
+            assert found[name] == expected[name]
+        if not failed:
+            break
+    assert last > 3
+
+
+def _failing_once(operation: Any, output: Path | None, left: list[int]) -> Any:
+    """An operation (at the output only, where one is given) that does its work and then fails, when its turn comes."""
+
+    def inside(self: Any, *args: Any, **options: Any) -> Any:
+        result = operation(self, *args, **options)
+        if output is None or self.url.startswith(str(output)):
+            left[0] -= 1
+            if left[0] == -1:
+                raise TimeoutError("storage")
+        return result
 
     return inside
 
