@@ -19,6 +19,10 @@ STEPS = 16
 """Temperatures tried in one pass over the weights."""
 
 LOWEST, HIGHEST = 2.0**-10, 2.0**30
+PLATEAU = 1e-9
+"""Relative difference of effective sample sizes that are the same: where many temperatures give one, sums of floats
+must not choose between them."""
+
 DIGITS = 4
 """Significant digits of a temperature that is found: sums of floats may differ in the last bits by how they are cut."""
 
@@ -65,6 +69,6 @@ def find_temperature(share: float, sizes: Callable[[Sequence[float]], tuple[list
     while high / low > 1 + 10.0**-DIGITS:
         grid = np.geomspace(low, high, STEPS + 2)
         found, n = sizes([float(t) for t in grid[1:-1]])
-        at = int(np.searchsorted(found, share * n))
+        at = int(np.searchsorted(found, share * n * (1 - PLATEAU)))
         low, high = float(grid[at]), float(grid[at + 1])
     return float(f"{high:.{DIGITS}g}")

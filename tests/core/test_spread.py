@@ -58,3 +58,27 @@ def test_the_temperature_found_gives_the_wanted_size(log_weights: list[int], sha
     (below, above), _ = sizes([temperature * 0.999, temperature * 1.001])
     assert below <= wanted * 1.001
     assert above >= wanted * 0.999
+
+
+@pytest.mark.parametrize(
+    ("log_weights", "share"),
+    [
+        (np.concatenate([np.full(28, 5.3), RNG.normal(-300, 100, 72)]), 0.28),  # 28 weigh the same, the others nothing
+        (RNG.normal(0, 1e-5, 1603), 1.0),
+        (np.full(11, 0.1), 0.5),
+    ],
+)
+def test_where_many_temperatures_give_the_size_the_one_found_does_not_depend_on_shards(
+    log_weights: np.ndarray, share: float
+) -> None:
+    found = set()
+    for n_shards in (1, 2, 3, 7, 20):
+
+        def sizes(temperatures: Sequence[float], n_shards: int = n_shards) -> tuple[list[float], int]:
+            totals = [WeightSums() for _ in temperatures]
+            for part in np.array_split(log_weights, n_shards):
+                totals = [total.merge(WeightSums.of(part / t)) for total, t in zip(totals, temperatures, strict=True)]
+            return [total.effective_sample_size for total in totals], len(log_weights)
+
+        found.add(find_temperature(share, sizes))
+    assert len(found) == 1
