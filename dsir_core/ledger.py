@@ -7,6 +7,7 @@ no run needs any more.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,13 @@ from dsir_core.store import Entry, Store
 FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
+KINDS = ("counts", "raw-model", "model", "weights", "score", "selection", "extract", "quarantine")
+"""Folders of checkpoints."""
+
+_OURS = re.compile(
+    rf"({'|'.join(KINDS)})/([0-9a-f]{{{KEY_DIGITS}}}[.-]|\.incoming-)[^/]*|{FOLDER}/[0-9a-f]{{16}}/[^/]*"
+)
+"""Names of files that runs write to a workdir."""
 
 
 class Ledger:
@@ -82,7 +90,7 @@ def recorded_runs(store: Store) -> list[Recorded]:
     """The runs of a workdir, by output."""
     runs: dict[str, Recorded] = {}
     lists: list[tuple[str, str]] = []
-    for name in store.names(FOLDER):
+    for name in [entry.name for entry in of_runs(store.entries(FOLDER))]:
         folder, _, file = name.rpartition("/")
         if file == HEAD:
             head = json.loads(store.read(name))
@@ -98,10 +106,16 @@ def recorded_runs(store: Store) -> list[Recorded]:
     return sorted(runs.values(), key=lambda run: run.output)
 
 
+def of_runs(entries: Sequence[Entry]) -> list[Entry]:
+    """The files that runs have written: an output may lie in a workdir, too, or whatever its owner has put there."""
+    return [entry for entry in entries if _OURS.fullmatch(entry.name)]
+
+
 def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: float) -> list[Entry]:
     """What no run needs, of files last written before a time (a run that goes on may need younger ones).
 
     Args:
+        entries: of the workdir; those that no run has written are left out.
         before: seconds since 1970.
     """
     kept = {name for run in runs for name in run.names()}
@@ -110,7 +124,7 @@ def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: floa
     def is_kept(name: str) -> bool:
         return checkpoint_of(name) in kept or name.rpartition("/")[0] in folders
 
-    return [entry for entry in entries if entry.modified < before and not is_kept(entry.name)]
+    return [entry for entry in of_runs(entries) if entry.modified < before and not is_kept(entry.name)]
 
 
 def checkpoint_of(name: str) -> str:

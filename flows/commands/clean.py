@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from dsir_core.errors import RequestError
-from dsir_core.ledger import recorded_runs, unneeded
+from dsir_core.ledger import of_runs, recorded_runs, unneeded
 from dsir_core.remote.connect import using
 from dsir_core.report.words import human_bytes
 from dsir_core.store import Store
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     with using(storage_of(arguments)):
         store = Store(arguments.workdir)
-        entries = store.entries()
+        entries = of_runs(store.entries())
         recorded = recorded_runs(store)
         unknown = sorted(set(arguments.forget) - {one.output for one in recorded})
         if unknown:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dsir_core.errors import RequestError
-from dsir_core.ledger import Recorded, checkpoint_of, recorded_runs
+from dsir_core.ledger import Recorded, checkpoint_of, of_runs, recorded_runs
 from dsir_core.remote.connect import using
 from dsir_core.report.words import human_bytes
 from dsir_core.store import Entry, Store
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     with using(storage_of(arguments)):
         store = Store(arguments.workdir)
-        entries = store.entries()
+        entries = of_runs(store.entries())
         runs = recorded_runs(store)
     if not entries:
         raise RequestError(f"{store.shown}: no workdir there, or nothing in it yet")

@@ -208,6 +208,32 @@ def test_clean_removes_what_no_last_run_needs_and_nothing_else(
     assert run_select(**settings(raw))["stages"]["score"]["reused"] == n
 
 
+def test_clean_leaves_what_no_run_has_written_to_the_workdir(run_select: Select, raw: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "workdir"
+    output = workdir / "out"
+    run_select(**settings(raw), output=str(output))
+    foreign = [workdir / name for name in ("notes.txt", "weights/mine.parquet", "runs/notes.txt", "corpus/a.jsonl")]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    stale = workdir / "weights" / f"{'0' * 64}.parquet"
+    stale.write_text("of a run that nobody remembers")
+    for path in workdir.rglob("*"):
+        os.utime(path, (time.time() - 10**6,) * 2)
+    before = {path for path in workdir.rglob("*") if path.is_file()}
+    assert main(["clean", str(workdir)]) == 0
+    assert {path for path in workdir.rglob("*") if path.is_file()} == before - {stale}
+    assert main(["clean", str(workdir), "--forget", str(output)]) == 0
+    left = {path for path in workdir.rglob("*") if path.is_file()}
+    assert left == {*foreign, *(path for path in output.iterdir())}
+
+
+def test_status_of_a_folder_that_is_no_workdir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "corpus.jsonl").write_text("{}")
+    assert main(["status", str(tmp_path)]) == 2
+    assert "no workdir there" in capsys.readouterr().err
+
+
 def test_clean_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clean", str(tmp_path)]) == 2
     assert "no workdir there" in capsys.readouterr().err
