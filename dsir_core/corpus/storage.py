@@ -127,33 +127,42 @@ def open_source(file: SourceFile, ahead_until: int = 0) -> Iterator[Source]:
         ahead_until: fetch a remote file ahead of its reader, up to this position; 0 to fetch just what is read.
 
     Raises:
-        DamagedFileError: it is not as it was listed, or its content is not what its name says.
+        DamagedFileError: it is not as it was listed, before or after it was read, or its content is not what its name
+            says.
         OSError: of the storage.
     """
     filesystem, path = connect(file.url)
-    if is_local(filesystem):
-        opened = filesystem.open(path, "rb")
-        found = os.stat(path)
-        size, version = found.st_size, str(found.st_mtime_ns)
-    else:
-        filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
-        info = trying(filesystem.info, path)
-        size, version = int(info["size"]), version_of(info)
-        opened = _open_remote(filesystem, path, size)
-    with opened:
-        if size != file.size:
-            raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
-        if version != file.version:
-            raise damaged(file, f"changed since it was planned (its {_what_changed(filesystem)} did)")
+    with _opened(filesystem, path, file.size) as opened:
+        _check_as_listed(file, filesystem, path)
         source = Source(opened, file)
-        _check_magic(file, _head(opened, size))
+        _check_magic(file, _head(opened, file.size))
         if isinstance(opened, RangeReader):
             opened.fetch_ahead(ahead_until)
         yield source
+        # It is read in many pieces: are they all of one content?
+        _check_as_listed(file, filesystem, path)
 
 
-def _open_remote(filesystem: Any, path: str, size: int) -> Any:
-    if isinstance(filesystem, AbstractArchiveFileSystem):
+def _check_as_listed(file: SourceFile, filesystem: Any, path: str) -> None:
+    """
+    Raises:
+        DamagedFileError: the file has changed since it was listed.
+    """
+    if is_local(filesystem):
+        found = os.stat(path)
+        size, version, what = found.st_size, str(found.st_mtime_ns), "time of modification"
+    else:
+        filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
+        info = trying(filesystem.info, path)
+        size, version, what = int(info["size"]), version_of(info), "ETag or time of modification"
+    if size != file.size:
+        raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
+    if version != file.version:
+        raise damaged(file, f"changed since it was planned (its {what} did)")
+
+
+def _opened(filesystem: Any, path: str, size: int) -> Any:
+    if is_local(filesystem) or isinstance(filesystem, AbstractArchiveFileSystem):
         # A range of a packed file would be unpacked from the beginning, each time.
         return filesystem.open(path, "rb")
     return RangeReader(filesystem, path, size)
@@ -163,10 +172,6 @@ def _head(opened: Any, size: int) -> bytes:
     head = bytes(opened.read(min(size, HEAD_BYTES)))
     opened.seek(0)
     return head
-
-
-def _what_changed(filesystem: Any) -> str:
-    return "time of modification" if is_local(filesystem) else "ETag or time of modification"
 
 
 def version_of(info: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.corpus import storage
 from dsir_core.corpus.shards import plan_shards
-from dsir_core.corpus.types import Piece, SourceFile
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.types import Piece, ReadSettings, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet
 
@@ -253,6 +254,18 @@ def test_a_change_of_the_same_size_is_seen(tmp_path: Path) -> None:
     path.write_bytes(DATA.replace(b"document", b"DOCUMENT"))
     with pytest.raises(DamagedFileError, match="changed since it was planned"):
         read_all(Piece(file))
+
+
+def test_a_change_while_it_is_read_is_seen(tmp_path: Path) -> None:
+    """The second half is of another content, as long as the first: every line is good."""
+    path = tmp_path / "a.jsonl"
+    line = b'{"text": "%s"}\n'
+    path.write_bytes(line % b"a" * 200_000)
+    batches = read_piece(Piece(source(path)), ReadSettings())
+    next(batches)
+    path.write_bytes(line % b"b" * 200_000)
+    with pytest.raises(DamagedFileError, match="changed since it was planned"):
+        list(batches)
 
 
 def test_a_large_damaged_parquet_file_is_left_to_its_shard(tmp_path: Path) -> None:

@@ -175,6 +175,20 @@ def test_an_object_that_changes_is_noticed(lake: Lake) -> None:
             list(read_piece(Piece(file), ReadSettings()))
 
 
+def test_an_object_that_is_replaced_while_it_is_read_is_noticed(lake: Lake) -> None:
+    filesystem = lake.filesystem()
+    url = f"s3://{BUCKET}/changing/b.jsonl"
+    filesystem.pipe_file(url, b'{"text": "a"}\n' * 3_000_000)
+    with using(StorageSettings(s3_endpoint=lake.server.endpoint, s3_region=REGION)):
+        (file,) = list_corpus([url]).files
+        batches = read_piece(Piece(file), ReadSettings())
+        next(batches)
+        filesystem.pipe_file(url, b'{"text": "b"}\n' * 3_000_000)
+        with pytest.raises(DamagedFileError, match="changed since it was planned"):
+            for _ in batches:
+                pass
+
+
 def test_settings_reach_the_filesystem() -> None:
     settings = StorageSettings(s3_endpoint="http://127.0.0.1:1", s3_region="mars-1", s3_anonymous=True)
     with using(settings):
