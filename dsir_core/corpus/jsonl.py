@@ -20,7 +20,7 @@ from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
 
 CHUNK_BYTES = 2**20
 LAST_LINE_BYTES = 2**14
-"""Read behind a range at first, to find the end of its last line."""
+"""Read behind a range at first, to find the end of its last line; on an object store each read is a request."""
 
 BOM = b"\xef\xbb\xbf"
 NEWLINE = ord("\n")
@@ -58,7 +58,7 @@ def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exa
         position, skipping = start - 1, True
     if position:
         stream.seek(position)
-    while data := stream.read(_at_once(position + n_waiting, stop)):
+    while data := stream.read(_at_once(position, n_waiting, stop)):
         if skipping:
             end = data.find(b"\n") + 1
             if not end:
@@ -95,9 +95,11 @@ def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exa
         yield from _first(position, b"".join(waiting), start)
 
 
-def _at_once(position: int, stop: int) -> int:
-    """Bytes to read: not much more than is wanted, when that is only a record or two."""
-    return CHUNK_BYTES if stop == WHOLE else min(CHUNK_BYTES, max(0, stop - position) + LAST_LINE_BYTES)
+def _at_once(position: int, n_waiting: int, stop: int) -> int:
+    """Bytes to read: not much more than is wanted, when that is only a record or two; twice as many each time."""
+    if stop == WHOLE:
+        return CHUNK_BYTES
+    return min(CHUNK_BYTES, max(0, stop - position - n_waiting) + max(LAST_LINE_BYTES, n_waiting))
 
 
 def _first(position: int, lines: bytes, start: int) -> Iterator[Chunk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from itertools import pairwise
@@ -216,6 +217,28 @@ def test_one_large_record_costs_its_size_and_not_that_of_the_file(tmp_path: Path
     tracemalloc.stop()
     assert n == 6
     assert peak < 5 * size
+
+
+@pytest.mark.parametrize(("size", "most"), [(100, 1), (10**5, 4), (10**7, 18)])
+def test_a_chosen_record_costs_few_reads(size: int, most: int) -> None:
+    """Each is a request on an object store."""
+    line = b"x" * size + b"\n"
+    stream = io.BytesIO(line * 3)
+    reads: list[int] = []
+
+    class Counted:
+        def read(self, n: int) -> bytes:
+            reads.append(n)
+            return stream.read(n)
+
+        def seek(self, position: int) -> int:
+            return stream.seek(position)
+
+    start = len(line)
+    (chunk,) = read_chunks(Counted(), start, start + 1, 10**8, exact=True)
+    assert (chunk.position, chunk.data) == (start, line)
+    assert len(reads) <= most
+    assert sum(reads) <= 2 * size + 2 * jsonl.LAST_LINE_BYTES
 
 
 def test_a_piece_inside_a_large_record_has_no_document(tmp_path: Path) -> None:
