@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.storage import damaged
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.errors import DamagedFileError
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.parts import ExtractFile, ExtractWriter
@@ -197,7 +197,7 @@ def _extract_piece(
             data, offsets = (batch.text_data, batch.text_offsets) if member.all() else texts_of(batch, member)
             n_tokens = count_ngrams(data, offsets, task.features, counts[target])
             if not np.array_equal(n_tokens, chosen.n_tokens[mine][member]):
-                raise DamagedFileError(piece.file.url, "no longer holds the documents that were scored")
+                raise damaged(piece.file, "no longer holds the documents that were scored")
         for i in range(min(len(batch), N_EXAMPLES - len(extracted.examples))):
             extracted.examples.append(_example(task, piece, batch, chosen, mine.start, i))
         writer.add(batch.records)

@@ -1,0 +1,33 @@
+"""Taking the chosen records of a shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsir_core import extract
+from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard, SourceFile
+from dsir_core.errors import DamagedFileError
+from dsir_core.extract import ExtractTask, extract_shard
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.store import Receipt
+
+
+def test_text_that_is_not_what_was_scored_is_damage_and_named_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://user:s3cret@host/a.jsonl"
+    piece = Piece(SourceFile("a.jsonl", url, 20, "x", "jsonl", "none"))
+    text = b"three words here"
+    batch = Batch(np.array([0]), np.frombuffer(text, np.uint8), np.array([0, len(text)]), records=[text])
+    one = np.zeros(1, np.int64)
+    chosen = extract._Chosen(one, np.array([4], np.int32), one.astype(float), one.astype(np.int32))
+    monkeypatch.setattr(extract, "read_piece", lambda *_, **__: iter([batch]))
+    monkeypatch.setattr(extract, "_read_chosen", lambda *_: {"a.jsonl": chosen})
+    receipt = Receipt("selection", "0" * 64, "selection/x.parquet", 0, "0" * 64, {})
+    task = ExtractTask(str(tmp_path), Shard(0, (piece,), 20), ReadSettings(), FeatureSettings(), receipt, ("target",))
+    with pytest.raises(DamagedFileError, match=r"https://host/a\.jsonl: no longer holds the documents") as raised:
+        extract_shard(task)
+    assert "s3cret" not in str(raised.value)
