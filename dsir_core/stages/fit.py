@@ -20,6 +20,7 @@ from dsir_core.digests import digest
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
 from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.remote.retries import warn
 from dsir_core.settings import RawPrior
 from dsir_core.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
@@ -131,13 +132,21 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
 
 
 def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
+    name = f"{KIND}/{key}.current"
     try:
-        pointer = json.loads(run.store.read(f"{KIND}/{key}.current"))
+        content = str(json.loads(run.store.read(name))["counts"])
     except FileNotFoundError:
         return None
-    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{pointer['counts']}"])
-    found = run.store.load(KIND, pointer["counts"])
-    return None if found is None else np.load(io.BytesIO(found[1]), allow_pickle=False)
+    except (ValueError, KeyError, TypeError):
+        warn(f"{run.store.shown}/{name} is damaged: the model of raw is fitted anew")
+        return None
+    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{content}"])
+    found = run.store.load(KIND, content)
+    if found is None:
+        warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
+        return None
+    counts: npt.NDArray[np.int64] = np.load(io.BytesIO(found[1]), allow_pickle=False)
+    return counts
 
 
 def _remember(run: Run, key: str, counts: npt.NDArray[np.int64]) -> None:

@@ -150,6 +150,23 @@ def test_damaged_checkpoints_are_done_again_and_said(
     assert not any("damaged" in note for note in third["notes"])
 
 
+def test_a_known_model_that_is_lost_is_made_anew_and_said(run_select: Select, raw: Path, tmp_path: Path) -> None:
+    run_select(**settings(raw, refit="never"))
+    folder = tmp_path / "workdir" / "raw-model"
+    (pointer,) = folder.glob("*.current")
+    known = pointer.read_text()
+    for content in ("", "[]", "{}", known):
+        pointer.write_text(content)
+        if content == known:
+            for path in folder.glob("*.npy"):
+                path.with_suffix(".json").unlink()
+        report = run_select(**settings(raw, refit="never"))
+        assert report["fit"]["refitted"]
+        (note,) = report["notes"]
+        assert "fitted anew" in note
+        assert pointer.read_text() == known
+
+
 def test_nothing_in_a_workdir_is_a_pickle(run_select: Select, raw: Path, tmp_path: Path) -> None:
     run_select(**settings(raw))
     suffixes = {path.suffix for path in (tmp_path / "workdir").rglob("*") if path.is_file()}
