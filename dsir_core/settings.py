@@ -95,7 +95,7 @@ class SampleSettings(_Settings):
     method: Method = "importance"
     """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform."""
 
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
     """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""
 
     target_ess: float | None = Field(default=None, gt=0, le=1)

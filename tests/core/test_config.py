@@ -40,6 +40,7 @@ def test_hyphens_and_underscores_are_the_same_key() -> None:
     ("change", "words"),
     [
         ({"count": None}, "one of count, tokens and fraction"),
+        ({"temperature": 1e-308}, "temperature"),
         ({"tokens": 5}, "exclude each other"),
         ({"output": ""}, "output: required"),
         ({"bukets": 5}, "bukets: no such setting"),
