@@ -152,6 +152,8 @@ def _note_shortfall(run: Run, sample: Sample) -> None:
     account = sample.account
     available = account.eligible if sample.unit == "documents" else account.eligible_tokens
     wanted = sum(sample.wanted.values())
+    if not account.n_selected:
+        run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {sample.unit}")
     if wanted > available:
         run.note(f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected")
     if sample.unit == "tokens":

@@ -349,6 +349,12 @@ def test_temperature_spreads_the_selection_and_reuses_the_weights(run_select: Se
     assert report["weights"]["effective_sample_size"] == pytest.approx(report["documents"]["eligible"], rel=1e-6)
 
 
+def test_a_budget_that_no_document_fits_into_is_said(run_select: Select, pool: Path) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, tokens=1)
+    assert report["documents"]["selected"] == 0
+    assert any("no document is selected" in note for note in report["notes"])
+
+
 def test_a_damaged_extract_is_taken_again(run_select: Select, pool: Path, tmp_path: Path) -> None:
     first = run_select(raw=[str(pool)], target=TARGET, count=70)
     before = lines_of(tmp_path / "output")
