@@ -12,7 +12,7 @@ from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
 from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import Plan, plan
-from dsir_core.stages.report import report
+from dsir_core.stages.report import report, stage_figures
 from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
@@ -66,7 +66,7 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
         "columns": list(scores.columns),
         "weights": [result.receipt.name for result in scores.results],
     }
-    connected(write_list)(run, name, listed)
+    connected(end)(run, name, listed)
     return name, scores
 
 
@@ -75,10 +75,11 @@ def begin(run: Run) -> None:
     run.ledger.begin()
 
 
-def write_list(run: Run, name: str, listed: dict[str, Any]) -> None:
-    """Write a list to the workdir."""
+def end(run: Run, name: str, listed: dict[str, Any]) -> None:
+    """Write the list of weights to the workdir, and record that the run is complete."""
     run.store.write(name, json.dumps(listed, indent=1).encode())
     run.ledger.need("score", [name.removesuffix(".json")])
+    run.ledger.end(stage_figures(run))
 
 
 def connected(stage: Callable[..., Result]) -> Callable[..., Result]:

@@ -61,7 +61,7 @@ def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sa
         "versions": versions(),
     }
     work.finish()
-    stages = {name: _stage(ends) for name, ends in run.stages.items()}
+    stages = stage_figures(run)
     figures["stages"] = stages
     Store(written.place).write(REPORT_PAGE, render(figures).encode())
     content = json.dumps(figures, indent=1, ensure_ascii=False).encode()
@@ -162,8 +162,12 @@ def _corpus(planned: Any) -> Json:
     }
 
 
-def _stage(ends: Any) -> Json:
-    return {"seconds": ends.seconds, "bytes": ends.n_bytes, "shards": ends.shards, "reused": ends.reused}
+def stage_figures(run: Run) -> Json:
+    """Seconds, bytes read, shards and how many of them were reused, by finished stage."""
+    return {
+        name: {"seconds": ends.seconds, "bytes": ends.n_bytes, "shards": ends.shards, "reused": ends.reused}
+        for name, ends in run.stages.items()
+    }
 
 
 def versions() -> Json:

@@ -62,11 +62,12 @@ def _print_kinds(entries: Sequence[Entry]) -> None:
 def _print_run(one: Recorded, complete: set[str]) -> None:
     state = f"ended {one.ended}" if one.ended else f"begun {one.begun}, not complete"
     print(f"\n{one.output or 'weights only'}: {state}")
-    for stage in STAGES:
+    for stage, kind in STAGES.items():
         if stage not in one.needs:
-            print(f"  {stage:<9} not begun")
+            if not one.ended:  # a run for weights alone ends without the later stages
+                print(f"  {stage:<9} not begun")
             continue
-        needed = set(one.needs[stage])
+        needed = {name for name in one.needs[stage] if name.startswith(f"{kind}/")}
         done = len(needed & complete)
         missing = f", {len(needed) - done:,} missing" if done < len(needed) else ""
         print(f"  {stage:<9}{done:>8,} of {len(needed):,} shards{missing}{_speed(one, stage)}")

@@ -40,7 +40,7 @@ def test_help_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> N
         "sys.exit(f'imports {heavy}' if heavy else status)"
     )
     (tmp_path / "counts").mkdir()
-    (tmp_path / "counts" / "a.json").touch()
+    (tmp_path / "counts" / f"{'0' * 64}.json").touch()
     plan = ["plan", "--raw", str(DEMO / "raw"), "--target", SPEECHES, "--workdir", str(tmp_path)]
     for words in (plan, ["status", str(tmp_path)]):
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)

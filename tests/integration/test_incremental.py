@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from dsir_core.config import parse_config
+from dsir_core.executor import InlineExecutor
+from dsir_core.pipeline import score_only
+from dsir_core.stages.run import Run
 from dsir_core.store import Store
 from flows.cli import main
 from tests.integration.conftest import DEMO, Select
@@ -187,6 +191,18 @@ def test_status_says_what_is_complete_and_missing(
     assert f"{n - 1:,} of {n:,} shards, 1 missing" in said
     assert f"{tmp_path}/output: ended" in said
     assert "MB/s" in said
+
+
+def test_status_of_a_run_for_weights_alone(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workdir = str(tmp_path / "workdir")
+    config = parse_config({**settings(raw), "count": None, "workdir": workdir}, sized=False, output=False)
+    _, scores = score_only(Run(config, InlineExecutor()))
+    n = len(scores.shards)
+    assert main(["status", workdir]) == 0
+    said = capsys.readouterr().out
+    assert "weights only: ended" in said
+    assert f"{n:,} of {n:,} shards" in said.partition("score ")[2]
+    assert "not begun" not in said
 
 
 def test_clean_removes_what_no_last_run_needs_and_nothing_else(
