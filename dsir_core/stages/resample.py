@@ -40,7 +40,8 @@ class Sample:
     account: Account
     names: tuple[str, ...]
     quantiles: Mapping[str, Mapping[str, float]]
-    """By who selects: quantile -> log weight, over the documents eligible for it."""
+    """By who selects: quantile -> log weight (for its length alone, where it is normalised), over the documents eligible
+    for it."""
     wanted: Mapping[str, int]
     """How much each of `names` should choose, in `unit`."""
     unit: Unit
