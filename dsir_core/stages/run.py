@@ -64,6 +64,7 @@ class Run:
 
     retries: int = 0
     """Requests to storage that were made again."""
+    _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell)
@@ -97,7 +98,10 @@ class Run:
             self.note(warning)
 
     def note(self, text: str) -> None:
-        """Tell the user something that belongs into the report, too."""
+        """Tell the user something that belongs into the report, too; once, though a stage is entered again."""
+        if text in self._said:
+            return
+        self._said.add(text)
         self.notes.append(text)
         self.observe(Note(text))
 

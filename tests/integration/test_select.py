@@ -311,6 +311,22 @@ def test_a_stage_that_is_entered_again_completes_the_same_output_wherever_it_fai
     assert last > 3
 
 
+def test_a_stage_that_is_entered_again_says_its_notes_once(pool: Path, tmp_path: Path) -> None:
+    def twice(stage: Any, run: Run, *inputs: Any) -> Any:
+        if stage.__name__ == "plan":
+            stage(run, *inputs)
+        return stage(run, *inputs)
+
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(pool.read_bytes())
+    (folder / "README").write_text("not a corpus")
+    places = {"output": str(tmp_path / "out"), "workdir": str(tmp_path / "work")}
+    config = parse_config({"raw": str(folder), "target": TARGET, "count": 70, **places})
+    (note,) = select(Run(config, InlineExecutor()), twice)["notes"]
+    assert "README" in note
+
+
 def _failing_once(operation: Any, output: Path | None, left: list[int]) -> Any:
     """An operation (at the output only, where one is given) that does its work and then fails, when its turn comes."""
 
