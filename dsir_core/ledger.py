@@ -19,7 +19,7 @@ from dsir_core.store import Entry, Store
 FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
-KINDS = ("counts", "raw-model", "model", "weights", "score", "selection", "extract", "quarantine")
+KINDS = ("counts", "raw-model", "model", "weights", "score", "selection", "extract", "quarantine", "external")
 """Folders of checkpoints."""
 
 _OURS = re.compile(

@@ -13,6 +13,8 @@ import pytest
 
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError
+from dsir_core.ledger import of_runs
+from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
@@ -54,6 +56,8 @@ def test_the_best_scores_are_chosen_whether_they_stand_in_the_record_or_in_a_tab
     assert joined["targets"]["speeches"]["kl_raw"] == in_record["targets"]["speeches"]["kl_raw"]
     again = run_select(**asked, weights=table, min_tokens=0, overwrite=True)
     assert again["stages"]["join"]["reused"] == again["stages"]["join"]["shards"]
+    entries = Store(str(tmp_path / "workdir")).entries()
+    assert of_runs(entries) == entries  # what `dsir clean` does not know it can never remove
 
 
 def test_a_coefficient_adds_the_score_to_the_ngrams_weight(
