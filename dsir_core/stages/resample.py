@@ -40,8 +40,8 @@ class Sample:
     account: Account
     names: tuple[str, ...]
     quantiles: Mapping[str, Mapping[str, float]]
-    """By who selects: quantile -> log weight (for its length alone, where it is normalised), over the documents eligible
-    for it."""
+    """By who selects: quantile -> log weight (divided by length, where that is normalised), over the documents that
+    are eligible for it."""
     wanted: Mapping[str, int]
     """How much each of `names` should choose, in `unit`."""
     unit: Unit
