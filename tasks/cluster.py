@@ -31,8 +31,8 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.scheduler.no-workers-timeout": "10 minutes",
     # The executor tries each suspect again by itself, so that two lost workers are evidence enough.
     "distributed.scheduler.allowed-failures": 1,
-    # Results are receipts of a few hundred bytes: there is nothing to spill, and a worker paused for
-    # its own working memory would never resume. Above the limit it is restarted.
+    # Results are receipts of a few hundred bytes and histograms of a few megabytes: there is nothing to spill, and a
+    # worker paused for its own working memory would never resume. Above the limit it is restarted.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
