@@ -34,7 +34,7 @@ from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.executor import Executor, Made, Outcome
 from dsir_core.model import FittedModel
-from dsir_core.stages.count import count
+from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.resample import resample
@@ -129,6 +129,11 @@ def write_corpus(folder: Path, documents: int) -> Scores:
     return Scores(shards, tuple(results), tally, weight_columns((NAME,)), {})
 
 
+def uncounted(scores: Scores) -> Counts:
+    """Counts of nothing: resampling asks them for the strata of targets only."""
+    return Counts({}, CorpusCounts(np.zeros(1, np.int64), scores.tally, np.empty((0, 4), np.int64)), 1.0, {})
+
+
 def measured(folder: Path, documents: int, settings: Row) -> Row:
     """Choose among documents whose weights lie on the disk."""
     scores = write_corpus(folder, documents)
@@ -140,7 +145,7 @@ def measured(folder: Path, documents: int, settings: Row) -> Row:
         list(meter.map(np.sqrt, [0.0] * 8, name="warm-up"))
         begin = time.perf_counter()
         with memory() as peak:
-            sample = resample(run, scores, FittedModel((NAME,), (1.0,), np.zeros((1, 1))))
+            sample = resample(run, uncounted(scores), scores, FittedModel((NAME,), (1.0,), np.zeros((1, 1))))
         seconds = time.perf_counter() - begin
     selected = {"selected": sample.account.n_selected, "temperature": sample.temperatures[NAME]}
     return {**_costs(meter, peak, seconds), "documents": documents, "shards": len(scores.shards), "stored": stored,
@@ -175,9 +180,9 @@ def _stages(run: Run, documents: int, shards: int) -> Iterator[tuple[str, Any]]:
     yield "count", counts
     model = fit(run, counts).model
     yield "fit", model
-    scores = score(run, plan, counts, model)
+    scores = score(run, plan, counts, model, {})
     yield "score", scores
-    sample = resample(run, scores, model)
+    sample = resample(run, counts, scores, model)
     yield "resample", sample
     yield "write", write(run, plan, scores, sample)
 

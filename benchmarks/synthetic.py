@@ -20,13 +20,12 @@ from dsir_core.extract import Example, Extracted, ExtractResult, ExtractTask, ex
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.metrics import WeightSums
 from dsir_core.parts import ExtractFile, PartResult, PartTask, write_part
-from dsir_core.radix import BINS, DIGIT_BITS, Histogram, order_bits
+from dsir_core.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
 from dsir_core.sampling import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
-from dsir_core.thresholds import keys_of_bits
-from dsir_core.weights import ROW_GROUP_ROWS, ScoreResult, ScoreTask, score_shard, weights_schema
+from dsir_core.weights import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard, weights_schema
 
 NAME = "target"
 MEAN, SPREAD = -300.0, 60.0
@@ -63,7 +62,7 @@ def shard_of(index: int, documents: int) -> Shard:
 
 def write_weights(task: Synthetic) -> ScoreResult:
     """Weights of a synthetic shard, in the files that scoring writes, where they are not written already."""
-    store, key = Store(task.workdir), digest(["synthetic", task.index, task.documents])
+    store, key = Store(task.workdir), digest(["synthetic", WEIGHTS_VERSION, task.index, task.documents])
     receipt = store.receipt("weights", key)
     if receipt is not None:
         return ScoreResult(receipt, Tally.from_json(receipt.summary), True, 0.0)
