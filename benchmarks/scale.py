@@ -34,6 +34,7 @@ from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.executor import Executor, Made, Outcome
 from dsir_core.model import FittedModel
+from dsir_core.noise import gumbel
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
 from dsir_core.stages.plan import Plan, PlannedCorpus
@@ -44,7 +45,7 @@ from dsir_core.stages.write import write
 from dsir_core.tally import Tally
 from dsir_core.weights import weight_columns
 from tasks import fanout
-from tasks.cluster import local_cluster
+from tasks.cluster import import_heavy_modules, local_cluster
 from tasks.fanout import DaskExecutor
 
 MB = 10**6
@@ -63,24 +64,32 @@ class Meter:
 
     def map(self, function: Any, items: Sequence[Any], *, name: str) -> Iterator[Outcome[Any]]:
         """See `Executor.map`."""
-        begin = time.perf_counter()
+        begin = time.perf_counter(), cpu_seconds()
         yield from self._executor.map(function, items, name=name)
         self._note(function, len(items), begin, 0)
 
     def reduce(self, function: Any, items: Sequence[Any], join: Any, *, name: str) -> Any:
         """See `Executor.reduce`."""
-        begin = time.perf_counter()
+        begin = time.perf_counter(), cpu_seconds()
         whole = self._executor.reduce(function, items, join, name=name)
         self._note(function, len(items), begin, len(pickle.dumps(whole)))
         return whole
 
-    def _note(self, function: Any, n: int, begin: float, came_back: int) -> None:
-        seconds = time.perf_counter() - begin
-        self.calls.append({"function": function.__name__, "tasks": n, "seconds": seconds, "came_back": came_back})
+    def _note(self, function: Any, n: int, begin: tuple[float, float], came_back: int) -> None:
+        seconds, cpu = time.perf_counter() - begin[0], cpu_seconds() - begin[1]
+        costs = {"seconds": seconds, "cpu_seconds": cpu, "came_back": came_back}
+        self.calls.append({"function": function.__name__, "tasks": n, **costs})
 
     def of(self, *names: str) -> list[Row]:
         """The calls of some functions."""
         return [call for call in self.calls if call["function"] in names]
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and its children: on a busy machine it says more than the clock."""
+    me = psutil.Process()
+    times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 @contextmanager
@@ -134,6 +143,12 @@ def uncounted(scores: Scores) -> Counts:
     return Counts({}, CorpusCounts(np.zeros(1, np.int64), scores.tally, np.empty((0, 4), np.int64)), 1.0, {})
 
 
+def warm_up() -> None:
+    """Compile what workers need, or load it."""
+    import_heavy_modules()
+    gumbel(np.arange(2), 0, 0, "")
+
+
 def measured(folder: Path, documents: int, settings: Row) -> Row:
     """Choose among documents whose weights lie on the disk."""
     scores = write_corpus(folder, documents)
@@ -142,7 +157,7 @@ def measured(folder: Path, documents: int, settings: Row) -> Row:
     with local_cluster() as client:
         run = Run(config_of(folder, settings), DaskExecutor(client))
         run.executor = meter = Meter(run.executor)
-        list(meter.map(np.sqrt, [0.0] * 8, name="warm-up"))
+        client.run(warm_up)
         begin = time.perf_counter()
         with memory() as peak:
             sample = resample(run, uncounted(scores), scores, FittedModel((NAME,), (1.0,), np.zeros((1, 1))))
@@ -158,7 +173,7 @@ def simulated(documents: int, shards: int) -> Row:
     with tempfile.TemporaryDirectory() as scratch, local_cluster() as client:
         run = Run(config_of(Path(scratch), {"count": int(documents * SELECTED)}), DaskExecutor(client))
         run.executor = meter = Meter(Mocked(run.executor))
-        list(run.executor.map(synthetic.part_ties, [], name="warm-up"))
+        client.run(warm_up)
         seconds: dict[str, float] = {}
         after: dict[str, int] = {}
         begin = time.perf_counter()
@@ -196,11 +211,13 @@ def _costs(meter: Meter, peak: Row, seconds: float) -> Row:
         "worker_peak": peak["worker"],
         "passes": len([call for call in passes if call["tasks"] > 1 or call["function"] == "part_histograms"]),
         "pass_seconds": [call["seconds"] for call in passes],
+        "pass_cpu_seconds": [call["cpu_seconds"] for call in passes],
         "came_back": max((call["came_back"] for call in passes), default=0),
         "leaves": max((call["tasks"] for call in passes), default=0),
         "temperature_passes": len(meter.of("part_sizes")),
         "temperature_seconds": sum(call["seconds"] for call in meter.of("part_sizes")),
-        "mark_seconds": sum(call["seconds"] for call in meter.of("mark_shard")),
+        "temperature_cpu_seconds": sum(call["cpu_seconds"] for call in meter.of("part_sizes")),
+        "mark_cpu_seconds": sum(call["cpu_seconds"] for call in meter.of("mark_shard")),
     }
 
 
@@ -240,7 +257,10 @@ def in_a_process(kind: str, arguments: list[Any]) -> Row:
 
 def line(row: Row) -> str:
     """A row of the table."""
-    each = [seconds / row["documents"] * 1e9 for seconds in row["pass_seconds"]]
+
+    def each(seconds: float) -> str:
+        return f"{seconds / row['documents'] * 1e9:.0f}"
+
     cells = [
         f"{row['seconds']:8.1f} s",
         f"driver {row['driver_before'] / MB:5.0f} -> {row['driver_peak'] / MB:5.0f} MB",
@@ -250,12 +270,13 @@ def line(row: Row) -> str:
         f"{row['came_back'] / MB:5.1f} MB back",
     ]
     if "stored" in row:
-        cells.append(f"{row['stored'] / 1e9:.2f} GB and {max(each, default=0):.0f} ns/document a pass")
-        cells.append(f"{row['mark_seconds']:.1f} s marking")
-    if row["temperature_passes"]:
+        passes = " + ".join(each(seconds) for seconds in row["pass_cpu_seconds"])
         cells.append(
-            f"T = {row['temperature']:g} in {row['temperature_passes']} passes, {row['temperature_seconds']:.1f} s"
+            f"{row['stored'] / 1e9:.2f} GB a pass, {passes} + {each(row['mark_cpu_seconds'])} ns of CPU a document"
         )
+    if row["temperature_passes"]:
+        cpu = each(row["temperature_cpu_seconds"])
+        cells.append(f"T = {row['temperature']:g} in {row['temperature_passes']} passes, {cpu} ns")
     return f"    {row['what']:<40} " + "   ".join(cells)
 
 
