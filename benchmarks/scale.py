@@ -187,7 +187,9 @@ def simulated(documents: int, shards: int) -> Row:
 
 def _stages(run: Run, documents: int, shards: int) -> Iterator[tuple[str, Any]]:
     files = tuple(synthetic.source_file(index, documents // shards) for index in range(shards))
-    raw = PlannedCorpus(Corpus("s3://corpus/raw", files), tuple(plan_shards(files)))
+    # Each file is a shard, however small: what is compared is the number of shards.
+    raw = PlannedCorpus(Corpus("s3://corpus/raw", files), tuple(plan_shards(files, shard_bytes=1)))
+    assert len(raw.shards) == shards
     target = PlannedCorpus(Corpus("s3://corpus/target", files[:1]), (synthetic.shard_of(0, 10_000),))
     plan = Plan(raw, {NAME: target})
     yield "plan", plan

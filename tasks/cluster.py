@@ -38,6 +38,9 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.multiprocessing-method": "spawn",
+    # Dask keeps so many of the last messages to each worker for who debugs Dask, by default 1,000; ours hold up to 64
+    # shards each, so that the scheduler's memory would grow with shards and workers.
+    "distributed.admin.low-level-log-length": 10,
     # Dask's default makes the allocator give each buffer of a megabyte back to the system and fetch it again: reading
     # and hashing take twice as long.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
