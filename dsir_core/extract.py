@@ -75,7 +75,7 @@ class Example:
     text: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Extracted:
     """What was taken from one shard."""
 

@@ -36,7 +36,7 @@ PartCompression = Literal["none", "gzip", "zstd"]
 SUFFIXES: dict[PartCompression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExtractFile:
     """A file of chosen records in the store: zstd-compressed JSON lines, or Parquet."""
 

@@ -47,6 +47,11 @@ class Tally:
         """All that were read: documents, bad records, and those that conditions keep out."""
         return self.documents + self.bad + self.excluded
 
+    @property
+    def account(self) -> tuple[int, int, int, int]:
+        """Documents, bad records, excluded records, tokens: what two readings of a shard must agree on."""
+        return self.documents, self.bad, self.excluded, self.tokens
+
     def bare(self) -> Tally:
         """The counts alone: what is held of every shard must be small."""
         return Tally(self.documents, self.bad, self.tokens, self.n_bytes, excluded=self.excluded)

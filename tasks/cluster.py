@@ -31,13 +31,16 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.scheduler.no-workers-timeout": "10 minutes",
     # The executor tries each suspect again by itself, so that two lost workers are evidence enough.
     "distributed.scheduler.allowed-failures": 1,
-    # Results are receipts of a few hundred bytes: there is nothing to spill, and a worker paused for
-    # its own working memory would never resume. Above the limit it is restarted.
+    # Results are receipts of a few hundred bytes and histograms of a few megabytes: there is nothing to spill, and a
+    # worker paused for its own working memory would never resume. Above the limit it is restarted.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.multiprocessing-method": "spawn",
+    # Dask keeps so many of the last messages to each worker for who debugs Dask, by default 1,000; ours hold up to 64
+    # shards each, so that the scheduler's memory would grow with shards and workers.
+    "distributed.admin.low-level-log-length": 10,
     # Dask's default makes the allocator give each buffer of a megabyte back to the system and fetch it again: reading
     # and hashing take twice as long.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,

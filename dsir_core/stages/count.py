@@ -32,7 +32,8 @@ class CorpusCounts:
 
     counts: npt.NDArray[np.int64]
     tally: Tally
-    by_shard: Mapping[int, Tally]
+    by_shard: npt.NDArray[np.int64]
+    """int64[shards, 4]: `Tally.account` of each; -1 where a shard is left out."""
     folds: npt.NDArray[np.int64] | None = None
     """int64[folds, buckets] that sum to `counts`, where smoothing is to be found."""
 
@@ -131,7 +132,7 @@ def _count(work: StageWork, shards: Sequence[Shard], task: Callable[[Shard], Cou
     tasks = Made(len(shards), lambda index: task(shards[index]))
     counts: npt.NDArray[np.int64] | None = None
     tally = Tally()
-    by_shard: dict[int, Tally] = {}
+    by_shard = np.full((len(shards), 4), -1, np.int64)
     # Few of these files exist: only those of shards with bad records.
     work.run.ledger.need("quarantine", [quarantine_of(shard, task(shard).read) for shard in shards])
     for index, result in work.map(count_shard, tasks, shards):
@@ -139,7 +140,7 @@ def _count(work: StageWork, shards: Sequence[Shard], task: Callable[[Shard], Cou
             counts = np.zeros_like(result.counts)
         counts += result.counts
         tally.merge(result.tally)
-        by_shard[index] = result.tally.bare()
+        by_shard[index] = result.tally.account
     if counts is None:
         counts = np.zeros(work.run.config.buckets, np.int64)
     return CorpusCounts(counts, tally, by_shard)

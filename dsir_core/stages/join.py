@@ -70,6 +70,5 @@ def _groups(run: Run, shards: list[Shard], counts: Counts) -> Iterator[tuple[Sha
 
 def _documents(shard: Shard, counts: Counts) -> int:
     """Documents to expect in a shard, by what counting has seen of it."""
-    tally = counts.raw.by_shard.get(shard.index)
-    seen = tally.documents if tally is not None else 0
+    seen = int(counts.raw.by_shard[shard.index][0])
     return max(1, int(seen / counts.rate))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dsir_core.errors import RunFailedError
 from dsir_core.executor import Made
-from dsir_core.extract import Example, ExtractResult, ExtractTask, extract_shard
+from dsir_core.extract import Example, Extracted, ExtractTask, extract_shard
 from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output import begin_output
@@ -55,22 +55,24 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
         return ExtractTask(config.workdir_url, scores.shards[i], read, config.features, receipt, sample.names)
 
     tasks = Made(len(picked), task)
-    found: dict[int, ExtractResult] = {}
+    found: dict[int, Extracted] = {}
     counts = np.zeros((len(sample.names), config.buckets), np.int64)
+    step = max(1, len(picked) // N_EXAMPLES)
     for index, result in work.map(extract_shard, tasks, shards):
-        found[index] = ExtractResult(result.extracted, np.empty(0, np.int64), result.reused, result.seconds)
+        examples = [] if index % step else result.extracted.examples
+        found[index] = replace(result.extracted, examples=examples)
         counts += result.counts
     if work.damaged:
         raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
     work.judge()
-    for index, result in found.items():
+    for index, extracted in found.items():
         wanted = sample.marks[picked[index]].n_selected
-        if result.extracted.documents != wanted:
+        if extracted.documents != wanted:
             raise RunFailedError(
-                f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {result.extracted.documents:,} "
+                f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {extracted.documents:,} "
                 f"found; the file changed during the run"
             )
-    extracts = [file for index in range(len(tasks)) for file in found[index].extracted.files]
+    extracts = [file for index in range(len(tasks)) for file in found[index].files]
     compression = output_compression(run, plan)
     parts = plan_parts(extracts, compression)
     place = begin_output(run, [name for name, _ in parts])
@@ -85,7 +87,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
             f"{joined.documents:,} listed"
         )
     work.finish()
-    examples = [example for index in range(len(tasks)) for example in found[index].extracted.examples]
+    examples = [example for index in range(len(tasks)) for example in found[index].examples]
     some = tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES])
     return Written(tuple(written), joined, counts, some, place)
 

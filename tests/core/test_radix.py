@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsir_core.radix import Goal, HistogramSum, Threshold, digit_histogram, find_thresholds, order_bits
+from dsir_core.radix import (
+    Goal,
+    Histogram,
+    HistogramSum,
+    Threshold,
+    add_histograms,
+    digit_histogram,
+    find_thresholds,
+    order_bits,
+)
 
 KEYS = st.one_of(
     st.floats(allow_nan=False),
@@ -81,3 +91,33 @@ def test_token_goals_take_the_longest_run_that_fits(parts: list[list[tuple[float
 def test_goals_side_by_side_are_goals_alone(parts: list[list[tuple[float, int]]], amounts: list[int]) -> None:
     together = thresholds(parts, [Goal(0, amount) for amount in amounts])
     assert together == [thresholds(parts, [Goal(0, amount)])[0] for amount in amounts]
+
+
+@given(PARTS)
+def test_sums_of_histograms_do_not_depend_on_how_they_are_joined(parts: list[list[tuple[float, int]]]) -> None:
+    histograms = [
+        [
+            digit_histogram(
+                order_bits(np.array([key for key, _ in part], np.float64)),
+                np.array([n for _, n in part], np.int32),
+                0,
+                0,
+            )
+        ]
+        for part in parts
+    ]
+    pairs = [add_histograms(histograms[i : i + 2]) for i in range(0, len(histograms), 2)]
+    (one,), (other,) = add_histograms(histograms), add_histograms(pairs)
+    assert one.bins.tolist() == other.bins.tolist()
+    assert one.documents.tolist() == other.documents.tolist()
+    assert one.tokens.tolist() == other.tokens.tolist()
+    assert sum(one.documents.tolist()) == sum(len(part) for part in parts)
+
+
+@pytest.mark.parametrize("n", [1, 255, 256, 2**16, 2**32 - 1, 2**32, 2**62])
+def test_a_histogram_that_travels_holds_any_number(n: int) -> None:
+    total = HistogramSum()
+    sparse = Histogram.sparse(np.array([0, 1, n]), np.array([0, 0, n]))
+    total.add(sparse)
+    assert (total.documents[:3].tolist(), total.tokens[:3].tolist()) == ([0, 1, n], [0, 0, n])
+    assert sparse.bins.tolist() == [1, 2]

@@ -14,28 +14,43 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dsir_core import thresholds
 from dsir_core.choosing import Chooser
-from dsir_core.executor import InlineExecutor
+from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.noise import gumbel
+from dsir_core.radix import Unit
 from dsir_core.rows import read_rows
 from dsir_core.settings import Method
-from dsir_core.spread import REFERENCE
+from dsir_core.spread import LOWEST, REFERENCE
 from dsir_core.store import Store
-from dsir_core.thresholds import ShardWeights, Thresholds
+from dsir_core.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
 from dsir_core.weights import weight_columns, weights_schema
 
 MIN_TOKENS = 3
-DOCUMENTS = st.lists(
-    st.tuples(st.sampled_from([-5.0, 0.0, -0.0, 0.5, 2.0, 700.0]) | st.floats(-1e6, 1e6), st.integers(0, 30)),
-    min_size=1,
-    max_size=40,
-)
+WEIGHTS = st.sampled_from([-np.inf, -5.0, 0.0, -0.0, 0.5, 2.0, 700.0, np.inf]) | st.floats(-1e6, 1e6)
+DOCUMENTS = st.lists(st.tuples(WEIGHTS, st.integers(0, 30)), max_size=40)
+AMOUNTS = st.integers(0, 60) | st.sampled_from([500, 2**31, 2**62])
+METHODS: list[Method] = ["importance", "top-k", "random"]
+
+
+class Crowd(InlineExecutor):
+    """This process, as if it were many workers: a task holds few shards, and trees are deep."""
+
+    n_workers = 1000
 
 
 class Corpus:
-    """Documents in two files, cut into shards, with their weights in a workdir."""
+    """Documents in two files, cut into shards, some of them empty, with their weights in a workdir."""
 
-    def __init__(self, folder: Path, documents: Sequence[tuple[float, int]], cuts: Sequence[int], targets: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: Sequence[tuple[float, int]],
+        cuts: Sequence[int],
+        targets: int,
+        min_tokens: int = MIN_TOKENS,
+    ) -> None:
+        self.min_tokens = min_tokens
         self.names = tuple("ab"[:targets])
         half = len(documents) // 2
         self.files = ["x.jsonl"] * half + ["y.jsonl"] * (len(documents) - half)
@@ -44,14 +59,14 @@ class Corpus:
         weights = np.array([weight for weight, _ in documents])
         self.weights = [weights, weights[::-1].copy()][:targets]
         self.store = Store(str(folder))
-        edges = sorted({0, len(documents), *(cut % (len(documents) + 1) for cut in cuts)})
+        edges = sorted([0, len(documents), *(cut % (len(documents) + 1) for cut in cuts)])
         self.shards = [self._write(i, start, stop) for i, (start, stop) in enumerate(pairwise(edges))]
 
     def _write(self, index: int, start: int, stop: int) -> ShardWeights:
         name = f"weights/{index}.parquet"
         table = pa.table(
             [
-                pa.array(self.files[start:stop]).dictionary_encode(),
+                pa.array(self.files[start:stop], pa.string()).dictionary_encode(),
                 self.positions[start:stop],
                 self.n_tokens[start:stop],
                 *(weights[start:stop] for weights in self.weights),
@@ -66,7 +81,8 @@ class Corpus:
         if method == "top-k":
             return self.weights[target] + 0.0
         noise = np.array(
-            [gumbel(np.array([p]), 7, target, f)[0] for f, p in zip(self.files, self.positions, strict=True)]
+            [gumbel(np.array([p]), 7, target, f)[0] for f, p in zip(self.files, self.positions, strict=True)],
+            np.float64,
         )
         return noise if method == "random" else self.weights[target] + noise
 
@@ -74,8 +90,8 @@ class Corpus:
         chosen = np.full(len(self.positions), -1)
         for target, goal in enumerate(goals):
             keys, left = self.keys(method, target), goal
-            free = np.flatnonzero((self.n_tokens >= MIN_TOKENS) & (chosen < 0))
-            for i in sorted(free, key=lambda i: (-keys[i], i)):
+            free = np.flatnonzero((self.n_tokens >= self.min_tokens) & (chosen < 0))
+            for i in sorted(free, key=lambda i: (-keys[i], i)) if goal else ():
                 size = 1 if unit == "documents" else int(self.n_tokens[i])
                 if size > left:
                     break
@@ -83,42 +99,109 @@ class Corpus:
                 left -= size
         return chosen
 
-    def found(self, method: Method, goals: Sequence[int], unit: str) -> np.ndarray:
+    def found(
+        self, method: Method, goals: Sequence[int | float], unit: Unit, executor: Executor | None = None
+    ) -> np.ndarray:
+        """Which target chose each document, -1 where none did; goals that are floats are shares of what is eligible."""
         columns = weight_columns(self.names)
         spreads = [REFERENCE] * len(columns)
-        search = Thresholds(InlineExecutor(), self.store.url, self.shards, columns, 7, MIN_TOKENS, spreads)
+        executor = executor or InlineExecutor()
+        search = Thresholds(executor, self.store.url, self.shards, columns, 7, self.min_tokens, spreads)
         cuts: dict[Method, Any] = dict.fromkeys([method, "top-k"], ())
         for target, goal in enumerate(goals):
-            cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (goal, unit))
-        chosen = []
+            cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (_amount(goal, eligible), unit))
+        chosen = [np.empty(0, np.int32)]
         for index, shard in enumerate(self.shards):
-            chooser = Chooser(tuple(cut.at(index) for cut in cuts[method]), MIN_TOKENS)
+            chooser = Chooser(tuple(cut.at(index) for cut in cuts[method]), self.min_tokens)
             chosen += [chooser.choose(rows) for rows in read_rows(self.store, shard.name, columns)]
         return np.concatenate(chosen)
 
 
-@pytest.mark.parametrize("method", ["importance", "top-k", "random"])
+def _amount(goal: int | float, eligible: Eligible) -> int:
+    return goal if isinstance(goal, int) else round(goal * eligible.documents)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("unit", ["documents", "tokens"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     documents=DOCUMENTS,
-    cuts=st.lists(st.integers(0, 40), max_size=4),
-    goals=st.lists(st.integers(0, 60), min_size=1, max_size=2),
+    cuts=st.lists(st.integers(0, 40), max_size=24),
+    goals=st.lists(AMOUNTS, min_size=1, max_size=2),
+    min_tokens=st.sampled_from([0, MIN_TOKENS]),
+    executor=st.sampled_from([InlineExecutor(), Crowd()]),
 )
 def test_the_chosen_are_those_of_a_plain_sort(
     tmp_path_factory: pytest.TempPathFactory,
     method: Method,
-    unit: str,
+    unit: Unit,
     documents: list[tuple[float, int]],
     cuts: list[int],
     goals: list[int],
+    min_tokens: int,
+    executor: Executor,
 ) -> None:
-    corpus = Corpus(tmp_path_factory.mktemp("corpus"), documents, cuts, len(goals))
-    assert corpus.found(method, goals, unit).tolist() == corpus.expected(method, goals, unit).tolist()
+    corpus = Corpus(tmp_path_factory.mktemp("corpus"), documents, cuts, len(goals), min_tokens)
+    assert corpus.found(method, goals, unit, executor).tolist() == corpus.expected(method, goals, unit).tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.5, 1.0])
+def test_a_fraction_is_of_the_eligible_documents(tmp_path: Path, method: Method, fraction: float) -> None:
+    documents = [(float(weight), 2 + weight % 3) for weight in np.random.default_rng(0).integers(0, 50, 200)]
+    corpus = Corpus(tmp_path, documents, [20, 21, 150], 1)
+    wanted = round(fraction * sum(n_tokens >= MIN_TOKENS for _, n_tokens in documents))
+    assert corpus.found(method, [fraction], "documents").tolist() == (
+        corpus.expected(method, [wanted], "documents").tolist()
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unit", ["documents", "tokens"])
+@pytest.mark.parametrize("goal", [0, 1, 4, 5, 2**62])
+def test_one_document_is_taken_when_it_fits(tmp_path: Path, method: Method, unit: Unit, goal: int) -> None:
+    corpus = Corpus(tmp_path, [(1.0, 5)], [0, 0, 1, 1], 1)
+    assert corpus.found(method, [goal], unit).tolist() == [0 if goal >= (1 if unit == "documents" else 5) else -1]
+
+
+def test_no_shards_and_no_documents_give_nothing(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, [], [0, 0], 1)
+    assert corpus.found("importance", [10], "documents").tolist() == []
+    corpus.shards = []
+    assert corpus.found("importance", [10], "documents").tolist() == []
+    assert _temperature(corpus, InlineExecutor()) == pytest.approx(LOWEST, rel=1e-3)
+
+
+@pytest.mark.parametrize("n_groups", [1, 7, 8, 9, 65])
+@pytest.mark.parametrize("unit", ["documents", "tokens"])
+def test_ties_are_shared_out_over_groups_of_shards(tmp_path: Path, unit: Unit, n_groups: int) -> None:
+    documents = [(float(i % 3), 5 + i % 2) for i in range(2 * n_groups)]
+    corpus = Corpus(tmp_path, documents, range(0, len(documents), 2), 2)
+    for goal in (1, n_groups, 4 * n_groups):
+        assert corpus.found("top-k", [goal, goal], unit, Crowd()).tolist() == (
+            corpus.expected("top-k", [goal, goal], unit).tolist()
+        )
+
+
+def _temperature(corpus: Corpus, executor: Executor) -> float:
+    shards, workdir = corpus.shards, corpus.store.url
+    return temperature_of(executor, workdir, shards, "log_weight", "none", MIN_TOKENS, 0.3)
+
+
+def test_a_temperature_does_not_depend_on_shards_or_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [(float(w), 5) for w in np.random.default_rng(3).normal(scale=80, size=300)]
+    found = set()
+    for index, cuts in enumerate([[], [150], range(0, 300, 7)]):
+        corpus = Corpus(tmp_path / str(index), documents, cuts, 1)
+        for executor, shards in ((InlineExecutor(), 128), (Crowd(), 1)):
+            monkeypatch.setattr(thresholds, "GROUP_SHARDS", shards)
+            found.add(_temperature(corpus, executor))
+    assert len(found) == 1
+    assert found.pop() > 1
 
 
 @pytest.mark.parametrize("unit", ["documents", "tokens"])
-def test_documents_that_are_all_equal_go_by_file_and_position(tmp_path: Path, unit: str) -> None:
+def test_documents_that_are_all_equal_go_by_file_and_position(tmp_path: Path, unit: Unit) -> None:
     corpus = Corpus(tmp_path, [(1.0, 5)] * 30, [7, 8, 20], 1)
     goal = 11 if unit == "documents" else 11 * 5 + 4
     assert np.flatnonzero(corpus.found("top-k", [goal], unit) == 0).tolist() == list(range(11))
@@ -134,17 +217,3 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     assert eligible.documents == 1001
     for q, value in quantiles.items():
         assert value == pytest.approx(np.quantile(values, float(q), method="nearest"), rel=2e-6)
-
-
-@pytest.mark.parametrize("seeds", [20_000])
-def test_inclusion_frequencies_are_those_of_sampling_without_replacement(seeds: int) -> None:
-    """Against exact enumeration of successive draws in proportion to the weights (N = 5, k = 2)."""
-    weights = np.array([1.0, 2.0, 3.0, 4.0, 10.0])
-    p = weights / weights.sum()
-    exact = np.array([p[i] + sum(p[j] * p[i] / (1 - p[j]) for j in range(5) if j != i) for i in range(5)])
-    counts = np.zeros(5)
-    for seed in range(seeds):
-        keys = np.log(weights) + gumbel(np.arange(5), seed, 0, "f")
-        counts[np.argsort(-keys)[:2]] += 1
-    deviation = np.abs(counts / seeds - exact) / np.sqrt(exact * (1 - exact) / seeds)
-    assert deviation.max() < 4.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from distributed import Client, Future, LocalCluster
 
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.executor import FAN_IN, Executor, InlineExecutor
+from dsir_core.executor import FAN_IN, Executor, InlineExecutor, Made
 from tasks import fanout
 from tasks.cluster import local_cluster
 from tasks.fanout import IN_FLIGHT_PER_THREAD, SUSPECTS_BEFORE_TRIAL, DaskExecutor
@@ -212,6 +213,22 @@ def test_large_shards_behind_small_ones_do_not_share_a_future(threads: Client, m
 def test_a_wrong_request_behind_others_in_one_future_ends_the_map(threads: Client) -> None:
     with pytest.raises(RequestError, match="no field named body"):
         list(DaskExecutor(threads).map(refuse_above_500, range(1000), name="count"))
+
+
+@dataclass(frozen=True)
+class Marked:
+    index: int
+
+
+def index_of(item: Marked) -> int:
+    return item.index
+
+
+def test_the_scheduler_does_not_remember_what_was_done(processes: Client) -> None:
+    n = 6000
+    assert len(list(DaskExecutor(processes).map(index_of, Made(n, Marked), name="count"))) == n
+    gc.collect()
+    assert sum(type(thing) is Marked for thing in gc.get_objects()) < n / 3
 
 
 def test_dask_holds_nothing_afterwards(threads: Client) -> None:
