@@ -1,23 +1,78 @@
-"""report.html: one self-contained page from the figures of report.json."""
+"""report.html: one self-contained page from the figures of report.json.
+
+A section is a template and the figures that it needs. Where a report of an older version lacks one of them, the section
+is left out.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from dsir_core.report.words import human_bytes
+from dsir_core.report.sections import SECTIONS, Figures
+from dsir_core.report.words import human_bytes, human_seconds
+
+TITLE_NEEDS = ("documents.selected", "documents.raw")
 
 
-def render(figures: dict[str, Any]) -> str:
+def render(figures: Figures) -> str:
     """The page as text. Everything that comes from documents, file names or settings is escaped.
 
     Args:
-        figures: the content of report.json.
+        figures: the content of report.json, of this version of the package or of an older one.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = _environment()
+    has_title = all(_has(figures, key) for key in TITLE_NEEDS)
+    page = environment.get_template("page.html.jinja")
+    return page.render(r=figures, has_title=has_title, style=_text("style.css"), sections=list(_sections(figures)))
+
+
+def render_summary(figures: Figures) -> str:
+    """The page's first sections as a piece of HTML with its style, for notebooks."""
+    sections = list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS]))
+    return _environment().get_template("piece.html.jinja").render(style=_text("style.css"), sections=sections)
+
+
+SUMMARY_SECTIONS = 4
+
+
+def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:
+    environment = _environment()
+    for section in wanted:
+        if all(_has(figures, key) for key in section.needs):
+            template = environment.get_template(f"{section.name}.html.jinja")
+            yield Markup(template.render(r=figures, **section.prepare(figures)))
+
+
+def _has(figures: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(figures, dict) or part not in figures:
+            return False
+        figures = figures[part]
+    return True
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["size"] = human_bytes
-    template = (resources.files("dsir_core.report") / "report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(r=figures)
+    environment.filters["time"] = human_seconds
+    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["places"] = lambda value, n=3: "–" if value is None else f"{value:,.{n}f}".replace("-", "−")
+    return environment
+
+
+def _text(name: str) -> str:
+    return (resources.files("dsir_core.report") / "templates" / name).read_text(encoding="utf-8")
