@@ -22,7 +22,7 @@ from dsir_core.report.names import (
     name_buckets,
 )
 from dsir_core.report.overview import KINDS, Candidate
-from dsir_core.report.samples import Sample, evenly
+from dsir_core.report.samples import Sample
 from dsir_core.settings import Method
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
@@ -81,7 +81,7 @@ def moved(work: StageWork, stages: Stages) -> Json | None:
     features, read = config.features, config.read.unconditional
     samples = (
         Sample.spread(stages.scores.shards, read, SAMPLE_PIECES, SAMPLE_BYTES),
-        Sample.spread(_some_parts(stages.written), read, SAMPLE_PIECES, SAMPLE_BYTES),
+        Sample.spread(_some_chosen(work, stages.written), read, SAMPLE_PIECES, SAMPLE_BYTES),
     )
     tasks = [NamesTask(sample, features, (*gained, *lost)) for sample in samples]
     in_raw, in_selected = work.all(name_buckets, tasks)
@@ -137,8 +137,8 @@ def finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _some_parts(written: Written) -> list[Shard]:
-    """Some of the output's parts as a corpus."""
-    picked = evenly(len(written.parts), SAMPLE_PIECES)
-    corpus = list_corpus([f"{written.place.rstrip('/')}/{written.parts[i].name}" for i in picked])
+def _some_chosen(work: StageWork, written: Written) -> list[Shard]:
+    """Chosen records as a corpus: those in the workdir, since the output's parts move while it is completed."""
+    workdir = work.run.config.workdir_url.rstrip("/")
+    corpus = list_corpus([f"{workdir}/{name}" for name in written.extracts])
     return [Shard(index, (Piece(file),), file.size) for index, file in enumerate(corpus.files)]

@@ -11,6 +11,8 @@ from dsir_core.errors import RunFailedError
 from dsir_core.executor import Made
 from dsir_core.extract import ExtractResult, ExtractTask, extract_shard
 from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
+from dsir_core.report.names import SAMPLE_PIECES
+from dsir_core.report.samples import evenly
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output import begin_output
 from dsir_core.stages.plan import Plan
@@ -27,6 +29,8 @@ class Written:
     selected: SelectedResult
     counts: npt.NDArray[np.int64]
     """int64[targets, buckets]: n-grams of the chosen documents, by who chose them."""
+    extracts: tuple[str, ...]
+    """Names of some files in the workdir that hold chosen records, spread over all."""
     place: str
     """URL where all this is, until the report is there too."""
 
@@ -80,7 +84,8 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
             f"{joined.documents:,} listed"
         )
     work.finish()
-    return Written(tuple(written), joined, counts, place)
+    some = tuple(extracts[i].name for i in evenly(len(extracts), SAMPLE_PIECES))
+    return Written(tuple(written), joined, counts, some, place)
 
 
 def output_compression(run: Run, plan: Plan) -> PartCompression:
