@@ -58,10 +58,12 @@ class Scale:
     def count(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> Counts:
         """int64[BINS + 2] of float64[n] log weights of documents with int32[n] tokens."""
         plain = self.spread.plain(log_weights, n_tokens)
-        places = (np.nan_to_num(plain) - self.low) / (self.high - self.low) * BINS
+        places = np.clip((plain - self.low) * (BINS / (self.high - self.low)) + 1, 0, BINS + 1)
+        counts = np.bincount(places.astype(np.int64), minlength=BINS + 2)
         # The largest value belongs to the last bin inside.
-        inside = np.where(plain == self.high, BINS - 1, np.floor(np.clip(places, -1, BINS)))
-        return np.bincount(inside.astype(np.int64) + 1, minlength=BINS + 2)
+        at_end = np.count_nonzero((plain == self.high) & (places >= BINS + 1))
+        counts[-2:] += at_end, -at_end
+        return counts
 
     @classmethod
     def over(
@@ -161,16 +163,25 @@ def overview_of(
         histograms[scale.target] = np.stack(
             [scale.counts(rows, eligible), scale.counts(rows, is_chosen & np.isin(chosen, mine))]
         )
-    groups = (np.ones(len(rows), bool), eligible, is_chosen)
-    digits = np.minimum(np.frexp(rows.n_tokens.astype(np.float64))[1], LENGTHS - 1)
-    lengths = np.stack([np.bincount(digits[group], minlength=LENGTHS) for group in groups])
-    files = np.stack([np.bincount(rows.file_codes[group], minlength=len(rows.files)) for group in groups])
+    fate = eligible.astype(np.int8) + is_chosen
+    digits = np.minimum(np.frexp(rows.n_tokens.astype(np.float32))[1], LENGTHS - 1)
+    files = _by_fate(rows.file_codes, fate, len(rows.files))
     return Overview(
         histograms,
-        lengths,
+        _by_fate(digits, fate, LENGTHS),
         {rows.files[code]: files[:, code] for code in np.flatnonzero(files[0])},
         _candidates(view, chosen, cuts, names),
     )
+
+
+def _by_fate(codes: npt.NDArray[np.int32], fate: npt.NDArray[np.int8], size: int) -> Counts:
+    """int64[3, size]: all documents, those eligible, those selected, by code.
+
+    Args:
+        fate: int8[n], 0 for a document that is not eligible, 1 for one rejected, 2 for one selected.
+    """
+    apart = np.bincount(codes + size * fate.astype(np.int32), minlength=3 * size).reshape(3, size)
+    return apart[::-1].cumsum(axis=0)[::-1]
 
 
 def _candidates(
@@ -178,54 +189,67 @@ def _candidates(
 ) -> dict[Kind, list[Candidate]]:
     if not cuts:
         return {}
-    rows, rejected = view.rows, view.eligible & (chosen < 0)
-    keys = [keys_of_bits(view.bits(cut.ranking)) for cut in cuts]
-    thresholds = keys_of_bits(np.array([cut.bits for cut in cuts], np.uint64))
-    short = np.stack([
-        np.where(view.candidates(cut.ranking), threshold - key, np.inf)
-        for cut, threshold, key in zip(cuts, thresholds, keys, strict=True)
-    ])  # fmt: skip
-    nearest = np.argmin(np.where(np.isnan(short), np.inf, short), axis=0)
-    by = np.where(chosen >= 0, chosen, nearest)
-    reachable = rows.positions < _reach(rows)
+    rows = view.rows
+    reachable = view.eligible & _reachable(rows)
+    selected, rejected = np.flatnonzero(reachable & (chosen >= 0)), np.flatnonzero(reachable & (chosen < 0))
+    by, short = _nearest_cuts(view, rejected, cuts)
     noise = _noise(rows)
-    found: dict[Kind, list[Candidate]] = {}
-    orders: dict[Kind, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = {
-        "selected": (chosen >= 0, noise),
-        "missed": (rejected, short[nearest, np.arange(len(rows))]),
-        "rejected": (rejected, noise),
+    kinds: dict[Kind, tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]] = {
+        "selected": (selected, noise[selected], chosen[selected]),
+        "missed": (rejected, short, by),
+        "rejected": (rejected, noise[rejected], by),
     }
-    for kind, (which, order) in orders.items():
-        found[kind] = [
-            Candidate(
-                order[i].item(),
-                rows.files[rows.file_codes[i]],
-                int(rows.positions[i]),
-                int(rows.n_tokens[i]),
-                names[cuts[by[i]].ranking.target],
-                float(rows.log_weights[cuts[by[i]].ranking.column][i]),
-                float(keys[by[i]][i]),
-                float(thresholds[by[i]]),
-            )
-            for i in _smallest(which & reachable, order)
+    return {
+        kind: [
+            _candidate(view, int(which[i]), order[i].item(), cuts[used[i]], names) for i in _smallest(order)
         ]
-    return found
+        for kind, (which, order, used) in kinds.items()
+    }  # fmt: skip
 
 
-def _smallest(which: npt.NDArray[np.bool_], order: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Rows of bool[n] with the smallest order, the first of equals first."""
-    rows = np.flatnonzero(which)
-    if len(rows) > N_CANDIDATES:
-        limit = np.partition(order[rows], N_CANDIDATES - 1)[N_CANDIDATES - 1]
-        rows = rows[order[rows] <= limit]
-    return rows[np.argsort(order[rows], kind="stable")][:N_CANDIDATES]
+def _nearest_cuts(
+    view: View, which: npt.NDArray[np.int64], cuts: Sequence[Cut]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Of some documents the cut that each came nearest to, int64[m], and how far its key fell short, float64[m]."""
+    by, short = np.zeros(len(which), np.int64), np.full(len(which), np.inf)
+    for index, cut in enumerate(cuts):
+        lacking = _key(cut.bits) - keys_of_bits(view.bits(cut.ranking)[which])
+        nearer = view.candidates(cut.ranking)[which] & (lacking < short)
+        by[nearer], short[nearer] = index, lacking[nearer]
+    return by, short
 
 
-def _reach(rows: Rows) -> npt.NDArray[np.int64]:
-    """int64[n]: the position behind which a document is not looked up in its file."""
+def _candidate(view: View, i: int, order: float, cut: Cut, names: Sequence[str]) -> Candidate:
+    rows, ranking = view.rows, cut.ranking
+    return Candidate(
+        order,
+        rows.files[rows.file_codes[i]],
+        int(rows.positions[i]),
+        int(rows.n_tokens[i]),
+        names[ranking.target],
+        float(rows.log_weights[ranking.column][i]),
+        _key(int(view.bits(ranking)[i])),
+        _key(cut.bits),
+    )
+
+
+def _key(bits: int) -> float:
+    return float(keys_of_bits(np.array([bits], np.uint64))[0])
+
+
+def _smallest(order: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Indices of the `N_CANDIDATES` smallest, the first of equals first."""
+    some = np.arange(len(order))
+    if len(order) > N_CANDIDATES:
+        some = np.flatnonzero(order <= np.partition(order, N_CANDIDATES - 1)[N_CANDIDATES - 1])
+    return some[np.argsort(order[some], kind="stable")][:N_CANDIDATES]
+
+
+def _reachable(rows: Rows) -> npt.NDArray[np.bool_]:
+    """bool[n]: documents that stand where they may be looked up in their files."""
     kinds = [kind_of(path) for path in rows.files]
     limits = [REACH_BYTES if kind and kind[1] != "none" else np.iinfo(np.int64).max for kind in kinds]
-    return np.array(limits, np.int64)[rows.file_codes]
+    return np.less(rows.positions, np.array(limits, np.int64)[rows.file_codes])
 
 
 def _noise(rows: Rows) -> npt.NDArray[np.uint64]:
