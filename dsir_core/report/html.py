@@ -26,10 +26,15 @@ def render(figures: Figures) -> str:
     Args:
         figures: the content of report.json, of this version of the package or of an older one.
     """
-    environment = _environment()
-    has_title = all(_has(figures, key) for key in TITLE_NEEDS)
-    page = environment.get_template("page.html.jinja")
-    return page.render(r=figures, has_title=has_title, style=_text("style.css"), sections=list(_sections(figures)))
+    title = "DSIR selection"
+    if all(_has(figures, key) for key in TITLE_NEEDS):
+        title += f": {figures['documents']['selected']:,} of {figures['documents']['raw']:,} documents"
+    return render_page("report.html.jinja", title=title, sections=list(_sections(figures)))
+
+
+def render_page(name: str, **values: Any) -> str:
+    """A whole page of a template that extends `page.html.jinja`, with the style that all pages share."""
+    return _environment().get_template(name).render(style=_text("style.css"), **values)
 
 
 def render_summary(figures: Figures) -> str:
