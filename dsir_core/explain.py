@@ -40,6 +40,7 @@ class Contribution:
 class Explanation:
     """A document under one target's model."""
 
+    text: str
     target: str
     log_weight: float
     contributions: tuple[Contribution, ...]
@@ -48,6 +49,12 @@ class Explanation:
     """Where each token stands in the text: start and stop, in characters."""
     by_token: npt.NDArray[np.float64]
     """float64[tokens]: each n-gram's log ratio shared out evenly among its tokens; sums to the log weight, too."""
+
+    def _repr_html_(self) -> str:
+        """The strongest n-grams and the coloured text, as a notebook shows it."""
+        from dsir_core.report.explained import explanation_piece
+
+        return explanation_piece(self)
 
 
 def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Explanation]:
@@ -66,6 +73,7 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
     bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
     return [
         Explanation(
+            text,
             target,
             float(log_weights[0, row]),
             _contributions(times, bucket_of, log_ratio),

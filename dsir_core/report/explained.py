@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from dsir_core.explain import Contribution, Explanation
-from dsir_core.report.html import render_page
+from dsir_core.report.html import render_page, render_piece
 
 LEVELS = 6
 """Steps of colour on each side."""
 
 MAX_TOKENS = 20_000
 """Of the text that is shown."""
+
+N_PIECE = 10
+"""N-grams on each side of a notebook's table."""
 
 
 def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contribution], list[Contribution]]:
@@ -24,26 +27,34 @@ def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contr
     return positive, negative
 
 
-def render_explanation(title: str, text: str, explanation: Explanation, n: int) -> str:
+def render_explanation(title: str, explanation: Explanation, n: int) -> str:
     """The page; the text and all else that comes from the document is escaped.
 
     Args:
         n: n-grams on each side of the table.
     """
+    return render_page("explain.html.jinja", title=title, **_shown(explanation, n))
+
+
+def explanation_piece(explanation: Explanation) -> str:
+    """The same as a piece of HTML with its style, for notebooks."""
+    return render_piece("explained.html.jinja", **_shown(explanation, N_PIECE))
+
+
+def _shown(explanation: Explanation, n: int) -> dict[str, Any]:
     positive, negative = strongest(explanation.contributions, n)
-    return render_page(
-        "explain.html.jinja",
-        title=title,
-        e=explanation,
-        sides=[("Adds to the weight", positive), ("Takes from the weight", negative)],
-        pieces=list(_pieces(text, explanation)),
-        is_cut=len(explanation.spans) > MAX_TOKENS,
-        max_tokens=MAX_TOKENS,
-    )
+    return {
+        "e": explanation,
+        "sides": [("Adds to the weight", positive), ("Takes from the weight", negative)],
+        "pieces": list(_pieces(explanation)),
+        "is_cut": len(explanation.spans) > MAX_TOKENS,
+        "max_tokens": MAX_TOKENS,
+    }
 
 
-def _pieces(text: str, explanation: Explanation) -> Iterator[dict[str, Any]]:
+def _pieces(explanation: Explanation) -> Iterator[dict[str, Any]]:
     """The text in pieces: tokens with their level of colour from -LEVELS to LEVELS, and what stands between them."""
+    text = explanation.text
     shares = explanation.by_token[:MAX_TOKENS]
     # A few tokens would otherwise take all the colour.
     full = float(np.quantile(np.abs(shares), 0.95)) if len(shares) else 0.0

@@ -18,6 +18,7 @@ from dsir_core.report.sections import SECTIONS, Figures
 from dsir_core.report.words import human_bytes, human_seconds
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
+SUMMARY_SECTIONS = 4
 
 
 def render(figures: Figures) -> str:
@@ -39,11 +40,12 @@ def render_page(name: str, **values: Any) -> str:
 
 def render_summary(figures: Figures) -> str:
     """The page's first sections as a piece of HTML with its style, for notebooks."""
-    sections = list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS]))
-    return _environment().get_template("piece.html.jinja").render(style=_text("style.css"), sections=sections)
+    return render_piece("sections.html.jinja", sections=list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS])))
 
 
-SUMMARY_SECTIONS = 4
+def render_piece(name: str, **values: Any) -> str:
+    """A template as a piece of HTML with the style that all pages share, for notebooks."""
+    return _environment().get_template("piece.html.jinja").render(name=name, style=_text("style.css"), **values)
 
 
 def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from dsir_core.report.explained import render_explanation
 
-        Path(arguments.html).write_text(render_explanation(title, text, chosen, arguments.top), encoding="utf-8")
+        Path(arguments.html).write_text(render_explanation(title, chosen, arguments.top), encoding="utf-8")
         print(f"\n{arguments.html}")
     return 0
 

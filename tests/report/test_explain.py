@@ -58,14 +58,16 @@ def test_spans_are_where_the_tokens_stand(features: FeatureSettings, text: str) 
         assert token in oracle.lower(text[start:stop]).replace("ς", "σ") or "ς" in token
 
 
-HOSTILE = "the  cat</pre><script>window.hacked = 1</script>\n\n <img src=x onerror='window.hacked = 1'> & {{ 7 * 7 }} \u0130X\n"
-
-
-@pytest.mark.parametrize(
-    "text", [HOSTILE, "", " \n ", "\u0130" * 3, "sat. " * 30_000], ids=["hostile", "empty", "blank", "two", "long"]
+HOSTILE = (
+    "\n\nthe  cat</pre><script>window.hacked = 1</script>\n\n"
+    " <img src=x onerror='window.hacked = 1'> & {{ 7 * 7 }} \u0130X\n"
 )
+PAGES = {"hostile": HOSTILE, "empty": "", "blank": " \n ", "two": "\u0130" * 3, "long": "sat. " * 30_000}
+
+
+@pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
 def test_the_page_shows_the_text_as_it_is(tmp_path: Path, text: str) -> None:
-    (tmp_path / "e.html").write_text(render_explanation("a <b>", text, explain(text, MODEL, FEATURES[0])[0], 5))
+    (tmp_path / "e.html").write_text(render_explanation("a <b>", explain(text, MODEL, FEATURES[0])[0], 5))
     found = ask(
         tmp_path / "e.html",
         "return {ran: 'hacked' in window, text: document.querySelector('.explained').textContent,"
