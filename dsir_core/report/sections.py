@@ -73,8 +73,12 @@ def _weights(r: Figures) -> dict[str, Any]:
     return {"is_near_top_k": spread and r["documents"]["selected"] > 0}
 
 
+AXES = {"none": "log weight", "tokens": "log weight per token", "sqrt": "log weight / square root of tokens"}
+
+
 def _histograms(r: Figures) -> dict[str, Any]:
     charts = []
+    x_title = AXES[r["config"].get("length_normalise", "none")]
     for name, h in r["histograms"].items():
         low, high = h["low"], h["high"]
         of_targets = [sum(column) for column in zip(*h["targets"].values(), strict=True)]
@@ -90,12 +94,12 @@ def _histograms(r: Figures) -> dict[str, Any]:
         title = f"Log weights for {name}, % of documents"
         charts.append(
             {
-                "chart": Chart(line_chart(lines, title, "log weight"), title, [line.name for line in lines]),
+                "chart": Chart(line_chart(lines, title, x_title), title, [line.name for line in lines]),
                 "thresholds": h["thresholds"],
                 "outside": [(what, share) for what, counts in sets.items() if (share := _outside(counts)) > 0],
             }
         )
-    return {"charts": charts}
+    return {"charts": charts, "is_noisy": r["config"].get("method", "importance") == "importance"}
 
 
 def _outside(counts: Sequence[int]) -> float:
@@ -192,7 +196,7 @@ SECTIONS = (
          "documents.rejected", "bad.reasons"),
         _funnel,
     ),
-    Section("histograms", ("histograms",), _histograms),
+    Section("histograms", ("histograms", "config"), _histograms),
     Section(
         "weights",
         ("weights.effective_sample_size", "weights.top_k_overlap", "weights.quantiles", "config.method",
