@@ -21,11 +21,11 @@ Figures = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's raw corpus in four plain JSONL files, the first with two bad records."""
+    """The demo's raw corpus in four plain JSONL files, the first with two bad records; `shelf` is one of three."""
     folder = tmp_path_factory.mktemp("pool")
     records = demo_records()
     for i in range(4):
-        lines = [json.dumps(record, ensure_ascii=False) for record in records[i::4]]
+        lines = [json.dumps({**record, "shelf": f"shelf {n % 3}"}) for n, record in enumerate(records[i::4])]
         if not i:
             lines[5:5] = ["not json", '{"text": null}']
         (folder / f"pool-{i}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

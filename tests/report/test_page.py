@@ -92,6 +92,7 @@ CASES: dict[str, dict[str, Any]] = {
     "random": {"count": 50, "method": "random"},
     "a temperature": {"count": 50, "target_ess": 0.1, "length_normalise": "sqrt"},
     "one document": {"count": 1},
+    "strata": {"count": 60, "strata": "shelf", "quotas": {"shelf 0": 1, "shelf 2": 3}},
     "ten targets": {"count": 100},
     "ten separate targets": {"count": 100, "separate": True},
 }
