@@ -27,9 +27,7 @@ from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 
-EXTRACT_VERSION = "extract-v2"
-N_EXAMPLES = 2
-EXAMPLE_CHARACTERS = 600
+EXTRACT_VERSION = "extract-v3"
 
 
 @dataclass(frozen=True)
@@ -64,24 +62,12 @@ class ExtractTask:
         )
 
 
-@dataclass(frozen=True)
-class Example:
-    """The beginning of a chosen document, for the report."""
-
-    file: str
-    position: int
-    target: str
-    log_weight: float
-    text: str
-
-
 @dataclass(slots=True)
 class Extracted:
     """What was taken from one shard."""
 
     documents: int = 0
     files: list[ExtractFile] = field(default_factory=list)
-    examples: list[Example] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -90,11 +76,7 @@ class Extracted:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Extracted:
         """Inverse of `to_json`."""
-        return cls(
-            value["documents"],
-            [ExtractFile(**file) for file in value["files"]],
-            [Example(**example) for example in value["examples"]],
-        )
+        return cls(value["documents"], [ExtractFile(**file) for file in value["files"]])
 
 
 @dataclass(frozen=True)
@@ -198,23 +180,9 @@ def _extract_piece(
             n_tokens = count_ngrams(data, offsets, task.features, counts[target])
             if not np.array_equal(n_tokens, chosen.n_tokens[mine][member]):
                 raise damaged(piece.file, "no longer holds the documents that were scored")
-        for i in range(min(len(batch), N_EXAMPLES - len(extracted.examples))):
-            extracted.examples.append(_example(task, piece, batch, chosen, mine.start, i))
         writer.add(batch.records)
         extracted.documents += len(batch)
 
 
 def _chosen_batches(task: ExtractTask, piece: Piece, chosen: _Chosen) -> Iterator[Batch]:
     return read_piece(piece, task.read, keep_records=True, positions=chosen.positions)
-
-
-def _example(task: ExtractTask, piece: Piece, batch: Batch, chosen: _Chosen, first: int, i: int) -> Example:
-    text = batch.text_data[batch.text_offsets[i] : batch.text_offsets[i + 1]]
-    start = bytes(text[: 4 * EXAMPLE_CHARACTERS]).decode(errors="ignore")[:EXAMPLE_CHARACTERS]
-    return Example(
-        piece.file.path,
-        int(batch.positions[i]),
-        task.names[int(chosen.targets[first + i])],
-        float(chosen.log_weights[first + i]),
-        start,
-    )

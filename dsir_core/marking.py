@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.digests import digest
 from dsir_core.metrics import WeightSums
 from dsir_core.radix import keys_of_bits
+from dsir_core.report.overview import Overview, Scale, overview_of
 from dsir_core.rows import by_stratum, read_rows
 from dsir_core.spread import Spread
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM
 
-SELECTION_VERSION = "selection-v3"
+SELECTION_VERSION = "selection-v4"
 
 
 def selection_schema(*, offset: bool, stratum: bool) -> pa.Schema:
@@ -57,6 +58,8 @@ class MarkTask:
     """The cuts that plain top-k of the same sizes would make, for the overlap."""
     min_tokens: int
     schema: pa.Schema
+    scales: tuple[Scale, ...]
+    """Of the histograms that the report shows."""
 
     @property
     def checkpoint(self) -> str:
@@ -80,6 +83,7 @@ class MarkTask:
                 "names": self.names,
                 "cuts": cuts,
                 "min_tokens": self.min_tokens,
+                "scales": [asdict(scale) for scale in self.scales],
             }
         )
 
@@ -139,6 +143,7 @@ class MarkResult:
 
     receipt: Receipt
     account: Account
+    overview: Overview
     reused: bool
     seconds: float
 
@@ -154,21 +159,22 @@ def mark_shard(task: MarkTask) -> MarkResult:
     store = Store(task.workdir)
     receipt = store.intact("selection", task.key)
     if receipt is not None:
-        account = Account.from_json(receipt.summary)
-        return MarkResult(receipt, account, True, time.perf_counter() - begin)
-    account = Account()
+        account = Account.from_json(receipt.summary["account"])
+        overview = Overview.from_json(receipt.summary["overview"])
+        return MarkResult(receipt, account, overview, True, time.perf_counter() - begin)
+    account, overview = Account(), Overview()
     summary: dict[str, Any] = {}
     with (
         store.checkpoint("selection", task.key, ".parquet", summary) as draft,
         pq.ParquetWriter(draft.stream, task.schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in _marked(store, task, account):
+        for table in _marked(store, task, account, overview):
             writer.write_table(table)
-        summary.update(account.to_json())
-    return MarkResult(draft.sealed, account, False, time.perf_counter() - begin)
+        summary.update({"account": account.to_json(), "overview": overview.to_json()})
+    return MarkResult(draft.sealed, account, overview, False, time.perf_counter() - begin)
 
 
-def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table]:
+def _marked(store: Store, task: MarkTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
     rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
     spreads = {ranking.column: ranking.spread for ranking in rankings}
     chooser, top_k = Chooser(task.cuts, task.min_tokens), Chooser(task.top_k, task.min_tokens)
@@ -177,6 +183,7 @@ def _marked(store: Store, task: MarkTask, account: Account) -> Iterator[pa.Table
         view = View(rows, task.min_tokens)
         chosen = chooser.choose(view)
         account.merge(_account(task, view, target_of[chosen], top_k.choose(view), spreads))
+        overview.merge(overview_of(view, chosen, task.cuts, task.names, task.scales))
         if (chosen >= 0).any():
             yield _selection_table(task, view, chosen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import gumbel
 from dsir_core.radix import order_bits
 from dsir_core.smoothing import NONE, Smoothing
+
+if TYPE_CHECKING:
+    from dsir_core.explain import Explanation
 
 Texts: TypeAlias = Sequence[str] | Any
 """A list of str, or an Arrow string array or chunked array."""
@@ -55,6 +58,20 @@ class ImportanceModel:
         data, offsets = text_buffers(texts)
         log_weights: npt.NDArray[np.float64] = score_ngrams(data, offsets, self.features, self.fitted.log_ratio)[0]
         return log_weights[:, 0]
+
+    def explain(self, text: str) -> Explanation:
+        """The text's log weight as a sum over its n-grams; prints as a table and coloured text in a notebook."""
+        from dsir_core.explain import explain
+
+        return explain(text, self.fitted, self.features)[0]
+
+    def _repr_html_(self) -> str:
+        """What it is a model of, as a notebook shows it."""
+        from dsir_core.report.html import render_piece
+
+        ends = np.quantile(self.fitted.log_ratio, (0, 0.5, 1), axis=1).T.tolist()
+        rows = list(zip(self.fitted.names, self.fitted.proportions, ends, strict=True))
+        return render_piece("model.html.jinja", features=self.features, digest=self.fitted.digest, rows=rows)
 
 
 def count_texts(texts: Texts, features: FeatureSettings) -> npt.NDArray[np.int64]:

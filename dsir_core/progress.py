@@ -42,6 +42,18 @@ class ShardFailed:
 
 
 @dataclass(frozen=True)
+class SlowShard:
+    """One of the shards that took longest."""
+
+    seconds: float
+    """Time in the worker."""
+    shard: str
+    """What it reads, for people."""
+    n_bytes: int
+    """Stored bytes of the shard."""
+
+
+@dataclass(frozen=True)
 class StageEnds:
     """A stage is complete."""
 
@@ -50,6 +62,10 @@ class StageEnds:
     shards: int
     reused: int
     n_bytes: int
+    retries: int = 0
+    """Requests to storage that were made again for its shards."""
+    slowest: tuple[SlowShard, ...] = ()
+    """The slowest first; none that were reused."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ COMMANDS = {
     "plan": "show what a run would read and how it is cut into shards; reads nothing but listings",
     "score": "only compute the importance weights of the raw documents, into the workdir",
     "resample": "choose again (another size, seed or method) from the weights in the workdir",
-    "report": "make report.html of a finished output anew from its report.json",
+    "report": "make report.html anew, of an output or of all outputs of a workdir",
+    "explain": "show how much each n-gram adds to a document's importance weight",
     "status": "show what is complete in a workdir, what is missing, and what it takes",
     "clean": "remove from a workdir what no output's last run needs",
 }

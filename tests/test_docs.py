@@ -10,6 +10,9 @@ import pytest
 from dsir_core import ImportanceModel, sample
 
 ROOT = Path(__file__).parents[1]
+TUTORIAL = re.findall(
+    r"```python\n(.*?)```\n+```text\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), re.DOTALL
+)
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
 
 
@@ -21,6 +24,22 @@ def test_examples_run(
     monkeypatch.chdir(tmp_path)
     exec(block, {})
     assert capsys.readouterr().out
+
+
+def test_the_tutorial_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, object] = {}
+    assert len(TUTORIAL) >= 5
+    for block, expected in TUTORIAL:
+        exec(block, session)
+        assert capsys.readouterr().out == expected
+    for name, shown in (("model", "10,000 buckets"), ("explanation", "The text"), ("report", "100 of 2,730 documents")):
+        piece = session[name]._repr_html_()
+        assert shown in piece
+        assert not re.search(r"<(script|img|link|html)", piece)
 
 
 def test_texts_like_the_target_weigh_more_and_are_sampled_more() -> None:

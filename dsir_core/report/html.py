@@ -1,23 +1,85 @@
-"""report.html: one self-contained page from the figures of report.json."""
+"""report.html: one self-contained page from the figures of report.json.
+
+A section is a template and the figures that it needs. Where a report of an older version lacks one of them, the section
+is left out.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from dsir_core.report.words import human_bytes
+from dsir_core.report.sections import SECTIONS, Figures
+from dsir_core.report.words import human_bytes, human_seconds
+
+TITLE_NEEDS = ("documents.selected", "documents.raw")
+SUMMARY_SECTIONS = 4
 
 
-def render(figures: dict[str, Any]) -> str:
+def render(figures: Figures) -> str:
     """The page as text. Everything that comes from documents, file names or settings is escaped.
 
     Args:
-        figures: the content of report.json.
+        figures: the content of report.json, of this version of the package or of an older one.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    title = "DSIR selection"
+    if all(_has(figures, key) for key in TITLE_NEEDS):
+        title += f": {figures['documents']['selected']:,} of {figures['documents']['raw']:,} documents"
+    return render_page("report.html.jinja", title=title, sections=list(_sections(figures)))
+
+
+def render_page(name: str, **values: Any) -> str:
+    """A whole page of a template that extends `page.html.jinja`, with the style that all pages share."""
+    return _environment().get_template(name).render(style=_text("style.css"), **values)
+
+
+def render_summary(figures: Figures) -> str:
+    """The page's first sections as a piece of HTML with its style, for notebooks."""
+    return render_piece("sections.html.jinja", sections=list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS])))
+
+
+def render_piece(name: str, **values: Any) -> str:
+    """A template as a piece of HTML with the style that all pages share, for notebooks."""
+    return _environment().get_template("piece.html.jinja").render(name=name, style=_text("style.css"), **values)
+
+
+def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:
+    environment = _environment()
+    for section in wanted:
+        if all(_has(figures, key) for key in section.needs):
+            template = environment.get_template(f"{section.name}.html.jinja")
+            yield Markup(template.render(r=figures, **section.prepare(figures)))
+
+
+def _has(figures: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(figures, dict) or part not in figures:
+            return False
+        figures = figures[part]
+    return True
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["size"] = human_bytes
-    template = (resources.files("dsir_core.report") / "report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(r=figures)
+    environment.filters["time"] = human_seconds
+    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["places"] = lambda value, n=3: "–" if value is None else f"{value:,.{n}f}".replace("-", "−")
+    return environment
+
+
+def _text(name: str) -> str:
+    return (resources.files("dsir_core.report") / "templates" / name).read_text(encoding="utf-8")

@@ -14,7 +14,10 @@ from dsir_core.errors import RunFailedError
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution
 from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.report.groups import Group, by_file, by_length, largest
 from dsir_core.report.html import render
+from dsir_core.report.result import Report
+from dsir_core.report.seen import Stages, examples, histograms, moved
 from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.output import REPORT_PAGE, commit_output
@@ -30,43 +33,56 @@ LIBRARIES = ("numpy", "numba", "pyarrow", "dask", "prefect")
 N_SHARDS = 10
 
 
-def report(run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: Sample, written: Written) -> Json:
+def report(
+    run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: Sample, written: Written
+) -> Report:
     """Write both reports to the output and return the figures.
 
     Raises:
         RunFailedError: the account does not close: raw is not selected + rejected + ineligible + bad.
+        StageFailedError: documents cannot be looked up for a reason that may pass.
     """
     work = StageWork(run, "report")
+    work.announce([])
+    stages = Stages(plan, counts, scores, sample, written)
     model = fitted.model
     documents = _documents(scores, sample)
     targets = _targets(counts, model, sample, written)
-    figures = {
-        "documents": documents,
-        "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
-        "targets": targets,
-        "kl_reduction": float(np.mean([target["kl_reduction"] for target in targets.values()])),
-        "weights": _weights(sample, scores),
-        "strata": _strata(sample),
-        "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
-        "damaged": dict(scores.damaged),
-        "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
-        "selection_digest": written.selected.selection_digest,
-        "model_digest": model.digest,
-        "parts": [asdict(part) for part in written.parts],
-        "examples": [asdict(example) for example in written.examples],
-        "notes": list(run.notes),
-        "storage": {"retries": run.retries},
-        "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
-        "config": run.config.shown().model_dump(mode="json"),
-        "versions": versions(),
-    }
+    figures = Report(
+        {
+            "documents": documents,
+            "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
+            "targets": targets,
+            "kl_reduction": float(np.mean([target["kl_reduction"] for target in targets.values()])),
+            "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
+            "weights": _weights(sample, scores),
+            "histograms": histograms(run.config.method, stages),
+            "strata": _strata(sample),
+            "rates": _rates(sample),
+            "moved": moved(work, stages),
+            "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
+            "damaged": dict(scores.damaged),
+            "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
+            "selection_digest": written.selected.selection_digest,
+            "model_digest": model.digest,
+            "parts": [asdict(part) for part in written.parts],
+            "examples": examples(work, stages),
+            "notes": list(run.notes),
+            "storage": {"retries": run.retries},
+            "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
+            "workdir": run.store.shown,
+            "config": run.config.shown().model_dump(mode="json"),
+            "versions": versions(),
+        }
+    )
     work.finish()
-    stages = stage_figures(run)
-    figures["stages"] = stages
+    ends = stage_figures(run)
+    figures["stages"] = ends
+    figures["time"] = _time(plan, ends)
     Store(written.place).write(REPORT_PAGE, render(figures).encode())
     content = json.dumps(figures, indent=1, ensure_ascii=False).encode()
     commit_output(run, written.place, written.parts, content)
-    run.ledger.end(stages)
+    run.ledger.end(ends)
     return figures
 
 
@@ -92,6 +108,7 @@ def _documents(scores: Scores, sample: Sample) -> Json:
         raise RunFailedError(f"{raw:,} records read, but {accounted:,} accounted for")
     return {
         "raw": raw,
+        "readable": raw - bad,
         "eligible": eligible,
         "selected": selected,
         "rejected": rejected,
@@ -99,6 +116,21 @@ def _documents(scores: Scores, sample: Sample) -> Json:
         "excluded": excluded,
         "bad": bad,
     }
+
+
+def _ineligible(run: Run, scores: Scores, n: int) -> dict[str, int]:
+    """Documents by the reason for which they are not eligible; those that have two count by the first."""
+    unscored = {f"no usable score: {reason}": found for reason, found in scores.tally.unscored.items()}
+    return {**unscored, f"under {run.config.min_tokens:,} tokens": n - sum(unscored.values())}
+
+
+def _rates(sample: Sample) -> Json:
+    """Selection by source file, by length and, where there are any, by stratum."""
+    rates = {"files": by_file(sample.overview.files), "lengths": by_length(sample.overview.lengths)}
+    if sample.account.strata:
+        strata = (Group(name, *counts[:3]) for name, counts in sample.account.strata.items())
+        rates["strata"] = largest(strata)
+    return rates
 
 
 def _targets(counts: Counts, model: FittedModel, sample: Sample, written: Written) -> Json:
@@ -163,11 +195,25 @@ def _corpus(planned: Any) -> Json:
 
 
 def stage_figures(run: Run) -> Json:
-    """Seconds, bytes read, shards and how many of them were reused, by finished stage."""
+    """Seconds, bytes read, shards, how many of them were reused, retries and slowest shards, by finished stage."""
+    return {name: _stage(ends) for name, ends in run.stages.items()}
+
+
+def _stage(ends: Any) -> Json:
     return {
-        name: {"seconds": ends.seconds, "bytes": ends.n_bytes, "shards": ends.shards, "reused": ends.reused}
-        for name, ends in run.stages.items()
+        "seconds": ends.seconds,
+        "bytes": ends.n_bytes,
+        "shards": ends.shards,
+        "reused": ends.reused,
+        "retries": ends.retries,
+        "slowest": [{"shard": one.shard, "seconds": one.seconds, "bytes": one.n_bytes} for one in ends.slowest],
     }
+
+
+def _time(plan: Plan, stages: Json) -> Json:
+    """Of all stages, and raw's stored bytes by it: what the user waits for."""
+    seconds = sum(stage["seconds"] for stage in stages.values())
+    return {"seconds": seconds, "bytes": plan.raw.n_bytes, "bytes_per_second": plan.raw.n_bytes / max(seconds, 1e-9)}
 
 
 def versions() -> Json:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.executor import Made
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
 from dsir_core.model import FittedModel
-from dsir_core.radix import Unit
+from dsir_core.radix import Unit, keys_of_bits
+from dsir_core.report.overview import Overview, Scale
 from dsir_core.spread import Spread
 from dsir_core.stages.choose import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
 from dsir_core.store import Receipt
-from dsir_core.thresholds import ShardWeights, temperature_of
+from dsir_core.thresholds import Cuts, ShardWeights, temperature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Sample:
     marks: tuple[Marked, ...]
     """One for each shard of the scores."""
     account: Account
+    overview: Overview
+    """Of all documents, for the report."""
+    scales: tuple[Scale, ...]
+    """Of the overview's histograms."""
+    thresholds: Mapping[str, Sequence[float]]
+    """By who selects: the smallest keys that are chosen, one where there are neither strata nor matched targets."""
     names: tuple[str, ...]
     quantiles: Mapping[str, Mapping[str, float]]
     """By who selects: quantile -> log weight (divided by length, where that is normalised), over the documents that
@@ -72,15 +81,24 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     config = run.config
     schema = selection_schema(offset=False, stratum=config.strata is not None)
 
+    scales = tuple(
+        Scale.over(name, column, spread, choice.quantiles[name], _of_target(scores, name, index, spread))
+        for index, (name, column, spread) in enumerate(zip(model.names, scores.columns, spreads, strict=True))
+        if choice.quantiles.get(name)
+    )
+
     def task(index: int) -> MarkTask:
         mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, "top-k"))
         receipt = scores.results[index].receipt
-        return MarkTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema)
+        return MarkTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema, scales)
 
-    marks, account = _mark(work, scores, Made(len(scores.results), task))
+    marks, account, overview = _mark(work, scores, Made(len(scores.results), task))
     sample = Sample(
         marks,
         account,
+        overview,
+        scales,
+        _thresholds(choice.cuts[config.method], model.names),
         model.names,
         choice.quantiles,
         choice.wanted,
@@ -93,9 +111,24 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     return sample
 
 
-def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[tuple[Marked, ...], Account]:
+def _of_target(scores: Scores, name: str, column: int, spread: Spread) -> npt.NDArray[np.float64]:
+    """float64[n]: the log weights that a target's documents have themselves; those of all targets for a pooled one."""
+    mine = [scores.targets[name]] if name in scores.targets else list(scores.targets.values())
+    plain = [spread.plain(found.log_weights[:, column], found.n_tokens) for found in mine]
+    return np.concatenate([np.empty(0), *plain])
+
+
+def _thresholds(cuts: Cuts, names: Sequence[str]) -> dict[str, list[float]]:
+    keys = keys_of_bits(np.array([cut.bits for cut in cuts], np.uint64)).tolist()
+    return {
+        name: sorted(key for cut, key in zip(cuts, keys, strict=True) if cut.ranking.target == index)
+        for index, name in enumerate(names)
+    }
+
+
+def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[tuple[Marked, ...], Account, Overview]:
     """Mark the chosen documents of all shards: what became of each shard's, and of all."""
-    total = Account()
+    total, overview = Account(), Overview()
     early: dict[int, Account] = {}
     marked: dict[int, Marked] = {}
     n_merged = 0
@@ -103,6 +136,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
         account = result.account
         marked[index] = Marked(result.receipt.bare(), account.documents, account.eligible, account.n_selected)
         early[index] = account
+        overview.merge(result.overview)
         while n_merged in early:  # in order: sums of floats depend on it
             total.merge(early.pop(n_merged))
             n_merged += 1
@@ -110,7 +144,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
     marks = tuple(marked[index] for index in range(len(tasks)))
     for index, mark in enumerate(marks):
         _check_account(scores, index, mark)
-    return marks, total
+    return marks, total, overview
 
 
 def _spreads(run: Run, scores: Scores) -> list[Spread]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
@@ -14,7 +15,7 @@ from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RunFailedError
 from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
-from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, StageBegins, StageEnds, ignore
+from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds, ignore
 from dsir_core.remote.connect import using
 from dsir_core.remote.retries import Effects, is_transient, watching
 from dsir_core.store import Store
@@ -22,6 +23,9 @@ from dsir_core.tally import Tally
 
 N_NAMED = 3
 """How many failed shards or bad records an error names."""
+
+N_SLOWEST = 5
+"""Shards that are named for the time they took."""
 
 
 class StageFailedError(RunFailedError):
@@ -121,6 +125,11 @@ class StageWork:
     damaged: dict[Shard, DamagedFileError] = field(default_factory=dict)
     """Shards left out because a file of theirs is damaged."""
     _failed: list[tuple[str, Exception]] = field(default_factory=list)
+    _slowest: list[tuple[float, int, Shard]] = field(default_factory=list)
+    """A heap of seconds, number of the shard's result, shard."""
+
+    def __post_init__(self) -> None:
+        self._retries_before = self.run.retries
 
     def announce(self, shards: Sequence[Shard]) -> None:
         """Tell the observer what is to be done."""
@@ -147,6 +156,25 @@ class StageWork:
         """Count shards that were done in another way than by `map`."""
         self.shards += shards
         self.reused += reused
+
+    def all(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Run a function over items that are no shards: all results, in order.
+
+        Raises:
+            RunFailedError: a file is damaged now.
+            StageFailedError: an item failed for a reason that may pass.
+        """
+        results: list[Any] = [None] * len(items)
+        for outcome in self.run.executor.map(function, items, name=self.name):
+            if isinstance(outcome.error, DamagedFileError):
+                raise RunFailedError(f"{self.name}: {outcome.error}; the file changed during the run")
+            if outcome.error is not None:
+                raise StageFailedError(
+                    f"{self.name}: {type(outcome.error).__name__}: {outcome.error}. Finished shards are kept: "
+                    f"run the same command again to go on"
+                ) from outcome.error
+            results[outcome.index] = outcome.result
+        return results
 
     def judge(self) -> None:
         """Look at the shards that failed, when all others are done.
@@ -175,7 +203,15 @@ class StageWork:
         self.judge()
         for shard, error in self.damaged.items():
             self.run.note(f"{self.name}: left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
-        ends = StageEnds(self.name, time.perf_counter() - self.begin, self.shards, self.reused, self.n_bytes)
+        ends = StageEnds(
+            self.name,
+            time.perf_counter() - self.begin,
+            self.shards,
+            self.reused,
+            self.n_bytes,
+            self.run.retries - self._retries_before,
+            tuple(SlowShard(seconds, describe(s), s.n_bytes) for seconds, _, s in sorted(self._slowest, reverse=True)),
+        )
         self.run.stages[self.name] = ends
         self.run.observe(ends)
         return ends
@@ -184,6 +220,9 @@ class StageWork:
         self.shards += 1
         self.reused += result.reused
         self.n_bytes += shard.n_bytes if self.reads_source and not result.reused else 0
+        if not result.reused:
+            keep = heapq.heappush if len(self._slowest) < N_SLOWEST else heapq.heappushpop
+            keep(self._slowest, (result.seconds, self.shards, shard))
         self.run.observe(
             ShardDone(
                 self.name,

@@ -9,6 +9,7 @@ from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError
 from dsir_core.executor import Made
 from dsir_core.model import FittedModel
+from dsir_core.report.samples import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
@@ -30,6 +31,8 @@ class Scores:
     """Log-weight columns, one for each target that selects."""
     damaged: Mapping[str, str]
     """Files left out, whole or in part, with the shards that hold them; and why. Of raw and of targets."""
+    targets: Mapping[str, Weighed]
+    """Samples of the targets, scored to be compared with raw."""
 
 
 def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapping[Shard, Receipt]) -> Scores:
@@ -63,6 +66,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
     for index, result in work.map(score_shard, tasks, shards):
         tally.merge(result.tally)
         found[index] = replace(result, receipt=result.receipt.bare(), tally=result.tally.bare())
+    targets = _weigh_targets(work, plan, counts, model)
     work.finish()
     damaged = {**counts.damaged, **work.damaged}
     for index in sorted(found):
@@ -77,7 +81,20 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
         tally,
         weight_columns(model.names),
         {path: str(error) for shard, error in damaged.items() for path in files_of(shard)},
+        targets,
     )
+
+
+def _weigh_targets(work: StageWork, plan: Plan, counts: Counts, model: FittedModel) -> dict[str, Weighed]:
+    config = work.run.config
+    if config.weights is not None:
+        return {}  # raw is weighed by scores that targets do not have
+    tasks = {}
+    for name, corpus in plan.targets.items():
+        whole = [shard for shard in corpus.shards if shard not in counts.damaged]
+        sample = Sample.spread(whole, config.read.unconditional, TARGET_PIECES, TARGET_BYTES)
+        tasks[name] = WeighTask(sample, config.features, config.workdir_url, model.digest)
+    return dict(zip(tasks, work.all(weigh_target, list(tasks.values())), strict=True))
 
 
 def _tell_unscored(run: Run, tally: Tally) -> None:

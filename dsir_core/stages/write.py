@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.errors import RunFailedError
 from dsir_core.executor import Made
-from dsir_core.extract import Example, Extracted, ExtractTask, extract_shard
+from dsir_core.extract import Extracted, ExtractTask, extract_shard
 from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
+from dsir_core.report.names import SAMPLE_PIECES
+from dsir_core.report.samples import evenly
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
-from dsir_core.stages.run import Run, StageFailedError, StageWork, describe
+from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
-
-N_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Written:
     selected: SelectedResult
     counts: npt.NDArray[np.int64]
     """int64[targets, buckets]: n-grams of the chosen documents, by who chose them."""
-    examples: tuple[Example, ...]
+    extracts: tuple[str, ...]
+    """Names of some files in the workdir that hold chosen records, spread over all."""
     place: str
     """URL where all this is, until the report is there too."""
 
@@ -57,10 +56,8 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     tasks = Made(len(picked), task)
     found: dict[int, Extracted] = {}
     counts = np.zeros((len(sample.names), config.buckets), np.int64)
-    step = max(1, len(picked) // N_EXAMPLES)
     for index, result in work.map(extract_shard, tasks, shards):
-        examples = [] if index % step else result.extracted.examples
-        found[index] = replace(result.extracted, examples=examples)
+        found[index] = result.extracted
         counts += result.counts
     if work.damaged:
         raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
@@ -77,9 +74,9 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     parts = plan_parts(extracts, compression)
     place = begin_output(run, [name for name, _ in parts])
     listed = SelectedTask(config.workdir_url, place, tuple(sample.marks[i].receipt.name for i in picked), sample.schema)
-    (joined,) = _all(run, write_selected, [listed])
+    (joined,) = work.all(write_selected, [listed])
     tasks_of_parts = [PartTask(config.workdir_url, place, name, compression, group) for name, group in parts]
-    written = _all(run, write_part, tasks_of_parts)
+    written = work.all(write_part, tasks_of_parts)
     total = sum(part.documents for part in written)
     if not total == joined.documents == sample.account.n_selected:
         raise RunFailedError(
@@ -87,21 +84,8 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
             f"{joined.documents:,} listed"
         )
     work.finish()
-    examples = [example for index in range(len(tasks)) for example in found[index].examples]
-    some = tuple(examples[:: max(1, len(examples) // N_EXAMPLES)][:N_EXAMPLES])
+    some = tuple(extracts[i].name for i in evenly(len(extracts), SAMPLE_PIECES))
     return Written(tuple(written), joined, counts, some, place)
-
-
-def _all(run: Run, function: Any, tasks: Sequence[Any]) -> list[Any]:
-    results: list[Any] = [None] * len(tasks)
-    for outcome in run.executor.map(function, tasks, name="write"):
-        if outcome.error is not None:
-            raise StageFailedError(
-                f"write: {type(outcome.error).__name__}: {outcome.error}. Finished shards are kept: "
-                f"run the same command again to go on"
-            ) from outcome.error
-        results[outcome.index] = outcome.result
-    return results
 
 
 def output_compression(run: Run, plan: Plan) -> PartCompression:

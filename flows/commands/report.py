@@ -1,4 +1,4 @@
-"""`dsir report OUTPUT`."""
+"""`dsir report WORKDIR|OUTPUT`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,45 @@ from flows.options import add_storage_options, storage_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `flows.cli`."""
-    parser.add_argument("output", metavar="OUTPUT", help="the output of a finished run")
+    parser.add_argument(
+        "place", metavar="WORKDIR|OUTPUT", help="the output of a finished run, or a workdir: then of all its outputs"
+    )
     add_storage_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.report.html import render
-    from dsir_core.stages.output import complete_report
+    from dsir_core.stages.output import REPORT_PAGE, complete_report
     from dsir_core.store import Store
 
     with using(storage_of(arguments)):
-        figures = complete_report(arguments.output)
-        if figures is None:
-            raise RequestError(
-                f"{without_credentials(arguments.output)}: no report.json there, so no finished selection"
-            )
-        Store(arguments.output).write("report.html", render(figures).encode())
-    print(f"{arguments.output.rstrip('/')}/report.html")
+        for output in _outputs(arguments.place):
+            figures = complete_report(output)
+            if figures is None:
+                raise RequestError(f"{without_credentials(output)}: no report.json there, so no finished selection")
+            Store(output).write(REPORT_PAGE, render(figures).encode())
+            print(f"{without_credentials(output).rstrip('/')}/{REPORT_PAGE}")
     return 0
+
+
+def _outputs(place: str) -> list[str]:
+    """The output itself, or where the finished runs of a workdir have put theirs.
+
+    Raises:
+        RequestError: it is a workdir without a finished run.
+    """
+    from dsir_core.ledger import recorded_runs
+    from dsir_core.stages.output import REPORT
+    from dsir_core.store import Store
+
+    store = Store(place)
+    if store.exists(REPORT):
+        return [place]
+    runs = recorded_runs(store)
+    ended = [run.output for run in runs if run.ended and run.output]
+    if runs and not ended:
+        raise RequestError(
+            f"{store.shown}: a workdir, but none of its runs has finished; dsir status shows what is missing"
+        )
+    return ended or [place]

@@ -1,0 +1,202 @@
+"""Charts as inline SVG (pygal), coloured by the page's own style, so that they are light or dark with it.
+
+The same figures give the same bytes: no identifiers, no dates. Labels are text of an XML tree, never markup.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+WIDTH = 380
+"""Of every chart, in its own units; on a phone that is nearly the width of the page."""
+
+FONT = 13
+LABEL_EMS = 12.0
+"""Width of a label, in font sizes."""
+
+PYGAL_EMS = 0.6
+"""What pygal takes a character's width for."""
+
+TICKS = 4
+BAR_HEIGHT = 26
+MARGIN = 6
+THIN_BAR_HEIGHT = 18
+"""Of one of several bars at a label."""
+
+SVG = "{http://www.w3.org/2000/svg}"
+USELESS = {f"{SVG}{name}" for name in ("defs", "desc", "script", "title")}
+GEOMETRY = {"d", "x", "y", "width", "height", "transform", "cx", "cy", "r"}
+DIGITS = re.compile(r"(\d\.\d)\d+")
+"""A tenth of a unit is less than can be seen."""
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A histogram's outline, or a threshold."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar for each label; None for none."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line:
+    """Outline of a histogram in percent of all its documents.
+
+    Args:
+        counts: of bins of equal width from low to high; the first and the last count are of what lies outside.
+    """
+    inside: npt.NDArray[np.float64] = 100 * np.array(counts, np.float64)[1:-1] / max(1, sum(counts))
+    edges = np.linspace(low, high, len(inside) + 1)
+    xs, ys = np.repeat(edges, 2), np.concatenate([[0.0], np.repeat(inside, 2), [0.0]])
+    return Line(name, list(zip(xs.tolist(), ys.tolist(), strict=True)))
+
+
+def line_chart(lines: Sequence[Line], title: str, x_title: str) -> Markup:
+    """Outlines over one axis; the vertical axis begins at zero."""
+    import pygal
+
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    chart = pygal.XY(
+        **_common(260), fill=True, show_dots=False, range=(0, max(ys) or 1), xrange=(min(xs), max(xs)), x_title=x_title
+    )
+    chart.x_labels = ticks(min(xs), max(xs))
+    chart.y_labels = ticks(0, max(ys) or 1)
+    chart.x_value_formatter = chart.value_formatter = _short
+    for line in lines:
+        chart.add(line.name, list(line.points))
+    return _inline(chart, title)
+
+
+def bar_chart(
+    labels: Sequence[str], bars: Sequence[Bars], title: str, form: Callable[[float], str] = lambda value: f"{value:,g}"
+) -> Markup:
+    """Horizontal bars with their values written at them, the first label at the top."""
+    import pygal
+
+    values = [value for bar in bars for value in bar.values if value is not None]
+    low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
+    room = 0.35 * ((high - low) or 1)  # beside the longest bar, for its value
+    chart = pygal.HorizontalBar(
+        **_common(12 + (BAR_HEIGHT if len(bars) == 1 else THIN_BAR_HEIGHT * len(bars)) * len(labels)),
+        print_values=True,
+        range=(low - (room if low < 0 else 0), high + (room if high > 0 else 0)),
+        print_values_position="top",
+        show_x_labels=False,
+        show_y_guides=False,
+    )
+    # pygal draws from the bottom up.
+    chart.x_labels = [_label(label) for label in reversed(labels)]
+    missing = max((_ems(label) - PYGAL_EMS * len(label) for label in chart.x_labels), default=0.0)
+    chart.margin_left = MARGIN + FONT * max(0.0, missing)
+    for bar in bars:
+        chart.add(bar.name, list(reversed(bar.values)), formatter=lambda v: "" if v is None else signed(v, form))
+    return _inline(chart, title)
+
+
+def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
+    """About n round numbers from low to high."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / n
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= rough)
+    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _common(height: int) -> dict[str, Any]:
+    from pygal.style import Style
+
+    style = Style(
+        font_family="inherit",
+        label_font_size=FONT,
+        major_label_font_size=FONT,
+        value_font_size=FONT,
+        title_font_size=FONT,
+    )
+    return {
+        "style": style,
+        "width": WIDTH,
+        "height": height,
+        "js": [],
+        "margin": MARGIN,
+        "spacing": 8,
+        # The page has legends of its own, which wrap on a phone.
+        "show_legend": False,
+        "truncate_label": -1,
+        "no_data_text": "nothing to show",
+        "disable_xml_declaration": True,
+    }
+
+
+def _label(text: str) -> str:
+    """A label that fits beside the bars and into XML: long ones lose their middle."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if _ems(shown) <= LABEL_EMS:
+        return shown
+    head, tail = shown[: int(LABEL_EMS / PYGAL_EMS)], ""
+    while _ems(head) > (LABEL_EMS - 1) / 2:
+        head = head[:-1]
+    while _ems(shown[-len(tail) - 1 :]) <= (LABEL_EMS - 1) / 2:
+        tail = shown[-len(tail) - 1 :]
+    return f"{head}\N{HORIZONTAL ELLIPSIS}{tail}"
+
+
+def _ems(text: str) -> float:
+    """The width of a text in font sizes, rather too large than too small."""
+    return sum(_em(char) for char in text)
+
+
+def _em(char: str) -> float:
+    if char.isascii():
+        return 1.0 if char in "MW@%" else 0.75 if char.isupper() else PYGAL_EMS + 0.02
+    return 0.75 if char.isalpha() and unicodedata.east_asian_width(char) in "N" else 1.1
+
+
+def signed(value: float, form: Callable[[float], str]) -> str:
+    """A number with a minus sign, where it has one, that is no hyphen."""
+    return (MINUS if value < 0 else "") + form(abs(value))
+
+
+def _short(value: Any) -> str:
+    return signed(value, lambda v: f"{v:,g}") if isinstance(value, int | float) else ""
+
+
+def _inline(chart: Any, title: str) -> Markup:
+    root = ElementTree.fromstring(chart.render())
+    for parent in root.iter():
+        for child in list(parent):
+            # Its own styles and title, and what only scripts would show.
+            if child.tag in USELESS or "tooltip-overlay" in child.get("class", ""):
+                parent.remove(child)
+        parent.attrib.pop("id", None)
+    root.set("role", "img")
+    root.set("aria-label", title)
+    for element in root.iter():
+        # As a part of HTML, an element has no namespace.
+        element.tag = element.tag.removeprefix(SVG)
+        for name, value in element.attrib.items():
+            if name in GEOMETRY:
+                element.set(name, DIGITS.sub(r"\1", value))
+        if element.tag == "text" and element.get("class") == "value":
+            element.set("text-anchor", "end" if (element.text or "").startswith(MINUS) else "start")
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))

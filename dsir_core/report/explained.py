@@ -1,0 +1,73 @@
+"""An explained document as a page: its n-grams in a table, its text coloured by what each token adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dsir_core.explain import Contribution, Explanation
+from dsir_core.report.html import render_page, render_piece
+
+LEVELS = 6
+"""Steps of colour on each side."""
+
+MAX_TOKENS = 20_000
+"""Of the text that is shown."""
+
+N_PIECE = 10
+"""N-grams on each side of a notebook's table."""
+
+
+def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contribution], list[Contribution]]:
+    """The n-grams that add most, and those that take away most, at most n each."""
+    positive = [one for one in contributions[:n] if one.total > 0]
+    negative = [one for one in reversed(contributions[max(0, len(contributions) - n) :]) if one.total < 0]
+    return positive, negative
+
+
+def render_explanation(title: str, explanation: Explanation, n: int) -> str:
+    """The page; the text and all else that comes from the document is escaped.
+
+    Args:
+        n: n-grams on each side of the table.
+    """
+    return render_page("explain.html.jinja", title=title, **_shown(explanation, n))
+
+
+def explanation_piece(explanation: Explanation) -> str:
+    """The same as a piece of HTML with its style, for notebooks."""
+    return render_piece("explained.html.jinja", **_shown(explanation, N_PIECE))
+
+
+def _shown(explanation: Explanation, n: int) -> dict[str, Any]:
+    positive, negative = strongest(explanation.contributions, n)
+    return {
+        "e": explanation,
+        "sides": [("Adds to the weight", positive), ("Takes from the weight", negative)],
+        "pieces": list(_pieces(explanation)),
+        "is_cut": len(explanation.spans) > MAX_TOKENS,
+        "max_tokens": MAX_TOKENS,
+    }
+
+
+def _pieces(explanation: Explanation) -> Iterator[dict[str, Any]]:
+    """The text in pieces: tokens with their level of colour from -LEVELS to LEVELS, and what stands between them."""
+    text = explanation.text
+    shares = explanation.by_token[:MAX_TOKENS]
+    # A few tokens would otherwise take all the colour.
+    full = float(np.quantile(np.abs(shares), 0.95)) if len(shares) else 0.0
+    end = 0
+    for (start, stop), share in zip(explanation.spans, shares.tolist(), strict=False):
+        if start > end:
+            yield {"text": text[end:start], "level": 0, "share": None}
+        # Two tokens may come from one character.
+        yield {"text": text[max(start, end) : stop], "level": _level(share, full), "share": share}
+        end = max(end, stop)
+    if len(explanation.spans) <= MAX_TOKENS and end < len(text):
+        yield {"text": text[end:], "level": 0, "share": None}
+
+
+def _level(share: float, full: float) -> int:
+    return max(-LEVELS, min(LEVELS, round(LEVELS * share / full))) if full else 0

@@ -1,0 +1,214 @@
+"""The sections of the page: which figures each needs, and the charts it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from markupsafe import Markup
+
+from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
+from dsir_core.report.words import human_seconds
+
+Figures: TypeAlias = dict[str, Any]
+
+N_BARS = 20
+"""Groups shown in a chart; the table beside it has all that are reported."""
+
+MUCH_OVERLAP = 0.9
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, and its template's name."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Keys of report.json, with dots."""
+    prepare: Callable[[Figures], dict[str, Any]] = lambda figures: {}
+    """What the template wants beside the figures."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with what stands around it."""
+
+    svg: Markup
+    title: str
+    legend: Sequence[str] = ()
+    """Names of its colours, in order; empty for a colour that is not there."""
+
+
+def _funnel(r: Figures) -> dict[str, Any]:
+    documents = r["documents"]
+    steps = {"raw": documents["raw"], "readable": documents["raw"] - documents["bad"]}
+    excluded = documents.get("excluded", 0)
+    if excluded:
+        steps["by conditions"] = steps["readable"] - excluded
+    steps |= {"eligible": documents["eligible"], "selected": documents["selected"]}
+    ineligible = r.get("ineligible", {}).get("reasons", {"not eligible": documents["ineligible"]})
+    return {
+        "chart": Chart(
+            bar_chart(list(steps), [Bars("documents", list(steps.values()))], "Documents by step", _whole), "Documents"
+        ),
+        "losses": [
+            *((f"bad: {reason}", n) for reason, n in r["bad"]["reasons"].items()),
+            *([("kept out by conditions", excluded)] if excluded else []),
+            *((f"ineligible: {reason}", n) for reason, n in ineligible.items() if n),
+            ("rejected", documents["rejected"]),
+        ],
+    }
+
+
+def _distance(r: Figures) -> dict[str, Any]:
+    targets = r["targets"]
+    bars = [Bars(side, [target[f"kl_{side}"] for target in targets.values()]) for side in ("raw", "selected")]
+    svg = bar_chart(list(targets), bars, "KL divergence from each target before and after", lambda v: f"{v:.3f}")
+    return {"chart": Chart(svg, "KL divergence, nats: less is nearer to the target", ("raw", "selected"))}
+
+
+def _weights(r: Figures) -> dict[str, Any]:
+    spread = r["weights"]["top_k_overlap"] > MUCH_OVERLAP and r["config"]["method"] == "importance"
+    return {"is_near_top_k": spread and r["documents"]["selected"] > 0}
+
+
+AXES = {"none": "log weight", "tokens": "log weight per token", "sqrt": "log weight / square root of tokens"}
+
+
+def _histograms(r: Figures) -> dict[str, Any]:
+    charts = []
+    x_title = AXES[r["config"].get("length_normalise", "none")]
+    for name, h in r["histograms"].items():
+        low, high = h["low"], h["high"]
+        of_targets = [sum(column) for column in zip(*h["targets"].values(), strict=True)]
+        sets = {"raw": h["raw"], "target": of_targets, "selected": h["selected"]}
+        # A set without documents keeps its colour for itself.
+        lines = [histogram(counts, low, high, what) if sum(counts) else Line("", []) for what, counts in sets.items()]
+        top = max((y for line in lines for _, y in line.points), default=0)
+        if not top:
+            continue
+        thresholds = [threshold for threshold in h["thresholds"] if low <= threshold <= high]
+        if thresholds:
+            lines.append(Line("threshold", [(x, y) for x in thresholds for y in (0, top, 0)]))
+        title = f"Log weights for {name}, % of documents"
+        charts.append(
+            {
+                "chart": Chart(line_chart(lines, title, x_title), title, [line.name for line in lines]),
+                "thresholds": h["thresholds"],
+                "outside": [(what, share) for what, counts in sets.items() if (share := _outside(counts)) > 0],
+            }
+        )
+    return {"charts": charts, "is_noisy": r["config"].get("method", "importance") == "importance"}
+
+
+def _outside(counts: Sequence[int]) -> float:
+    """Share of a histogram's documents that lie outside of its bins."""
+    return (counts[0] + counts[-1]) / sum(counts) if sum(counts) else 0.0
+
+
+RATES = {"files": "source file", "lengths": "length in tokens", "strata": "stratum"}
+
+
+def _rates(r: Figures) -> dict[str, Any]:
+    if not r["documents"]["selected"]:
+        return {"charts": []}
+    return {"charts": [rate_chart(RATES.get(by, by), rates) for by, rates in r["rates"].items() if rates["groups"]]}
+
+
+def rate_chart(what: str, rates: Figures) -> dict[str, Any]:
+    """Selected share of the eligible documents of each group.
+
+    Args:
+        what: the groups are.
+        rates: `groups`, dicts of name, documents, eligible, selected; `others`, the sum of more groups, or None.
+    """
+    groups = rates["groups"]
+    shown = groups
+    if len(groups) > N_BARS:
+        largest = {g["name"] for g in sorted(groups, key=lambda g: (-g["eligible"], g["name"]))[:N_BARS]}
+        shown = [group for group in groups if group["name"] in largest]
+    shares = [100 * group["selected"] / group["eligible"] if group["eligible"] else None for group in shown]
+    title = f"Selected share of the eligible documents by {what}, %"
+    svg = bar_chart([group["name"] for group in shown], [Bars("share", shares)], title, _share)
+    return {"chart": Chart(svg, title), "groups": groups, "others": rates["others"], "shown": len(shown)}
+
+
+def _share(value: float) -> str:
+    return f"{value:.3g}" if value < 10 else f"{value:.1f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _moved(r: Figures) -> dict[str, Any]:
+    moved = r["moved"]
+    if moved is None:
+        return {"sides": []}
+    sides = []
+    for side, words in (("gained", "More in the selection than in raw"), ("lost", "Less in the selection than in raw")):
+        buckets = moved[side]
+        if not buckets:
+            continue
+        names = [one["ngrams"][0]["ngram"] if one["ngrams"] else f"bucket {one['bucket']}" for one in buckets]
+        values = [1000 * one["nats"] for one in buckets]
+        title = f"{words}: n-grams, thousandths of a nat"
+        chart = Chart(bar_chart(names, [Bars(side, values)], title, lambda v: f"{v:.2f}"), title)
+        sides.append({"chart": chart, "buckets": buckets})
+    return {"sides": sides}
+
+
+KINDS = {"selected": "Selected", "missed": "Just missed", "rejected": "Rejected"}
+
+
+def _examples(r: Figures) -> dict[str, Any]:
+    groups: dict[str, list[Figures]] = {kind: [] for kind in KINDS}
+    for example in r["examples"]:
+        groups[example.get("kind", "selected")].append(example)
+    has_kinds = any("kind" in example for example in r["examples"])
+    return {"groups": [(KINDS[kind], kind, found) for kind, found in groups.items() if found or has_kinds]}
+
+
+def _stages(r: Figures) -> dict[str, Any]:
+    stages = r["stages"]
+    bars = [Bars("seconds", [stage["seconds"] for stage in stages.values()])]
+    slowest = [
+        {"stage": name, **shard}
+        for name, stage in stages.items()
+        for shard in stage.get("slowest", [])
+    ]  # fmt: skip
+    title = "Time by stage"
+    return {
+        "chart": Chart(bar_chart(list(stages), bars, title, human_seconds), title),
+        "has_retries": all("retries" in stage for stage in stages.values()),
+        "slowest": slowest,
+    }
+
+
+SECTIONS = (
+    Section("headline", ("documents.selected", "documents.raw", "tokens.selected", "tokens.raw", "kl_reduction")),
+    Section("notes", ("notes",)),
+    Section("distance", ("targets",), _distance),
+    Section(
+        "funnel",
+        ("documents.raw", "documents.bad", "documents.eligible", "documents.selected", "documents.ineligible",
+         "documents.rejected", "bad.reasons"),
+        _funnel,
+    ),
+    Section("histograms", ("histograms", "config"), _histograms),
+    Section(
+        "weights",
+        ("weights.effective_sample_size", "weights.top_k_overlap", "weights.quantiles", "config.method",
+         "documents.eligible", "documents.selected"),
+        _weights,
+    ),
+    Section("rates", ("rates", "documents.selected"), _rates),
+    Section("moved", ("moved",), _moved),
+    Section("examples", ("examples",), _examples),
+    Section("stages", ("stages",), _stages),
+    Section("quarantine", ("bad.reasons", "bad.first", "damaged", "documents.bad")),
+    Section("corpus", ("corpus",)),
+    Section("settings", ("config", "versions", "selection_digest")),
+)  # fmt: skip
+"""In the order of the page."""

@@ -1,0 +1,144 @@
+"""What the report stage looks up in documents when the selection is written: samples and examples, both bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.types import Piece, Shard
+from dsir_core.model import distribution
+from dsir_core.report.examples import ExamplesTask, read_examples
+from dsir_core.report.names import (
+    SAMPLE_BYTES,
+    SAMPLE_PIECES,
+    BucketNames,
+    NamesTask,
+    describe_moved,
+    moved_buckets,
+    name_buckets,
+)
+from dsir_core.report.overview import KINDS, Candidate
+from dsir_core.report.samples import Sample
+from dsir_core.settings import Method
+from dsir_core.stages.count import Counts
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.resample import Sample as Chosen
+from dsir_core.stages.run import StageWork
+from dsir_core.stages.score import Scores
+from dsir_core.stages.write import Written
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The results of all stages before the report."""
+
+    plan: Plan
+    counts: Counts
+    scores: Scores
+    chosen: Chosen
+    written: Written
+
+
+def histograms(method: Method, stages: Stages) -> Json:
+    """By who selects: log weights of raw, of the selection and of each target it is for, in the same bins."""
+    chosen, weighed = stages.chosen, stages.scores.targets
+    by_weight = method != "random"
+    shown: Json = {}
+    for scale in chosen.scales:
+        raw, selected = chosen.overview.histograms[scale.target]
+        column = chosen.names.index(scale.target)
+        mine = {name: found for name, found in weighed.items() if len(chosen.names) == 1 or name == scale.target}
+        # Keys are log weights divided by the temperature, and noise.
+        keys = chosen.thresholds[scale.target] if by_weight else []
+        shown[scale.target] = {
+            "low": scale.low,
+            "high": scale.high,
+            "raw": raw.tolist(),
+            "selected": selected.tolist(),
+            "targets": {
+                name: scale.count(found.log_weights[:, column], found.n_tokens).tolist() for name, found in mine.items()
+            },
+            "thresholds": [key * scale.spread.temperature for key in keys if np.isfinite(key)],
+        }
+    return shown
+
+
+def moved(work: StageWork, stages: Stages) -> Json | None:
+    """The buckets that changed most from raw to the selection, and their n-grams; None without a selection."""
+    selected = stages.written.counts.sum(axis=0)
+    raw = stages.counts.raw.counts
+    if not selected.any() or not raw.any():
+        return None
+    p_raw, p_selected = distribution(raw), distribution(selected)
+    change, gained, lost = moved_buckets(p_raw, p_selected)
+    config = work.run.config
+    features, read = config.features, config.read.unconditional
+    samples = (
+        Sample.spread(stages.scores.shards, read, SAMPLE_PIECES, SAMPLE_BYTES),
+        Sample.spread(_some_chosen(work, stages.written), read, SAMPLE_PIECES, SAMPLE_BYTES),
+    )
+    tasks = [NamesTask(sample, features, (*gained, *lost)) for sample in samples]
+    in_raw, in_selected = work.all(name_buckets, tasks)
+
+    def described(buckets: list[int], names: Mapping[int, BucketNames]) -> list[dict[str, object]]:
+        return describe_moved(buckets, change, p_raw, p_selected, names)
+
+    return {
+        "gained": described(gained, in_selected),
+        "lost": described(lost, in_raw),
+        "sample_bytes": SAMPLE_BYTES,
+        "buckets": features.buckets,
+    }
+
+
+def examples(work: StageWork, stages: Stages) -> list[Json]:
+    """Selected, just missed and rejected documents, with the beginning of their text."""
+    found = stages.chosen.overview.candidates
+    wanted: dict[str, set[int]] = {}
+    for candidate in (one for kind in KINDS for one in found.get(kind, [])):
+        wanted.setdefault(candidate.file, set()).add(candidate.position)
+    files = {file.path: file for file in stages.plan.raw.corpus.files if file.path in wanted}
+    tasks = [
+        ExamplesTask(files[path], work.run.config.read.unconditional, tuple(sorted(positions)))
+        for path, positions in sorted(wanted.items())
+    ]
+    texts = {
+        (task.file.path, position): text
+        for task, read in zip(tasks, work.all(read_examples, tasks), strict=True)
+        for position, text in zip(task.positions, read, strict=True)
+    }
+    return [
+        {"kind": kind, **_shown(candidate), "text": texts[candidate.file, candidate.position]}
+        for kind in KINDS
+        for candidate in found.get(kind, [])
+    ]
+
+
+def _shown(candidate: Candidate) -> Json:
+    return {
+        "file": candidate.file,
+        "position": candidate.position,
+        "tokens": candidate.n_tokens,
+        "target": candidate.target,
+        "log_weight": finite(candidate.log_weight),
+        "key": finite(candidate.key),
+        "threshold": finite(candidate.threshold),
+    }
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return value if np.isfinite(value) else None
+
+
+def _some_chosen(work: StageWork, written: Written) -> list[Shard]:
+    """Chosen records as a corpus: those in the workdir, since the output's parts move while it is completed."""
+    workdir = work.run.config.workdir_url.rstrip("/")
+    corpus = list_corpus([f"{workdir}/{name}" for name in written.extracts])
+    return [Shard(index, (Piece(file),), file.size) for index, file in enumerate(corpus.files)]

@@ -1,0 +1,181 @@
+"""`dsir explain`: a document's weight as the sum of its n-grams' contributions, in a table and as coloured text."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.explain import explain
+from dsir_core.memory import text_buffers
+from dsir_core.model import FittedModel
+from dsir_core.ngrams import oracle, score_ngrams
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.report.explained import render_explanation
+from flows.cli import main
+from tests.browser import ask
+from tests.report.conftest import Figures, Select
+
+FEATURES = [
+    FeatureSettings(buckets=64),
+    FeatureSettings(buckets=64, ngrams=3, hash="sha256"),
+    FeatureSettings(buckets=64, ngrams=1, tokenizer="unicode"),
+]
+LOG_RATIO = np.random.default_rng(0).normal(size=(2, 64))
+MODEL = FittedModel(("a", "b"), (0.5, 0.5), LOG_RATIO)
+TEXTS = st.text(alphabet=st.sampled_from("ab B.!_ \n\tΣσİ\u0130x日本é\U0001f600"), max_size=40)
+
+
+@pytest.mark.parametrize("features", FEATURES, ids=str)
+@given(text=TEXTS)
+def test_contributions_sum_to_the_log_weight(features: FeatureSettings, text: str) -> None:
+    data, offsets = text_buffers([text])
+    expected, _ = score_ngrams(data, offsets, features, LOG_RATIO)
+    for row, found in enumerate(explain(text, MODEL, features)):
+        assert found.log_weight == expected[0, row]
+        totals = [one.total for one in found.contributions]
+        assert totals == sorted(totals, reverse=True)
+        assert sum(totals) == pytest.approx(expected[0, row], abs=1e-9)
+        assert found.by_token.sum() == pytest.approx(expected[0, row], abs=1e-9)
+
+
+@pytest.mark.parametrize("features", FEATURES, ids=str)
+@given(text=TEXTS)
+def test_spans_are_where_the_tokens_stand(features: FeatureSettings, text: str) -> None:
+    spans = explain(text, MODEL, features)[0].spans
+    tokens = oracle.tokenize(text, features.tokenizer)
+    assert len(spans) == len(tokens)
+    assert list(spans) == sorted(spans)
+    for (start, stop), token in zip(spans, tokens, strict=True):
+        assert token in oracle.lower(text[start:stop]).replace("ς", "σ") or "ς" in token
+
+
+HOSTILE = (
+    "\n\nthe  cat</pre><script>window.hacked = 1</script>\n\n"
+    " <img src=x onerror='window.hacked = 1'> & {{ 7 * 7 }} \u0130X\n"
+)
+PAGES = {"hostile": HOSTILE, "empty": "", "blank": " \n ", "two": "\u0130" * 3, "long": "sat. " * 30_000}
+
+
+@pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
+def test_the_page_shows_the_text_as_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "e.html").write_text(render_explanation("a <b>", explain(text, MODEL, FEATURES[0])[0], 5))
+    found = ask(
+        tmp_path / "e.html",
+        "return {ran: 'hacked' in window, text: document.querySelector('.explained').textContent,"
+        "title: document.querySelector('h1').textContent, wide: document.scrollingElement.scrollWidth,"
+        "elements: document.querySelectorAll('script, img').length};",
+        width=360,
+    )
+    assert found["text"] == (text if len(text) < 10**5 else text[: 5 * 10_000 - 1])
+    assert (found["ran"], found["elements"], found["title"]) == (False, 0, "a <b>")
+    assert found["wide"] <= 360
+
+
+@pytest.fixture(scope="module")
+def output(run_select: Select, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished selection."""
+    folder = tmp_path_factory.mktemp("explained")
+    run_select("explained", count=50, output=str(folder / "output"), workdir=str(folder / "workdir"))
+    return folder / "output"
+
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def dsir(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Runs the command: status, standard output, standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        status = main([str(word) for word in words])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_document_of_the_selection_is_found_by_file_and_position(output: Path, dsir: Shell, tmp_path: Path) -> None:
+    row = pq.read_table(output / "selected.parquet").to_pylist()[7]
+    words = ("--file", row["file"], "--position", row["position"], "--top", 4, "--html", tmp_path / "e.html")
+    status, shown, _ = dsir("explain", output, *words)
+    assert status == 0
+    assert f"log weight for speeches: {row['log_weight']:,.3f} (threshold about" in shown
+    assert f"{row['n_tokens']:,} tokens" in shown
+    assert 4 + 4 + 7 <= len(shown.splitlines()) <= 4 + 4 + 8
+    assert "explained" in (tmp_path / "e.html").read_text()
+
+
+def test_a_text_on_standard_input(output: Path, dsir: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"The government of the United States \x1b[31m\x07"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    status, shown, _ = dsir("explain", output)
+    assert status == 0
+    assert "united states" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+def test_what_is_wrong_is_said_in_one_line_with_the_way_out(output: Path, dsir: Shell, tmp_path: Path) -> None:
+    row: dict[str, Any] = pq.read_table(output / "selected.parquet").to_pylist()[0]
+    place = ("--file", row["file"], "--position", row["position"])
+    cases = [
+        ((tmp_path / "none",), "no report.json"),
+        ((output, "--file", row["file"]), "belong together"),
+        ((output, "--file", row["file"], "--position", row["position"] + 1), "no document stands at position"),
+        ((output, "--file", "none.jsonl", "--position", 0), "none.jsonl: no such file"),
+        ((output, *place, "--target", "other"), "the targets that select are speeches"),
+        ((output, *place, "--workdir", tmp_path), "--workdir"),
+    ]
+    for words, said in cases:
+        status, _, error = dsir("explain", *words)
+        assert (status, error.count("\n")) == (2, 1), words
+        assert said in error
+
+
+def test_a_model_that_is_damaged_or_of_another_tokenizer_is_refused(
+    run_select: Select, dsir: Shell, tmp_path: Path
+) -> None:
+    output, workdir = tmp_path / "o", tmp_path / "w"
+    run_select("damaged", count=5, output=str(output), workdir=str(workdir))
+    row: dict[str, Any] = pq.read_table(output / "selected.parquet").to_pylist()[0]
+    words = ("explain", output, "--file", row["file"], "--position", row["position"])
+    (model,) = (workdir / "model").glob("*.npz")
+    whole = model.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-2000] ^= 1
+    for damaged in (whole[:100], bytes(flipped)):
+        model.write_bytes(damaged)
+        status, _, error = dsir(*words)
+        assert status == 2
+        assert "damaged" in error
+    model.write_bytes(whole)
+    assert dsir(*words)[0] == 0
+    report = json.loads((output / "report.json").read_text())
+    report["versions"]["tokenizer"] = "older"
+    (output / "report.json").write_text(json.dumps(report))
+    status, _, error = dsir(*words)
+    assert "tokenizer older" in error
+
+
+def test_reports_of_a_workdir_are_made_anew(run_select: Select, dsir: Shell, tmp_path: Path) -> None:
+    places = {name: str(tmp_path / name) for name in ("a", "b")}
+    for name, place in places.items():
+        run_select(name, count=5, output=place, workdir=str(tmp_path / "w"))
+        (Path(place) / "report.html").unlink()
+    status, shown, _ = dsir("report", tmp_path / "w")
+    assert status == 0
+    assert shown.splitlines() == [f"{place}/report.html" for place in places.values()]
+    assert all((Path(place) / "report.html").exists() for place in places.values())
+    assert dsir("report", places["a"])[1] == f"{places['a']}/report.html\n"
+
+
+def test_the_report_says_where_its_model_lies(figures: Figures) -> None:
+    assert (Path(figures["workdir"]) / "model" / f"{figures['model_digest']}.npz").exists()

@@ -1,0 +1,166 @@
+"""What the report tallies while documents are marked: the same whatever the shards, and right."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.choosing import Chooser, Cut, Ranking, View, keys_of
+from dsir_core.radix import order_bits
+from dsir_core.report.overview import BINS, KINDS, LENGTHS, N_CANDIDATES, REACH_BYTES, Overview, Scale, overview_of
+from dsir_core.rows import Rows
+from dsir_core.spread import Spread
+from tests.report.conftest import Figures, Select
+
+FILES = ["a.jsonl", "b.jsonl.gz", "c.parquet"]
+MIN_TOKENS = 4
+
+documents = st.lists(
+    st.tuples(
+        st.integers(0, len(FILES) - 1),
+        st.integers(0, 2 * REACH_BYTES),
+        st.integers(0, 40),
+        st.sampled_from([-50.0, -3.5, 0.0, 0.25, 7.0, 1000.0]),
+    ),
+    max_size=40,
+    unique_by=lambda document: document[:2],
+).map(sorted)
+
+
+def rows_of(found: list[tuple[int, int, int, float]]) -> Rows:
+    codes, positions, n_tokens, weights = zip(*found, strict=True) if found else ((), (), (), ())
+    return Rows(
+        np.array(codes, np.int32), FILES, np.array(positions, np.int64), np.array(n_tokens, np.int32),
+        {"log_weight": np.array(weights, np.float64)},
+    )  # fmt: skip
+
+
+def cut_at(rows: Rows, method: str, place: float) -> Cut:
+    """A cut without ties, at about a share of the documents."""
+    ranking = Ranking(method, 3, 0, "log_weight", Spread())  # type: ignore[arg-type]
+    bits = np.sort(order_bits(keys_of(rows, ranking)))
+    return Cut(ranking, int(bits[min(int(place * len(bits)), len(bits) - 1)]) if len(bits) else 0, 0)
+
+
+SCALE = Scale("t", "log_weight", Spread(), -5.0, 7.0)
+
+
+def viewed(rows: Rows, cut: Cut) -> Overview:
+    view = View(rows, MIN_TOKENS)
+    return overview_of(view, Chooser((cut,), MIN_TOKENS).choose(view), (cut,), ("t",), (SCALE,))
+
+
+@given(documents, st.sampled_from(["importance", "top-k", "random"]), st.floats(0, 1), st.integers(0, 40))
+def test_views_of_parts_merge_to_the_view_of_the_whole(
+    found: list[tuple[int, int, int, float]], method: str, place: float, split: int
+) -> None:
+    cut = cut_at(rows_of(found), method, place)
+    whole = viewed(rows_of(found), cut)
+    merged = Overview()
+    for part in (found[:split], found[split:]):
+        merged.merge(Overview.from_json(json.loads(json.dumps(viewed(rows_of(part), cut).to_json()))))
+    assert merged.to_json() == whole.to_json()
+
+
+@given(documents, st.floats(0, 1))
+def test_a_view_counts_every_document_once(found: list[tuple[int, int, int, float]], place: float) -> None:
+    rows = rows_of(found)
+    cut = cut_at(rows, "top-k", place)
+    view = viewed(rows, cut)
+    eligible = [one for one in found if one[2] >= MIN_TOKENS]
+    bits = order_bits(rows.log_weights["log_weight"])
+    selected = [one for one, key in zip(found, bits, strict=True) if one[2] >= MIN_TOKENS and key > cut.bits]
+
+    def by(group: list[tuple[int, int, int, float]], length: bool) -> Counter[int]:
+        return Counter(one[2].bit_length() if length else one[0] for one in group)
+
+    for i, group in enumerate((found, eligible, selected)):
+        assert view.lengths[i].tolist() == [by(group, True)[bits] for bits in range(LENGTHS)]
+        assert {code: int(view.files[path][i]) for code, path in enumerate(FILES) if path in view.files} == {
+            code: by(group, False)[code] for code in {one[0] for one in found}
+        }
+    for counts, group in zip(view.histograms["t"], (eligible, selected), strict=True):
+        edges = np.linspace(-5, 7, BINS + 1)
+        weights = [one[3] for one in group]
+        inside, _ = np.histogram([w for w in weights if -5 <= w <= 7], edges)
+        assert counts.tolist() == [sum(w < -5 for w in weights), *inside, sum(w > 7 for w in weights)]
+
+
+@given(documents, st.floats(0, 1))
+def test_candidates_are_of_their_kind_and_within_reach(found: list[tuple[int, int, int, float]], place: float) -> None:
+    rows = rows_of(found)
+    cut = cut_at(rows, "top-k", place)
+    view = viewed(rows, cut)
+    reachable = [one for one in found if one[0] != 1 or one[1] < REACH_BYTES]
+    threshold = sorted(order_bits(rows.log_weights["log_weight"])).index(np.uint64(cut.bits)) if found else 0
+    weight = sorted(rows.log_weights["log_weight"])[threshold] if found else 0
+    selected = {one[:2] for one in reachable if one[2] >= MIN_TOKENS and one[3] > weight}
+    rejected = {one[:2]: one[3] for one in reachable if one[2] >= MIN_TOKENS and one[3] <= weight}
+    names = {kind: [(FILES.index(one.file), one.position) for one in view.candidates.get(kind, [])] for kind in KINDS}
+    assert set(names["selected"]) <= selected
+    assert set(names["rejected"]) <= set(rejected)
+    assert len(names["selected"]) == min(N_CANDIDATES, len(selected))
+    nearest = sorted(rejected, key=lambda one: (-rejected[one], one))[:N_CANDIDATES]
+    assert names["missed"] == nearest
+
+
+def test_what_the_report_shows_does_not_depend_on_shards(run_select: Select, figures: Figures, pool: Path) -> None:
+    again = run_select("small shards", count=100, shard_bytes=50_000)
+    for key in ("rates", "weights", "selection_digest", "examples"):
+        assert again[key] == figures[key], key
+    for side in ("raw", "selected"):
+        assert sum(again["histograms"]["speeches"][side]) == sum(figures["histograms"]["speeches"][side])
+
+
+def test_examples_are_what_they_are_called_and_stand_where_it_says(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    report = run_select("examples", count=100, output=str(tmp_path / "o"))
+    chosen = {(row["file"], row["position"]) for row in pq.read_table(tmp_path / "o" / "selected.parquet").to_pylist()}
+    kinds = Counter(example["kind"] for example in report["examples"])
+    assert kinds == dict.fromkeys(KINDS, N_CANDIDATES)
+    for example in report["examples"]:
+        assert ((example["file"], example["position"]) in chosen) == (example["kind"] == "selected")
+        line = (pool / example["file"]).read_bytes()[example["position"] :].partition(b"\n")[0]
+        assert json.loads(line)["text"].startswith(example["text"])
+        assert len(example["text"]) <= 600
+    missed = [example["key"] for example in report["examples"] if example["kind"] == "missed"]
+    assert missed == sorted(missed, reverse=True)
+    assert all(key <= example["threshold"] for key, example in zip(missed, report["examples"], strict=False))
+
+
+def test_figures_agree_with_each_other(figures: Figures) -> None:
+    documents = figures["documents"]
+    for by in figures["rates"].values():
+        groups = by["groups"]
+        assert sum(group["documents"] for group in groups) == documents["readable"]
+        assert sum(group["eligible"] for group in groups) == documents["eligible"]
+        assert sum(group["selected"] for group in groups) == documents["selected"]
+    histogram = figures["histograms"]["speeches"]
+    assert sum(histogram["raw"]) == documents["eligible"]
+    assert sum(histogram["selected"]) == documents["selected"]
+    assert sum(histogram["targets"]["speeches"]) == figures["targets"]["speeches"]["documents"]
+    assert sum(figures["ineligible"]["reasons"].values()) == documents["ineligible"]
+
+
+@pytest.mark.parametrize("value", [-5.0, 7.0])
+def test_the_ends_of_a_scale_lie_inside(value: float) -> None:
+    counts = SCALE.count(np.array([value]), np.array([1], np.int32))
+    assert counts[1 if value < 0 else BINS] == 1
+
+
+def test_strata_have_rates_and_thresholds_of_their_own(run_select: Select) -> None:
+    report = run_select("quotas", count=60, strata="shelf", quotas={"shelf 0": 1, "shelf 2": 3})
+    groups = {group["name"]: group["selected"] for group in report["rates"]["strata"]["groups"]}
+    assert groups == {"shelf 0": 15, "shelf 1": 0, "shelf 2": 45}
+    assert len(report["histograms"]["speeches"]["thresholds"]) == 2
+    missed = [example for example in report["examples"] if example["kind"] == "missed"]
+    assert missed
+    assert all(example["key"] <= example["threshold"] for example in missed)
