@@ -1,0 +1,108 @@
+"""One selection by the pipeline itself, judged by the labels."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality.pools import Pool, load
+from dsir_core.config import parse_config
+from dsir_core.executor import InlineExecutor
+from dsir_core.pipeline import select
+from dsir_core.stages.run import Run
+from scripts.demo_summary import selected_ids
+
+SHARES = "shares"
+"""As a setting's value: the share of each kind in the target's documents."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of a pool."""
+
+    pool: str
+    documents: tuple[tuple[str, int], ...]
+    """Kinds, and how many target documents of each; 0 for all."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One selection."""
+
+    ask: Ask
+    settings: str
+    """JSON of the keys of a configuration."""
+    draw: int
+    """Which documents the target holds, when it does not hold all; and the seed."""
+
+
+def judge(trial: Trial, folder: Path) -> dict[str, Any]:
+    """Run a trial. All trials of a pool have one workdir, so what they share is done once.
+
+    Returns:
+        `precision` (share of the selection that is of a kind asked for), `shares` of the selection by kind, `tokens` by
+        target, `length` (mean tokens of a selected document, to that of a target document), `kl_reduction`, `ess`
+        (effective sample size), `overlap` with top-k, `selected`, `eligible` documents, `smoothing` that was used.
+    """
+    pool = load(trial.ask.pool, folder)
+    work = folder / "work" / pool.name
+    work.mkdir(parents=True, exist_ok=True)
+    wanted = dict(trial.ask.documents)
+    targets = {kind: _target(pool, kind, n, trial.draw, work) for kind, n in trial.ask.documents}
+    counts = {kind: sum(1 for _ in path.open("rb")) for kind, path in targets.items()}
+    shares = {kind: n / sum(counts.values()) for kind, n in counts.items()}
+    settings = {key: shares if value == SHARES else value for key, value in json.loads(trial.settings).items()}
+    with tempfile.TemporaryDirectory(dir=work) as output:
+        request = {
+            "raw": str(pool.raw),
+            "target": {kind: str(path) for kind, path in targets.items()},
+            "output": f"{output}/selection",
+            "workdir": str(work / "checkpoints"),
+            "count": size(pool, shares),
+            "seed": trial.draw,
+            **settings,
+        }
+        report = select(Run(parse_config(request), InlineExecutor()))
+        chosen = Counter(pool.kind_of[name] for name in selected_ids(Path(f"{output}/selection")))
+    n = sum(chosen.values())
+    target_tokens = sum(found["tokens"] for found in report["targets"].values()) / sum(counts.values())
+    return {
+        "precision": sum(chosen[kind] for kind in wanted) / n,
+        "shares": {kind: found / n for kind, found in chosen.most_common()},
+        "length": report["tokens"]["selected"] / n / target_tokens,
+        "kl_reduction": report["kl_reduction"],
+        "ess": report["weights"]["effective_sample_size"],
+        "overlap": report["weights"]["top_k_overlap"],
+        "selected": n,
+        "eligible": report["documents"]["eligible"],
+        "smoothing": {name: found["smoothing"] for name, found in report["fit"]["smoothing"].items()},
+    }
+
+
+def size(pool: Pool, shares: Mapping[str, float]) -> int:
+    """The k of precision at k: the largest selection that could hold each kind in its share and nothing else."""
+    return int(min(pool.in_raw[kind] / share for kind, share in shares.items()) + 1e-9)
+
+
+def _target(pool: Pool, kind: str, n: int, draw: int, work: Path) -> Path:
+    if not n:
+        return pool.targets[kind]
+    path = work / f"{kind}-{n}-{draw}.jsonl"
+    if not path.exists():
+        lines = pool.targets[kind].read_bytes().splitlines(keepends=True)
+        partial = Path(tempfile.mkstemp(dir=work)[1])
+        partial.write_bytes(b"".join(random.Random(f"{draw} {kind}").sample(lines, n)))
+        partial.rename(path)
+    return path
+
+
+def forget(folder: Path) -> None:
+    """Remove checkpoints and drawn targets, so that every figure is made by the code as it is."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
