@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench faults lock clean
+.PHONY: help install demo test test-all lint bench quality faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: install ## check format, style, types and the layers of imports
 
 bench: install ## measure speed on this machine
 	$(BIN)/python -m benchmarks.run
+
+quality: install ## measure how well each setting selects, on labelled text from packages
+	$(BIN)/python -m benchmarks.quality
 
 faults: install ## inject faults into whole runs, and print what was survived and what it cost
 	$(BIN)/python -m tests.faults.table

@@ -29,7 +29,7 @@ class Experiment:
     rows: Mapping[str, Settings]
     columns: Sequence[Column]
     figures: tuple[str, ...] = ("precision",)
-    """Of each cell; `share KIND` is the share of the selection. Each makes a table."""
+    """Of each cell; each makes a table."""
 
 
 KINDS = {
@@ -59,9 +59,14 @@ def by_size(pool: str, *sizes: int) -> list[Column]:
     return [Column(f"{n} documents", tuple(of_kind(pool, kind, n) for kind in KINDS[pool])) for n in sizes]
 
 
+def few(*pools: str, n: int = 10) -> list[Column]:
+    """A column a pool, over its kinds, with few target documents."""
+    return [Column(f"{pool}, {n} documents", tuple(of_kind(pool, kind, n) for kind in KINDS[pool])) for pool in pools]
+
+
 def mixed(pool: str, **documents: int) -> list[Column]:
     """One column: a target of several kinds."""
-    title = " + ".join(f"{n} {kind}" for kind, n in documents.items())
+    title = " and ".join(f"{n} {kind}" for kind, n in documents.items())
     return [Column(title, (Ask(pool, tuple(documents.items())),))]
 
 
@@ -80,7 +85,6 @@ SMOOTHING: dict[str, Settings] = {
     "unsmoothed": {},
     "smoothing 1": {"smoothing": 1.0},
     "raw_prior=10000": {"smoothing": {"raw_prior": 1e4}},
-    "raw_prior=100000": {"smoothing": {"raw_prior": 1e5}},
     "smoothing auto": {"smoothing": "auto"},
 }
 LENGTH: dict[str, Settings] = {
@@ -114,7 +118,17 @@ SPREAD: dict[str, Settings] = {
     "target_ess 0.1": {"target_ess": 0.1},
     "sqrt": {"length_normalise": "sqrt"},
     "per token": {"length_normalise": "tokens"},
+    "per token, target_ess 0.001": {"length_normalise": "tokens", "target_ess": 0.001},
     "per token, target_ess 0.01": {"length_normalise": "tokens", "target_ess": 0.01},
+    "per token, target_ess 0.1": {"length_normalise": "tokens", "target_ess": 0.1},
+    "smoothing auto": {"smoothing": "auto"},
+    "smoothing auto, target_ess 0.01": {"smoothing": "auto", "target_ess": 0.01},
+    "smoothing auto, sqrt": {"smoothing": "auto", "length_normalise": "sqrt"},
+    "smoothing auto, per token, target_ess 0.01": {
+        "smoothing": "auto",
+        "length_normalise": "tokens",
+        "target_ess": 0.01,
+    },
 }
 MIXTURES: dict[str, Settings] = {
     "pooled": {},
@@ -124,7 +138,6 @@ MIXTURES: dict[str, Settings] = {
     "separate, proportions as asked": {"separate": True, "proportions": SHARES},
     "separate, proportions as asked, smoothing auto": {"separate": True, "proportions": SHARES, "smoothing": "auto"},
 }
-MIXED_KINDS = ("man_pages", "release_notes")
 
 
 def small(pool: str, *sizes: int, base: Mapping[str, Settings] = {"": {}}) -> Experiment:
@@ -134,7 +147,26 @@ def small(pool: str, *sizes: int, base: Mapping[str, Settings] = {"": {}}) -> Ex
     )
 
 
+ADVICE: dict[str, Settings] = {
+    **DEFAULTS,
+    "smoothing auto": {"smoothing": "auto"},
+    "tokenizer unicode": {"tokenizer": "unicode"},
+    "smoothing auto, tokenizer unicode": {"smoothing": "auto", "tokenizer": "unicode"},
+    "smoothing auto, tokenizer unicode, sqrt": {
+        "smoothing": "auto",
+        "tokenizer": "unicode",
+        "length_normalise": "sqrt",
+    },
+}
+
 EXPERIMENTS = (
+    Experiment(
+        "advice",
+        "the reference's settings and ours",
+        ADVICE,
+        [*by_pool("demo", "technical", "languages", "japanese"), *few("demo", "technical", "languages", "japanese")],
+        ("precision", "length"),
+    ),
     Experiment(
         "methods",
         "methods",
@@ -179,10 +211,14 @@ EXPERIMENTS = (
     ),
     Experiment(
         "mixtures",
-        "a target of two kinds",
+        "a target of two kinds, 70 to 30",
         MIXTURES,
-        [*mixed("technical", man_pages=70, release_notes=30), *mixed("technical", man_pages=210, release_notes=90)],
-        ("precision", *(f"share {kind}" for kind in MIXED_KINDS)),
+        [
+            *mixed("technical", man_pages=70, release_notes=30),
+            *mixed("technical", man_pages=210, release_notes=90),
+            *mixed("technical", man_pages=210, speeches=90),
+        ],
+        ("precision", "share of the first", "share of the second"),
     ),
     Experiment("features", "features", FEATURES, by_pool("demo", "technical"), ("precision", "kl_reduction")),
 )
@@ -190,8 +226,12 @@ SMOKE = (
     Experiment(
         "smoke",
         "a look at every figure",
-        {**METHODS, **MIXTURES},
-        [*by_kind("demo", "speeches"), *mixed("demo", speeches=6, go_code=14)],
-        ("precision", "share speeches", "kl_reduction", "ess", "overlap", "length", "eligible"),
+        {
+            **DEFAULTS,
+            "random": METHODS["random"],
+            "separate": {"separate": True, "proportions": SHARES, "smoothing": "auto"},
+        },
+        [*by_kind("demo", "speeches"), *mixed("demo", speeches=14, go_code=6)],
+        ("precision", "share of the first", "kl_reduction", "ess", "overlap", "length", "eligible"),
     ),
 )

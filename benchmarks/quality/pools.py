@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backports import zstd
-
 from benchmarks.quality.sources import POOLS
-from dsir_core.corpus.listing import list_corpus
 from scripts.build_demo_corpus import fetch, json_lines, sample
 from scripts.demo_sources import Kind
 
@@ -37,11 +34,6 @@ class Pool:
     def in_raw(self) -> Counter[str]:
         """Documents of each kind."""
         return Counter(self.kind_of.values())
-
-    @property
-    def raw_bytes(self) -> int:
-        """As stored."""
-        return sum(file.size for file in list_corpus([str(self.raw)]).files)
 
 
 def load(name: str, folder: Path) -> Pool:
@@ -74,7 +66,7 @@ def _build(kinds: tuple[Kind, ...], packages: Path, place: Path) -> None:
             (place / "targets" / f"{kind.name}.jsonl").write_bytes(json_lines(rows))
     random.Random(SEED).shuffle(pool)
     rows = [{"id": f"d{number:05d}", "text": text} for number, (_, text) in enumerate(pool)]
-    (place / "raw" / "pool.jsonl.zst").write_bytes(zstd.compress(json_lines(rows)))
+    (place / "raw" / "pool.jsonl").write_bytes(json_lines(rows))
     labels = {
         "domain_of": {row["id"]: name for row, (name, _) in zip(rows, pool, strict=True)},
         "targets": {kind.name: kind.in_target for kind in kinds if kind.in_target},

@@ -11,6 +11,7 @@ from benchmarks.quality.experiments import Column, Experiment, Settings
 from benchmarks.quality.trial import Trial
 
 Found = Mapping[Trial, Mapping[str, Any]]
+SHARE_OF = ("share of the first", "share of the second")
 MEANING = {
     "precision": "precision at k",
     "kl_reduction": "KL reduction, nats",
@@ -33,10 +34,11 @@ def _of_cell(settings: Settings, column: Column, draws: int) -> list[Trial]:
     return [Trial(ask, text, draw) for draw in range(draws) for ask in column.asks]
 
 
-def _figure(found: Mapping[str, Any], figure: str) -> float:
-    if figure.startswith("share "):
-        return float(found["shares"].get(figure.removeprefix("share "), 0.0))
-    return float(found[figure])
+def _figure(trial: Trial, found: Found, figure: str) -> float:
+    if figure in SHARE_OF:
+        kind, _ = trial.ask.documents[min(SHARE_OF.index(figure), len(trial.ask.documents) - 1)]
+        return float(found[trial]["shares"].get(kind, 0.0))
+    return float(found[trial][figure])
 
 
 def cell(
@@ -45,7 +47,7 @@ def cell(
     """Mean over asks and draws, and the standard deviation over draws of the mean over asks (0 for one draw)."""
     by_draw = [
         fmean(
-            _figure(found[trial], figure)
+            _figure(trial, found, figure)
             for trial in _of_cell(experiment.rows[row], column, draws)
             if trial.draw == draw
         )

@@ -47,9 +47,10 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     """Run a trial. All trials of a pool have one workdir, so what they share is done once.
 
     Returns:
-        `precision` (share of the selection that is of a kind asked for), `shares` of the selection by kind, `tokens` by
-        target, `length` (mean tokens of a selected document, to that of a target document), `kl_reduction`, `ess`
-        (effective sample size), `overlap` with top-k, `selected`, `eligible` documents, `smoothing` that was used.
+        `precision` (share of the selection that is of a kind asked for), `shares` of the selection by kind, `by_target`
+        (documents that each has chosen), `length` (mean tokens of a selected document, to that of a target document),
+        `kl_reduction`, `ess` (effective sample size), `overlap` with top-k, `selected`, `eligible` documents,
+        `smoothing` that was used.
     """
     pool = load(trial.ask.pool, folder)
     work = folder / "work" / pool.name
@@ -76,6 +77,7 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     return {
         "precision": sum(chosen[kind] for kind in wanted) / n,
         "shares": {kind: found / n for kind, found in chosen.most_common()},
+        "by_target": {name: found["selected"] for name, found in report["targets"].items()},
         "length": report["tokens"]["selected"] / n / target_tokens,
         "kl_reduction": report["kl_reduction"],
         "ess": report["weights"]["effective_sample_size"],
