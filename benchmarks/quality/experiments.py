@@ -137,6 +137,9 @@ MIXTURES: dict[str, Settings] = {
     "separate": {"separate": True},
     "separate, proportions as asked": {"separate": True, "proportions": SHARES},
     "separate, proportions as asked, smoothing auto": {"separate": True, "proportions": SHARES, "smoothing": "auto"},
+    "match": {"match": True},
+    "match, smoothing auto": {"match": True, "smoothing": "auto"},
+    "match, smoothing auto, sqrt": {"match": True, "smoothing": "auto", "length_normalise": "sqrt"},
 }
 
 
@@ -217,6 +220,7 @@ EXPERIMENTS = (
             *mixed("technical", man_pages=70, release_notes=30),
             *mixed("technical", man_pages=210, release_notes=90),
             *mixed("technical", man_pages=210, speeches=90),
+            *mixed("demo", jargon=42, sqlite_manual=18),
         ],
         ("precision", "share of the first", "share of the second"),
     ),

@@ -89,8 +89,12 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
 
 
 def size(pool: Pool, shares: Mapping[str, float]) -> int:
-    """The k of precision at k: the largest selection that could hold each kind in its share and nothing else."""
-    return int(min(pool.in_raw[kind] / share for kind, share in shares.items()) + 1e-9)
+    """The k of precision at k: for one kind, as many documents as raw holds of it.
+
+    For several, half the largest selection that could hold each in its share, so that another mixture is possible, too.
+    """
+    largest = int(min(pool.in_raw[kind] / share for kind, share in shares.items()) + 1e-9)
+    return largest if len(shares) == 1 else largest // 2
 
 
 def _target(pool: Pool, kind: str, n: int, draw: int, work: Path) -> Path:
