@@ -124,11 +124,6 @@ SPREAD: dict[str, Settings] = {
     "smoothing auto": {"smoothing": "auto"},
     "smoothing auto, target_ess 0.01": {"smoothing": "auto", "target_ess": 0.01},
     "smoothing auto, sqrt": {"smoothing": "auto", "length_normalise": "sqrt"},
-    "smoothing auto, per token, target_ess 0.01": {
-        "smoothing": "auto",
-        "length_normalise": "tokens",
-        "target_ess": 0.01,
-    },
 }
 MIXTURES: dict[str, Settings] = {
     "pooled": {},
@@ -154,11 +149,19 @@ ADVICE: dict[str, Settings] = {
     **DEFAULTS,
     "smoothing auto": {"smoothing": "auto"},
     "tokenizer unicode": {"tokenizer": "unicode"},
-    "smoothing auto, tokenizer unicode": {"smoothing": "auto", "tokenizer": "unicode"},
-    "smoothing auto, tokenizer unicode, sqrt": {
+    "both": {"smoothing": "auto", "tokenizer": "unicode"},
+    "both, sqrt": {"smoothing": "auto", "tokenizer": "unicode", "length_normalise": "sqrt"},
+    "both, per token, top-k": {
         "smoothing": "auto",
         "tokenizer": "unicode",
-        "length_normalise": "sqrt",
+        "length_normalise": "tokens",
+        "method": "top-k",
+    },
+    "both, per token, target_ess 0.001": {
+        "smoothing": "auto",
+        "tokenizer": "unicode",
+        "length_normalise": "tokens",
+        "target_ess": 0.001,
     },
 }
 
