@@ -180,6 +180,13 @@ EXPERIMENTS = (
         by_pool("demo", "technical"),
         ("precision", "kl_reduction", "ess", "overlap", "length"),
     ),
+    Experiment(
+        "targets",
+        "how large small targets are",
+        {"unsmoothed": {}, "smoothing auto": {"smoothing": "auto"}},
+        [*few("technical", n=300), *few("technical", "japanese", n=100), *few("technical", "demo", "japanese", n=30)],
+        ("target_ngrams", "precision"),
+    ),
     small("technical", 300, 100, 30, 10),
     small("demo", 60, 30, 10),
     small("japanese", 100, 30, 10, base={"": {"min_tokens": 0, "tokenizer": "unicode"}}),

@@ -17,6 +17,7 @@ MEANING = {
     "kl_reduction": "KL reduction, nats",
     "ess": "effective sample size, documents",
     "overlap": "overlap with top-k",
+    "target_ngrams": "n-grams of the target for each bucket",
     "length": "length of a selected document, to a target document",
     "eligible": "eligible documents",
 }

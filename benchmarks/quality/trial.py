@@ -47,15 +47,11 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     """Run a trial. All trials of a pool have one workdir, so what they share is done once.
 
     Returns:
-        `precision` (share of the selection that is of a kind asked for), `shares` of the selection by kind, `by_target`
-        (documents that each has chosen), `length` (mean tokens of a selected document, to that of a target document),
-        `kl_reduction`, `ess` (effective sample size), `overlap` with top-k, `selected`, `eligible` documents,
-        `smoothing` that was used.
+        `figures` of the selection.
     """
     pool = load(trial.ask.pool, folder)
     work = folder / "work" / pool.name
     work.mkdir(parents=True, exist_ok=True)
-    wanted = dict(trial.ask.documents)
     targets = {kind: _target(pool, kind, n, trial.draw, work) for kind, n in trial.ask.documents}
     counts = {kind: sum(1 for _ in path.open("rb")) for kind, path in targets.items()}
     shares = {kind: n / sum(counts.values()) for kind, n in counts.items()}
@@ -71,14 +67,30 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
             **settings,
         }
         report = select(Run(parse_config(request), InlineExecutor()))
-        chosen = Counter(pool.kind_of[name] for name in selected_ids(Path(f"{output}/selection")))
-    n = sum(chosen.values())
-    target_tokens = sum(found["tokens"] for found in report["targets"].values()) / sum(counts.values())
+        return figures(report, Counter(pool.kind_of[name] for name in selected_ids(Path(f"{output}/selection"))))
+
+
+def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
+    """What is said of a selection.
+
+    Args:
+        report: the content of report.json; its targets have the names of kinds.
+        chosen: selected documents by kind.
+
+    Returns:
+        `precision`: share of the selection that is of a kind asked for; `shares` of the selection by kind; `by_target`:
+        documents that each has chosen; `target_ngrams` for each bucket, about; `length`: mean tokens of a selected
+        document, to that of a target document; `kl_reduction` in nats; `ess`: effective sample size; `overlap` with
+        top-k; `selected` and `eligible` documents; `smoothing` that was used.
+    """
+    targets, config, n = report["targets"], report["config"], chosen.total()
+    tokens, documents = (sum(found[what] for found in targets.values()) for what in ("tokens", "documents"))
     return {
-        "precision": sum(chosen[kind] for kind in wanted) / n,
+        "precision": sum(chosen[kind] for kind in targets) / n,
         "shares": {kind: found / n for kind, found in chosen.most_common()},
-        "by_target": {name: found["selected"] for name, found in report["targets"].items()},
-        "length": report["tokens"]["selected"] / n / target_tokens,
+        "by_target": {name: found["selected"] for name, found in targets.items()},
+        "target_ngrams": config["ngrams"] * tokens / config["buckets"],
+        "length": (report["tokens"]["selected"] / n) / (tokens / documents),
         "kl_reduction": report["kl_reduction"],
         "ess": report["weights"]["effective_sample_size"],
         "overlap": report["weights"]["top_k_overlap"],
@@ -103,9 +115,9 @@ def _target(pool: Pool, kind: str, n: int, draw: int, work: Path) -> Path:
     path = work / f"{kind}-{n}-{draw}.jsonl"
     if not path.exists():
         lines = pool.targets[kind].read_bytes().splitlines(keepends=True)
-        partial = Path(tempfile.mkstemp(dir=work)[1])
-        partial.write_bytes(b"".join(random.Random(f"{draw} {kind}").sample(lines, n)))
-        partial.rename(path)
+        with tempfile.NamedTemporaryFile(dir=work, delete=False) as partial:
+            partial.writelines(random.Random(f"{draw} {kind}").sample(lines, n))
+        Path(partial.name).rename(path)
     return path
 
 
