@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import json
 import random
 import shutil
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
+from backports import zstd
 
 from benchmarks.quality.sources import POOLS
 from scripts.build_demo_corpus import fetch, json_lines, sample
@@ -20,22 +24,27 @@ SEED = 0
 
 
 @dataclass(frozen=True)
+class Document:
+    """What is known of a raw document."""
+
+    kind: str
+    words: int
+    """Between white space."""
+
+
+@dataclass(frozen=True)
 class Pool:
     """Raw documents with the kind of each, and for some kinds documents that are not in raw."""
 
     name: str
     raw: Path
-    kind_of: Mapping[str, str]
-    """The kind of each `id`."""
+    documents: Mapping[tuple[str, int], Document]
+    """By file and position."""
     targets: Mapping[str, Path]
     """JSON lines of each kind that can be asked for."""
 
-    @property
-    def in_raw(self) -> Counter[str]:
-        """Documents of each kind."""
-        return Counter(self.kind_of.values())
 
-
+@functools.cache
 def load(name: str, folder: Path) -> Pool:
     """A pool of this name; made when it is not there.
 
@@ -49,8 +58,25 @@ def load(name: str, folder: Path) -> Pool:
     if not (place / "labels.json").is_file():
         _build(POOLS[name], folder / "packages", place)
     labels: dict[str, Any] = json.loads((place / "labels.json").read_text(encoding="utf-8"))
+    documents = {
+        (path.name, position): Document(labels["domain_of"][row["id"]], len(row["text"].split()))
+        for path in sorted((place / "raw").iterdir())
+        for position, row in _rows(path)
+    }
     targets = {kind: place / "targets" / f"{kind}.jsonl" for kind in labels["targets"]}
-    return Pool(name, place / "raw", labels["domain_of"], targets)
+    return Pool(name, place / "raw", documents, targets)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Position and content of each record, read without the project's readers."""
+    if path.suffix == ".parquet":
+        yield from enumerate(pq.read_table(path).to_pylist())
+        return
+    unpack: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".zst": zstd.decompress}
+    position = 0
+    for line in unpack.get(path.suffix, bytes)(path.read_bytes()).splitlines(keepends=True):
+        yield position, json.loads(line)
+        position += len(line)
 
 
 def _build(kinds: tuple[Kind, ...], packages: Path, place: Path) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from benchmarks.quality.pools import Pool, load
 from dsir_core.config import parse_config
 from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
 from dsir_core.stages.run import Run
-from scripts.demo_summary import selected_ids
 
 SHARES = "shares"
 """As a setting's value: the share of each kind in the target's documents."""
@@ -62,12 +63,14 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
             "target": {kind: str(path) for kind, path in targets.items()},
             "output": f"{output}/selection",
             "workdir": str(work / "checkpoints"),
-            "count": size(pool, shares),
+            "count": size(pool, shares, settings.get("chunk", {}).get("words")),
             "seed": trial.draw,
             **settings,
         }
         report = select(Run(parse_config(request), InlineExecutor()))
-        return figures(report, Counter(pool.kind_of[name] for name in selected_ids(Path(f"{output}/selection"))))
+        chosen = pq.read_table(f"{output}/selection/selected.parquet", columns=["file", "position"]).to_pydict()
+    places = zip(chosen["file"], chosen["position"], strict=True)
+    return figures(report, Counter(pool.documents[place].kind for place in places))
 
 
 def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
@@ -100,12 +103,18 @@ def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
     }
 
 
-def size(pool: Pool, shares: Mapping[str, float]) -> int:
+def size(pool: Pool, shares: Mapping[str, float], words: int | None = None) -> int:
     """The k of precision at k: for one kind, as many documents as raw holds of it.
 
     For several, half the largest selection that could hold each in its share, so that another mixture is possible, too.
+
+    Args:
+        words: of a piece, where documents are cut into pieces; whole pieces are counted then.
     """
-    largest = int(min(pool.in_raw[kind] / share for kind, share in shares.items()) + 1e-9)
+    held: Counter[str] = Counter()
+    for document in pool.documents.values():
+        held[document.kind] += document.words // words if words else 1
+    largest = int(min(held[kind] / share for kind, share in shares.items()) + 1e-9)
     return largest if len(shares) == 1 else largest // 2
 
 

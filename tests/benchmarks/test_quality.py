@@ -6,6 +6,7 @@ import gzip
 import json
 import struct
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from benchmarks.quality import pools, sources
 from benchmarks.quality.__main__ import run
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
-from benchmarks.quality.pools import Pool, load
+from benchmarks.quality.pools import Document, Pool, load
 from benchmarks.quality.tables import cell, markdown, trials
 from benchmarks.quality.trial import SHARES, Ask, Trial, size
 from dsir_core.config import parse_config
@@ -66,11 +67,29 @@ def test_every_kind_that_is_asked_for_is_in_its_pool() -> None:
         assert len({kind.name for kind in made}) == len(made)
 
 
+def test_documents_are_known_by_file_and_position() -> None:
+    labels = json.loads((pools.DEMO / "labels.json").read_text())
+    assert in_raw(DEMO) == labels["k"]
+    first, second = (pools.DEMO / "raw" / "pool-1.jsonl").read_bytes().splitlines()[:2]
+    found = DEMO.documents["pool-1.jsonl", len(first) + 1]
+    assert (found.kind, found.words) == (
+        labels["domain_of"][json.loads(second)["id"]],
+        len(json.loads(second)["text"].split()),
+    )
+    assert ("pool-4.parquet", 829) in DEMO.documents
+
+
+def in_raw(pool: Pool) -> Counter[str]:
+    return Counter(document.kind for document in pool.documents.values())
+
+
 def test_k_is_what_could_be_had() -> None:
-    pool = Pool("p", Path(), {**{f"a{i}": "a" for i in range(70)}, **{f"b{i}": "b" for i in range(20)}}, {})
+    documents = {("file", i): Document("a" if i < 70 else "b", words=30) for i in range(90)}
+    pool = Pool("p", Path(), documents, {})
     assert size(pool, {"a": 1.0}) == 70
     assert size(pool, {"a": 0.7, "b": 0.3}) == 66 // 2
     assert size(pool, {"a": 0.9, "b": 0.1}) == 77 // 2
+    assert size(pool, {"a": 1.0}, words=8) == 70 * 3
 
 
 def test_cells_are_means_over_asks_and_deviations_over_draws() -> None:
@@ -111,13 +130,13 @@ def test_a_pool_is_the_same_each_time_and_keeps_targets_apart(tmp_path: Path, mo
 
     one, two = ([path.read_bytes() for path in (*pool.raw.iterdir(), *pool.targets.values())] for pool in made)
     assert one == two
-    assert made[0].in_raw == {"first": 12, "second": 12}
+    assert in_raw(made[0]) == {"first": 12, "second": 12}
     assert list(made[0].targets) == ["first"]
     (raw,) = made[0].raw.iterdir()
-    in_raw, in_target = (
+    raw_texts, target_texts = (
         {json.loads(line)["text"] for line in path.read_text().splitlines()} for path in (raw, made[0].targets["first"])
     )
-    assert (len(in_raw), len(in_target), in_raw & in_target) == (24, 8, set())
+    assert (len(raw_texts), len(target_texts), raw_texts & target_texts) == (24, 8, set())
 
 
 def test_manual_pages_become_text(tmp_path: Path) -> None:
