@@ -84,7 +84,7 @@ def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
         `precision`: share of the selection that is of a kind asked for; `shares` of the selection by kind; `by_target`:
         documents that each has chosen; `target_ngrams` for each bucket, about; `length`: mean tokens of a selected
         document, to that of a target document; `kl_reduction` in nats; `ess`: effective sample size; `overlap` with
-        top-k; `selected` and `eligible` documents; `smoothing` that was used.
+        top-k; `temperatures` that were used; `selected` and `eligible` documents; `smoothing` that was used.
     """
     targets, config, n = report["targets"], report["config"], chosen.total()
     tokens, documents = (sum(found[what] for found in targets.values()) for what in ("tokens", "documents"))
@@ -97,6 +97,7 @@ def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
         "kl_reduction": report["kl_reduction"],
         "ess": report["weights"]["effective_sample_size"],
         "overlap": report["weights"]["top_k_overlap"],
+        "temperatures": report["weights"]["temperatures"],
         "selected": n,
         "eligible": report["documents"]["eligible"],
         "smoothing": {name: found["smoothing"] for name, found in report["fit"]["smoothing"].items()},
