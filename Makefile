@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench scale faults lock clean
+.PHONY: help install demo test test-all lint bench scale quality faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: install ## measure speed on this machine
 
 scale: install ## measure choosing among 10^8 documents, and the driver of a run over 10^10
 	$(BIN)/python -m benchmarks.scale
+
+quality: install ## measure how well each setting selects, on labelled text from packages
+	$(BIN)/python -m benchmarks.quality
 
 faults: install ## inject faults into whole runs, and print what was survived and what it cost
 	$(BIN)/python -m tests.faults.table

@@ -22,7 +22,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
-from demo_sources import KINDS, MAX_CHARS, Kind, Package
+
+from scripts.demo_sources import KINDS, Kind, Package
 
 SEED = 0
 N_PLAIN = 240
@@ -85,7 +86,7 @@ def sample(kind: Kind, roots: list[Path]) -> list[str]:
 
     Raises BuildError when the packages hold too few.
     """
-    fitting = (text for text in kind.documents(roots) if kind.min_chars <= len(text) <= MAX_CHARS)
+    fitting = (text for text in kind.documents(roots) if kind.min_chars <= len(text) <= kind.max_chars)
     candidates = list(dict.fromkeys(fitting))
     wanted = kind.in_pool + kind.in_target
     print(f"{kind.name}: {wanted} of {len(candidates)} documents", flush=True)

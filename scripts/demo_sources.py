@@ -38,6 +38,7 @@ class Kind:
     documents: Callable[[list[Path]], Iterable[str]]
     """From the unpacked packages, in the order above, to candidate documents in a fixed order."""
     min_chars: int = 400
+    max_chars: int = MAX_CHARS
 
 
 def first_piece(text: str, limit: int = MAX_CHARS) -> str:

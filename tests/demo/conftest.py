@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,6 @@ def promised() -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of scripts, importable."""
-    folder = ROOT / "scripts"
-    monkeypatch.syspath_prepend(str(folder))
-    yield folder
-    for name in ("demo_sources", "demo_summary", "build_demo_corpus"):
-        sys.modules.pop(name, None)
+def scripts() -> Path:
+    """The folder of scripts."""
+    return ROOT / "scripts"

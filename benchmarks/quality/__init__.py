@@ -1,0 +1,1 @@
+"""How well each setting selects, on labelled text: `make quality`."""

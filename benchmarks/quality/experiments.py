@@ -1,0 +1,251 @@
+"""What is tried: each experiment is a table of settings by what is asked; a new setting is one line here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.quality.trial import SHARES, Ask
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is asked, once or several times for the mean."""
+
+    title: str
+    asks: tuple[Ask, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table: a row a setting, a column an ask, a cell the mean over its asks and the draws."""
+
+    name: str
+    title: str
+    rows: Mapping[str, Settings]
+    columns: Sequence[Column]
+    figures: tuple[str, ...] = ("precision",)
+    """Of each cell; each makes a table."""
+
+
+KINDS = {
+    "demo": ("speeches", "sqlite_manual", "go_code", "jargon"),
+    "technical": ("man_pages", "release_notes", "speeches", "go_code", "perl_manual"),
+    "languages": ("zh-cn", "ja", "ko", "th", "km", "ar", "de"),
+    "japanese": ("spreadsheet", "administration", "music", "reference"),
+}
+
+
+def of_kind(pool: str, kind: str, n: int = 0) -> Ask:
+    return Ask(pool, ((kind, n),))
+
+
+def by_pool(*pools: str) -> list[Column]:
+    """A column a pool, over its kinds."""
+    return [Column(pool, tuple(of_kind(pool, kind) for kind in KINDS[pool])) for pool in pools]
+
+
+def by_kind(pool: str, *kinds: str) -> list[Column]:
+    """A column a kind of one pool."""
+    return [Column(kind, (of_kind(pool, kind),)) for kind in kinds or KINDS[pool]]
+
+
+def by_size(pool: str, *sizes: int) -> list[Column]:
+    """A column a number of target documents, over the pool's kinds."""
+    return [Column(f"{n} documents", tuple(of_kind(pool, kind, n) for kind in KINDS[pool])) for n in sizes]
+
+
+def few(*pools: str, n: int = 10) -> list[Column]:
+    """A column a pool, over its kinds, with few target documents."""
+    return [Column(f"{pool}, {n} documents", tuple(of_kind(pool, kind, n) for kind in KINDS[pool])) for pool in pools]
+
+
+def mixed(pool: str, **documents: int) -> list[Column]:
+    """One column: a target of several kinds."""
+    title = " and ".join(f"{n} {kind}" for kind, n in documents.items())
+    return [Column(title, (Ask(pool, tuple(documents.items())),))]
+
+
+def product(*parts: Mapping[str, Settings]) -> dict[str, Settings]:
+    """Rows of all combinations."""
+    rows = {}
+    for chosen in itertools.product(*(part.items() for part in parts)):
+        title = ", ".join(name for name, _ in chosen if name)
+        rows[title] = {key: value for _, settings in chosen for key, value in settings.items()}
+    return rows
+
+
+DEFAULTS: dict[str, Settings] = {"defaults": {}}
+ANY_LENGTH: dict[str, Settings] = {"": {"min_tokens": 0}}
+SMOOTHING: dict[str, Settings] = {
+    "unsmoothed": {},
+    "smoothing 1": {"smoothing": 1.0},
+    "raw_prior=10000": {"smoothing": {"raw_prior": 1e4}},
+    "smoothing auto": {"smoothing": "auto"},
+}
+LENGTH: dict[str, Settings] = {
+    "whole": {},
+    "sqrt": {"length_normalise": "sqrt"},
+    "per token, top-k": {"length_normalise": "tokens", "method": "top-k"},
+}
+"""Log weights per token are so close together that importance resampling at temperature 1 is nearly random."""
+TOKENIZER: dict[str, Settings] = {"wordpunct": {}, "unicode": {"tokenizer": "unicode"}}
+FEATURES: dict[str, Settings] = {
+    **DEFAULTS,
+    "hash sha256": {"hash": "sha256"},
+    "1-grams": {"ngrams": 1},
+    "3-grams": {"ngrams": 3},
+    "1,000 buckets": {"buckets": 1_000},
+    "100,000 buckets": {"buckets": 100_000},
+    "100,000 buckets, smoothing auto": {"buckets": 100_000, "smoothing": "auto"},
+}
+METHODS: dict[str, Settings] = {
+    "importance": {},
+    "top-k": {"method": "top-k"},
+    "random": {"method": "random"},
+}
+SPREAD: dict[str, Settings] = {
+    **DEFAULTS,
+    "temperature 10": {"temperature": 10},
+    "temperature 100": {"temperature": 100},
+    "temperature 1000": {"temperature": 1000},
+    "target_ess 0.001": {"target_ess": 0.001},
+    "target_ess 0.01": {"target_ess": 0.01},
+    "target_ess 0.1": {"target_ess": 0.1},
+    "sqrt": {"length_normalise": "sqrt"},
+    "per token": {"length_normalise": "tokens"},
+    "per token, target_ess 0.001": {"length_normalise": "tokens", "target_ess": 0.001},
+    "per token, target_ess 0.01": {"length_normalise": "tokens", "target_ess": 0.01},
+    "per token, target_ess 0.1": {"length_normalise": "tokens", "target_ess": 0.1},
+    "smoothing auto": {"smoothing": "auto"},
+    "smoothing auto, target_ess 0.01": {"smoothing": "auto", "target_ess": 0.01},
+    "smoothing auto, sqrt": {"smoothing": "auto", "length_normalise": "sqrt"},
+}
+MIXTURES: dict[str, Settings] = {
+    "pooled": {},
+    "pooled, sqrt": {"length_normalise": "sqrt"},
+    "pooled, per token": {"length_normalise": "tokens"},
+    "separate": {"separate": True},
+    "separate, proportions as asked": {"separate": True, "proportions": SHARES},
+    "separate, proportions as asked, smoothing auto": {"separate": True, "proportions": SHARES, "smoothing": "auto"},
+    "match": {"match": True},
+    "match, smoothing auto": {"match": True, "smoothing": "auto"},
+    "match, smoothing auto, sqrt": {"match": True, "smoothing": "auto", "length_normalise": "sqrt"},
+}
+
+
+def small(pool: str, *sizes: int, base: Mapping[str, Settings] = {"": {}}) -> Experiment:
+    """What smoothing and length normalisation do for targets of few documents."""
+    return Experiment(
+        f"small-{pool}", f"small targets, pool {pool}", product(base, SMOOTHING, LENGTH), by_size(pool, *sizes)
+    )
+
+
+ADVICE: dict[str, Settings] = {
+    **DEFAULTS,
+    "smoothing auto": {"smoothing": "auto"},
+    "tokenizer unicode": {"tokenizer": "unicode"},
+    "both": {"smoothing": "auto", "tokenizer": "unicode"},
+    "both, sqrt": {"smoothing": "auto", "tokenizer": "unicode", "length_normalise": "sqrt"},
+    "both, per token, top-k": {
+        "smoothing": "auto",
+        "tokenizer": "unicode",
+        "length_normalise": "tokens",
+        "method": "top-k",
+    },
+    "both, per token, target_ess 0.001": {
+        "smoothing": "auto",
+        "tokenizer": "unicode",
+        "length_normalise": "tokens",
+        "target_ess": 0.001,
+    },
+}
+
+EXPERIMENTS = (
+    Experiment(
+        "advice",
+        "the reference's settings and ours",
+        ADVICE,
+        [*by_pool("demo", "technical", "languages", "japanese"), *few("demo", "technical", "languages", "japanese")],
+        ("precision", "length"),
+    ),
+    Experiment(
+        "methods",
+        "methods",
+        METHODS,
+        by_pool("demo", "technical"),
+        ("precision", "kl_reduction", "ess", "overlap", "length"),
+    ),
+    Experiment(
+        "targets",
+        "how large small targets are",
+        {"unsmoothed": {}, "smoothing auto": {"smoothing": "auto"}},
+        [*few("technical", n=300), *few("technical", "japanese", n=100), *few("technical", "demo", "japanese", n=30)],
+        ("target_ngrams", "precision"),
+    ),
+    small("technical", 300, 100, 30, 10),
+    small("demo", 60, 30, 10),
+    small("japanese", 100, 30, 10, base={"": {"min_tokens": 0, "tokenizer": "unicode"}}),
+    Experiment(
+        "languages",
+        "one manual in twenty languages",
+        product(ANY_LENGTH, TOKENIZER, LENGTH),
+        by_kind("languages"),
+    ),
+    Experiment(
+        "japanese",
+        "kinds of Japanese text",
+        product(ANY_LENGTH, TOKENIZER, {"": {}, "smoothing auto": {"smoothing": "auto"}}, LENGTH),
+        [*by_kind("japanese"), Column("mean", by_pool("japanese")[0].asks)],
+    ),
+    Experiment(
+        "tokenizer",
+        "the tokenizer, other text",
+        product(ANY_LENGTH, TOKENIZER),
+        [*by_kind("demo", "tang_poetry"), *by_pool("demo", "technical")],
+    ),
+    Experiment(
+        "eligible",
+        "short documents: eligible documents under min_tokens 100 and 0",
+        product(TOKENIZER, {"min_tokens 100": {}, "min_tokens 0": {"min_tokens": 0}}),
+        by_pool("languages", "japanese"),
+        ("eligible", "precision"),
+    ),
+    Experiment(
+        "spread",
+        "temperature, effective sample size, length",
+        SPREAD,
+        by_pool("demo", "technical"),
+        ("precision", "kl_reduction", "ess", "overlap", "length"),
+    ),
+    Experiment(
+        "mixtures",
+        "a target of two kinds, 70 to 30",
+        MIXTURES,
+        [
+            *mixed("technical", man_pages=70, release_notes=30),
+            *mixed("technical", man_pages=210, release_notes=90),
+            *mixed("technical", man_pages=210, speeches=90),
+            *mixed("demo", jargon=42, sqlite_manual=18),
+        ],
+        ("precision", "share of the first", "share of the second"),
+    ),
+    Experiment("features", "features", FEATURES, by_pool("demo", "technical"), ("precision", "kl_reduction")),
+)
+SMOKE = (
+    Experiment(
+        "smoke",
+        "a look at every figure",
+        {
+            **DEFAULTS,
+            "random": METHODS["random"],
+            "separate": {"separate": True, "proportions": SHARES, "smoothing": "auto"},
+        },
+        [*by_kind("demo", "speeches"), *mixed("demo", speeches=14, go_code=6)],
+        ("precision", "share of the first", "kl_reduction", "ess", "overlap", "length", "eligible"),
+    ),
+)
