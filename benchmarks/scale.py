@@ -135,7 +135,7 @@ def write_corpus(folder: Path, documents: int) -> Scores:
         results.append(result)
         tally.merge(result.tally)
     shards = tuple(synthetic.shard_of(index, n) for index, n in enumerate(sizes))
-    return Scores(shards, tuple(results), tally, weight_columns((NAME,)), {})
+    return Scores(shards, tuple(results), tally, weight_columns((NAME,)), {}, {})
 
 
 def uncounted(scores: Scores) -> Counts:

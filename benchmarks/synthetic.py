@@ -16,11 +16,13 @@ from dsir_core.corpus.types import Piece, Shard, SourceFile
 from dsir_core.counts import CountResult, CountTask, count_shard
 from dsir_core.digests import digest, hash64
 from dsir_core.executor import Executor, Outcome
-from dsir_core.extract import Example, Extracted, ExtractResult, ExtractTask, extract_shard
+from dsir_core.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.metrics import WeightSums
 from dsir_core.parts import ExtractFile, PartResult, PartTask, write_part
 from dsir_core.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
+from dsir_core.report.overview import Overview
+from dsir_core.report.samples import Weighed, WeighTask, weigh_target
 from dsir_core.sampling import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.store import Receipt, Store
@@ -125,7 +127,7 @@ def mark_statistics(task: MarkTask) -> MarkResult:
     chosen = _chosen(name, n)
     sums = WeightSums(n, -10.0 - chosen / 100, 1.5, 1.1)
     account = Account(n, n, n * TOKENS, {NAME: chosen}, {NAME: chosen * TOKENS}, chosen // 2, {"log_weight": sums})
-    return MarkResult(_receipt("selection", name, 40 * chosen, account.to_json()), account, False, 0.1)
+    return MarkResult(_receipt("selection", name, 40 * chosen, account.to_json()), account, Overview(), False, 0.1)
 
 
 def _chosen_of(selection: str) -> int:
@@ -136,10 +138,9 @@ def extract_statistics(task: ExtractTask) -> ExtractResult:
     """What would be taken from a shard."""
     chosen = _chosen_of(task.selection.name)
     path = task.shard.pieces[0].file.path
-    examples = [Example(path, 1000 * i, NAME, -10.0 - i, f"{path} {i} " + "text " * 100) for i in range(2)]
     files = [ExtractFile(f"extract/{task.key}-000.jsonl.zst", "jsonl", chosen, chosen * 10_000, digest(path))]
     counts = np.full((1, task.features.buckets), chosen, np.int64)
-    return ExtractResult(Extracted(chosen, files, examples), counts, False, 1.0)
+    return ExtractResult(Extracted(chosen, chosen, files), counts, False, 1.0)
 
 
 def select_statistics(task: SelectedTask) -> SelectedResult:
@@ -197,6 +198,12 @@ def tie_statistics(task: TieTask) -> Ties:
     return Ties(one, one, one)
 
 
+def target_statistics(task: WeighTask) -> Weighed:
+    """Log weights of some documents of the target."""
+    rng = np.random.default_rng(0)
+    return Weighed(rng.logistic(MEAN, SPREAD, (1000, 1)), np.full(1000, TOKENS, np.int32))
+
+
 STATISTICS: dict[Callable[..., Any], Callable[..., Any]] = {
     count_shard: count_statistics,
     score_shard: score_statistics,
@@ -206,6 +213,7 @@ STATISTICS: dict[Callable[..., Any], Callable[..., Any]] = {
     extract_shard: extract_statistics,
     write_selected: select_statistics,
     write_part: part_statistics,
+    weigh_target: target_statistics,
 }
 """What each function of a shard is replaced by in the simulation."""
 

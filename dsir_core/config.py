@@ -79,6 +79,8 @@ class SelectConfig(
             raise ValueError("temperature and target_ess exclude each other: give one of them")
         if self.proportions is not None and not self.by_target:
             raise ValueError("proportions has a meaning only with separate targets: add separate or match")
+        if self.whole_documents and self.chunk is None:
+            raise ValueError("whole_documents has a meaning only when documents are cut: add chunk")
         if self.quotas is not None and self.strata is None:
             raise ValueError("quotas are of strata: say which field they are in with strata")
         if isinstance(self.quotas, dict):

@@ -168,7 +168,13 @@ def _keeping(task: CountTask) -> Keeping | None:
     Fresh memory for what XXH3 makes of a local file costs about as much as reading and hashing it again.
     """
     is_dear = task.features.hash == "sha256" or any("://" in piece.file.url for piece in task.shard.pieces)
-    if task.sample is not None or not is_dear or not can_keep(task.features) or task.shard.n_bytes < MIN_SHARD_BYTES:
+    if (
+        task.read.chunk is not None
+        or task.sample is not None
+        or not is_dear
+        or not can_keep(task.features)
+        or task.shard.n_bytes < MIN_SHARD_BYTES
+    ):
         return None
     room = KEEPER.room(task.workdir, task.keep_bytes)
     return Keeping(room) if room > 0 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.corpus.batches import texts_of
+from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.storage import damaged
-from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
+from dsir_core.errors import DamagedFileError
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.parts import ExtractFile, ExtractWriter
@@ -26,8 +29,9 @@ from dsir_core.remote.retries import warn
 from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
+from dsir_core.weights import OFFSET
 
-EXTRACT_VERSION = "extract-v3"
+EXTRACT_VERSION = "extract-v4"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class ExtractTask:
     selection: Receipt
     names: tuple[str, ...]
     """Who chooses."""
+    chunk: Chunking | None = None
+    """How documents were cut into the pieces that are chosen."""
+    whole_documents: bool = False
+    """Whether the documents of chosen pieces are wanted instead."""
 
     @property
     def checkpoint(self) -> str:
@@ -58,6 +66,7 @@ class ExtractTask:
                 "shard": identity(self.shard, self.read),
                 "selection": self.selection.sha256,
                 "names": self.names,
+                "chunk": self.chunk and [self.chunk.words, self.whole_documents],
             }
         )
 
@@ -67,6 +76,9 @@ class Extracted:
     """What was taken from one shard."""
 
     documents: int = 0
+    """Records written."""
+    chosen: int = 0
+    """Documents, or pieces of documents, that were chosen."""
     files: list[ExtractFile] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +88,7 @@ class Extracted:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Extracted:
         """Inverse of `to_json`."""
-        return cls(value["documents"], [ExtractFile(**file) for file in value["files"]])
+        return cls(value["documents"], value["chosen"], [ExtractFile(**file) for file in value["files"]])
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,24 @@ class _Chosen:
     n_tokens: npt.NDArray[np.int32]
     log_weights: npt.NDArray[np.float64]
     targets: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64] | None = None
+
+    @property
+    def documents(self) -> npt.NDArray[np.int64]:
+        """Positions without repetition."""
+        return self.positions if self.offsets is None else np.unique(self.positions)
+
+    def part(self, first: int, batch: Batch) -> _Chosen:
+        """Those from index `first` on that lie in a batch's documents."""
+        stop = int(np.searchsorted(self.positions, batch.positions[-1], side="right"))
+        mine = slice(first, stop)
+        return _Chosen(
+            self.positions[mine],
+            self.n_tokens[mine],
+            self.log_weights[mine],
+            self.targets[mine],
+            None if self.offsets is None else self.offsets[mine],
+        )
 
 
 def extract_shard(task: ExtractTask) -> ExtractResult:
@@ -156,6 +186,7 @@ def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:
             rows.column("n_tokens").to_numpy(),
             rows.column("log_weight").to_numpy(),
             targets[start:stop],
+            rows.column(OFFSET).to_numpy() if OFFSET in rows.column_names else None,
         )
     return by_file
 
@@ -172,17 +203,65 @@ def _extract_piece(
     for batch in _chosen_batches(task, piece, chosen):
         if not len(batch):
             continue
-        mine = slice(done, done + len(batch))
-        done += len(batch)
+        mine = chosen.part(done, batch)
+        done += len(mine.positions)
+        found = batch if mine.offsets is None else _chosen_pieces(task, piece, batch, mine)
+        by_whom = np.zeros((len(task.names), task.features.buckets), np.int64)
         for target in range(len(task.names)):
-            member = chosen.targets[mine] == target
-            data, offsets = (batch.text_data, batch.text_offsets) if member.all() else texts_of(batch, member)
-            n_tokens = count_ngrams(data, offsets, task.features, counts[target])
-            if not np.array_equal(n_tokens, chosen.n_tokens[mine][member]):
-                raise damaged(piece.file, "no longer holds the documents that were scored")
-        writer.add(batch.records)
-        extracted.documents += len(batch)
+            member = mine.targets == target
+            data, offsets = (found.text_data, found.text_offsets) if member.all() else texts_of(found, member)
+            n_tokens = count_ngrams(data, offsets, task.features, by_whom[target])
+            if not np.array_equal(n_tokens, mine.n_tokens[member]):
+                raise _changed(piece)
+        if mine.offsets is not None and task.whole_documents:
+            counts[mine.targets[0]] += _count_whole(task, batch)
+        else:
+            counts += by_whom
+        records = batch.records if mine.offsets is None or task.whole_documents else pieces_as_lines(piece, found)
+        writer.add(records)
+        extracted.documents += len(records)
+        extracted.chosen += len(found)
+
+
+def _changed(piece: Piece) -> DamagedFileError:
+    return damaged(piece.file, "no longer holds the documents that were scored")
+
+
+def _chosen_pieces(task: ExtractTask, piece: Piece, batch: Batch, chosen: _Chosen) -> Batch:
+    """The chosen pieces of whole documents.
+
+    Raises:
+        DamagedFileError: they are not there.
+    """
+    assert task.chunk is not None
+    assert chosen.offsets is not None
+    pieces = cut_batch(batch, task.chunk.words)
+    assert pieces.offsets is not None
+    wanted = set(zip(chosen.positions.tolist(), chosen.offsets.tolist(), strict=True))
+    there = zip(pieces.positions.tolist(), pieces.offsets.tolist(), strict=True)
+    mask = np.array([place in wanted for place in there], bool)
+    if mask.sum() != len(wanted):
+        raise _changed(piece)
+    data, offsets = texts_of(pieces, mask)
+    return Batch(pieces.positions[mask], data, offsets, offsets=pieces.offsets[mask])
+
+
+def pieces_as_lines(piece: Piece, pieces: Batch) -> list[bytes]:
+    """JSON lines of pieces: their text, and where it stands."""
+    assert pieces.offsets is not None
+    lines = []
+    for i, (position, offset) in enumerate(zip(pieces.positions.tolist(), pieces.offsets.tolist(), strict=True)):
+        text = bytes(pieces.text_data[pieces.text_offsets[i] : pieces.text_offsets[i + 1]]).decode()
+        line = {"text": text, "file": piece.file.path, "position": position, "offset": offset}
+        lines.append(json.dumps(line, ensure_ascii=False).encode())
+    return lines
+
+
+def _count_whole(task: ExtractTask, batch: Batch) -> npt.NDArray[np.int64]:
+    counts = np.zeros(task.features.buckets, np.int64)
+    count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
+    return counts
 
 
 def _chosen_batches(task: ExtractTask, piece: Piece, chosen: _Chosen) -> Iterator[Batch]:
-    return read_piece(piece, task.read, keep_records=True, positions=chosen.positions)
+    return read_piece(piece, task.read, keep_records=True, positions=chosen.documents)

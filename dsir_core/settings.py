@@ -160,6 +160,9 @@ class OutputSettings(_Settings):
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
     """Of JSONL parts; auto: as the raw files have it, zstd where they differ. Parquet rows stay Parquet."""
 
+    whole_documents: bool = False
+    """With chunk: write the documents that hold the chosen pieces, as they are, instead of the pieces."""
+
     overwrite: bool = False
     """Replace the selection that is at `output`."""
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any, Self
 
+import numpy as np
+
 from dsir_core.corpus.types import BadRecord, Batch
 
 N_EXAMPLES = 5
@@ -27,6 +29,8 @@ class Tally:
     tokens: int = 0
     n_bytes: int = 0
     """Decompressed bytes read."""
+    parents: int = 0
+    """Whole documents, of which `documents` are pieces when they are cut."""
     unspaced_bytes: int = 0
     """Of targets: bytes of text that are letters of scripts without spaces between words."""
     excluded: int = 0
@@ -81,6 +85,7 @@ class Tally:
         self.bad += other.bad
         self.tokens += other.tokens
         self.n_bytes += other.n_bytes
+        self.parents += other.parents
         self.unspaced_bytes += other.unspaced_bytes
         self.excluded += other.excluded
         self.duplicate_keys += other.duplicate_keys
@@ -119,6 +124,7 @@ class Quarantine:
                 tally.add_bad(record)
                 self._spool.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
             tally.documents += len(batch)
+            tally.parents += int((np.diff(batch.positions, prepend=-1) != 0).sum())
             tally.n_bytes += batch.n_bytes
             tally.excluded += batch.excluded
             yield batch

@@ -1,8 +1,9 @@
 """Log importance weights of a shard's documents, as Parquet in the store.
 
 Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
-or one column `log_weight.NAME` for each of several separate targets; `stratum`, where strata are asked for. Rows are in
-order of (file, position). A log weight is NaN where the score is missing that it should be made of.
+or one column `log_weight.NAME` for each of several separate targets; `stratum`, where strata are asked for; `offset` of
+pieces of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
+it should be made of.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class ScoreTask:
         column = (self.external.column,) if self.external is not None and in_record else ()
         return (*((self.strata,) if self.strata else ()), *column)
 
+    def schema(self, names: tuple[str, ...]) -> pa.Schema:
+        """Of the weights file, for the targets that select."""
+        return weights_schema(names, strata=self.strata is not None, offsets=self.read.chunk is not None)
+
     @property
     def place(self) -> str:
         """Names the shard's n-grams, wherever counting has kept them."""
@@ -119,14 +124,14 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     tally = Tally()
     summary: dict[str, object] = {}
     # What was kept has no other fields than the text.
-    kept = None if task.fields or task.external else KEEPER.take(task.place)
+    kept = None if task.fields or task.external or task.read.chunk else KEEPER.take(task.place)
     with (
         store.checkpoint("weights", task.key, ".parquet", summary) as draft,
         # What was kept was read by counting, which has written the quarantine file, too.
         quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine,
     ):
         scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(kept, model, tally)
-        _write_weights(draft.stream, weights_schema(model.names, strata=task.strata is not None), scored)
+        _write_weights(draft.stream, task.schema(model.names), scored)
         summary.update(tally.to_json())
     return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
 
@@ -149,7 +154,7 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
             account_scores(tally, piece.file.path, batch.positions, found)
             log_weights = add_scores(log_weights, found.scores, task.external)
         strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
-        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, strata)
+        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, strata, batch.offsets)
     joined.finish()
 
 
@@ -196,25 +201,30 @@ def weights_batch(
     n_tokens: npt.NDArray[np.int32],
     log_weights: npt.NDArray[np.float64],
     strata: pa.DictionaryArray | None = None,
+    offsets: npt.NDArray[np.int64] | None = None,
 ) -> pa.RecordBatch:
     """Rows of weights of documents of one file.
 
     Args:
         positions: int64[n]. n_tokens: int32[n]. log_weights: float64[n, len(names)].
-        strata: string[n] by dictionary.
+        strata: string[n] by dictionary. offsets: int64[n] of pieces in their documents.
     """
     file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [piece.file.path])
     columns = [file, pa.array(positions), pa.array(n_tokens)]
     columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
     columns += [strata] if strata is not None else []
-    return pa.RecordBatch.from_arrays(columns, schema=weights_schema(names, strata=strata is not None))
+    columns += [pa.array(offsets)] if offsets is not None else []
+    schema = weights_schema(names, strata=strata is not None, offsets=offsets is not None)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def weights_schema(names: tuple[str, ...], *, strata: bool = False) -> pa.Schema:
+def weights_schema(names: tuple[str, ...], *, strata: bool = False, offsets: bool = False) -> pa.Schema:
     """Schema of a weights file."""
     columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
     columns += [(column, pa.float64()) for column in weight_columns(names)]
-    return pa.schema([*columns, (STRATUM, FILE_TYPE)] if strata else columns)
+    columns += [(STRATUM, FILE_TYPE)] if strata else []
+    columns += [(OFFSET, pa.int64())] if offsets else []
+    return pa.schema(columns)
 
 
 def stratum_names(values: Sequence[Any]) -> pa.DictionaryArray:

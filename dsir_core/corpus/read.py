@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dsir_core.corpus.jsonl import Keep, LineReader, read_chunks
 from dsir_core.corpus.parquet import read_parquet
+from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.storage import ByteStream, damaged, decompressed, open_source
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, ReadSettings, Wanted
 
@@ -29,7 +30,9 @@ def read_piece(
     keep_block: KeepBlock | None = None,
     fields: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
-    """Documents of a piece in batches of a few megabytes, in order of position; a batch may have none.
+    """Documents of a piece of a file in batches of a few megabytes, in order of position; a batch may have none.
+
+    With `chunk` in the settings the batches hold pieces of documents, and no records.
 
     Args:
         piece: what to read.
@@ -50,7 +53,7 @@ def read_piece(
     how = Wanted(keep_records, positions, keep_block, fields)
     for batch in reader(piece, settings, how):
         found += len(batch)
-        yield batch
+        yield batch if settings.chunk is None else cut_batch(batch, settings.chunk.words)
     if positions is not None and found != len(positions):
         raise damaged(piece.file, f"holds {found:,} of {len(positions):,} documents chosen from it: changed")
 

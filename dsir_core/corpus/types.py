@@ -19,6 +19,15 @@ WHOLE = -1
 """`Piece.stop` of a piece that reaches to the end of its file."""
 
 
+class Chunking(BaseModel):
+    """How documents are cut into pieces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    words: int = Field(ge=1, le=10**6)
+    """Words of a piece, between white space; the last piece of a document may have fewer."""
+
+
 class ReadSettings(BaseModel):
     """How records become documents. Everything here is part of a checkpoint's key."""
 
@@ -51,6 +60,9 @@ class ReadSettings(BaseModel):
     exclude: str | None = None
     """Raw records for which this holds are passed over."""
 
+    chunk: Chunking | None = None
+    """Cut raw documents into pieces of equal word count, which are then selected, as in the paper: words=128."""
+
     @field_validator("include", "exclude")
     @classmethod
     def _condition(cls, value: str | None) -> str | None:
@@ -61,7 +73,7 @@ class ReadSettings(BaseModel):
     @property
     def unconditional(self) -> ReadSettings:
         """The same for targets, and for records that are known to be wanted."""
-        return self.model_copy(update={"include": None, "exclude": None})
+        return self.model_copy(update={"include": None, "exclude": None, "chunk": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +150,8 @@ class Batch:
     """Records since the previous batch that the read settings' conditions keep out."""
     fields: list[list[Any]] = field(default_factory=list)
     """For each document the values of the fields asked for, None where its record has none; empty when none were."""
+    offsets: npt.NDArray[np.int64] | None = None
+    """int64[n], where each piece begins in its document's text (UTF-8 bytes), when documents are cut into pieces."""
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -118,7 +118,7 @@ def _classify_wide(position, out, n, high, word, space, index, entries):
     rest = high & (_ALL >> np.uint64(BLOCK - n))
     while rest:
         at = trailing_zeros(rest)
-        code, width = _decode(position + at)
+        code, width = decode(position + at)
         if at + width > n:
             return at, word, space, single, firsts
         entry = entries[index[code >> 8] << 8 | code & 255]
@@ -143,7 +143,7 @@ def _classify_wide(position, out, n, high, word, space, index, entries):
 def _scan_characters(position, until, stop, begin, out, starts, ends, n_starts, n_ends, room, kind, index, entries):
     """As `scan`, one character after the other, for those that begin before `until`."""
     while position < until and n_starts < room:
-        code, n = _decode(position)
+        code, n = decode(position)
         entry = entries[index[code >> 8] << 8 | code & 255]
         lowered = code + (entry & DELTA_MASK) - DELTA_ZERO
         new = (entry >> CLASS_SHIFT) & 3
@@ -179,7 +179,7 @@ def _width(code):
 
 
 @njit(nogil=True)
-def _decode(position):
+def decode(position):
     """Code point of the valid UTF-8 at an address, and its bytes."""
     first = load_byte(position)
     if first < 0x80:
@@ -201,7 +201,7 @@ def _is_final(position, stop, begin, index, entries):
         before -= 1
         while load_byte(before) & 0xC0 == 0x80:
             before -= 1
-        code, _ = _decode(before)
+        code, _ = decode(before)
         entry = entries[index[code >> 8] << 8 | code & 255]
         if not entry & CASE_IGNORABLE:
             cased = entry & CASED != 0
@@ -210,7 +210,7 @@ def _is_final(position, stop, begin, index, entries):
         return False
     after = position + 2
     while after < stop:
-        code, n = _decode(after)
+        code, n = decode(after)
         entry = entries[index[code >> 8] << 8 | code & 255]
         if not entry & CASE_IGNORABLE:
             return entry & CASED == 0

@@ -79,9 +79,12 @@ def moved(work: StageWork, stages: Stages) -> Json | None:
     change, gained, lost = moved_buckets(p_raw, p_selected)
     config = work.run.config
     features, read = config.features, config.read.unconditional
+    # Pieces of documents are written as records of their own.
+    is_piece = config.chunk is not None and not config.whole_documents
+    written_as = read.model_copy(update={"text_field": ("text",)}) if is_piece else read
     samples = (
         Sample.spread(stages.scores.shards, read, SAMPLE_PIECES, SAMPLE_BYTES),
-        Sample.spread(_some_chosen(work, stages.written), read, SAMPLE_PIECES, SAMPLE_BYTES),
+        Sample.spread(_some_chosen(work, stages.written), written_as, SAMPLE_PIECES, SAMPLE_BYTES),
     )
     tasks = [NamesTask(sample, features, (*gained, *lost)) for sample in samples]
     in_raw, in_selected = work.all(name_buckets, tasks)

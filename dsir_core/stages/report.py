@@ -46,7 +46,7 @@ def report(
     work.announce([])
     stages = Stages(plan, counts, scores, sample, written)
     model = fitted.model
-    documents = _documents(scores, sample)
+    documents = _documents(run, scores, sample, written)
     targets = _targets(counts, model, sample, written)
     figures = Report(
         {
@@ -94,7 +94,7 @@ def _fit(fitted: Fit) -> Json:
     }
 
 
-def _documents(scores: Scores, sample: Sample) -> Json:
+def _documents(run: Run, scores: Scores, sample: Sample, written: Written) -> Json:
     raw, bad, excluded = scores.tally.records, scores.tally.bad, scores.tally.excluded
     eligible, selected = sample.account.eligible, sample.account.n_selected
     ineligible = sample.account.documents - eligible
@@ -115,7 +115,15 @@ def _documents(scores: Scores, sample: Sample) -> Json:
         "ineligible": ineligible,
         "excluded": excluded,
         "bad": bad,
+        **_parents(run, scores, written),
     }
+
+
+def _parents(run: Run, scores: Scores, written: Written) -> Json:
+    """When documents are pieces: the whole ones that they were cut from, and the records written."""
+    if run.config.chunk is None:
+        return {}
+    return {"whole": scores.tally.parents, "written": sum(part.documents for part in written.parts)}
 
 
 def _ineligible(run: Run, scores: Scores, n: int) -> dict[str, int]:

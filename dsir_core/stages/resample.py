@@ -79,7 +79,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     except WorkerLostError as error:
         raise StageFailedError(str(error)) from error
     config = run.config
-    schema = selection_schema(offset=False, stratum=config.strata is not None)
+    schema = selection_schema(offset=config.chunk is not None, stratum=config.strata is not None)
 
     scales = tuple(
         Scale.over(name, column, spread, choice.quantiles[name], _of_target(scores, name, index, spread))

@@ -51,7 +51,16 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     def task(index: int) -> ExtractTask:
         i = picked[index]
         receipt, read = sample.marks[i].receipt, config.read.unconditional
-        return ExtractTask(config.workdir_url, scores.shards[i], read, config.features, receipt, sample.names)
+        return ExtractTask(
+            config.workdir_url,
+            scores.shards[i],
+            read,
+            config.features,
+            receipt,
+            sample.names,
+            config.chunk,
+            config.whole_documents,
+        )
 
     tasks = Made(len(picked), task)
     found: dict[int, Extracted] = {}
@@ -64,9 +73,9 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     work.judge()
     for index, extracted in found.items():
         wanted = sample.marks[picked[index]].n_selected
-        if extracted.documents != wanted:
+        if extracted.chosen != wanted:
             raise RunFailedError(
-                f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {extracted.documents:,} "
+                f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {extracted.chosen:,} "
                 f"found; the file changed during the run"
             )
     extracts = [file for index in range(len(tasks)) for file in found[index].files]
@@ -78,9 +87,10 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
     tasks_of_parts = [PartTask(config.workdir_url, place, name, compression, group) for name, group in parts]
     written = work.all(write_part, tasks_of_parts)
     total = sum(part.documents for part in written)
-    if not total == joined.documents == sample.account.n_selected:
+    n_records = sum(shard.documents for shard in found.values())
+    if total != n_records or joined.documents != sample.account.n_selected:
         raise RunFailedError(
-            f"write: {sample.account.n_selected:,} documents were chosen, {total:,} written, "
+            f"write: {sample.account.n_selected:,} documents were chosen, {total:,} of {n_records:,} written, "
             f"{joined.documents:,} listed"
         )
     work.finish()

@@ -1,0 +1,63 @@
+"""Documents cut into pieces of equal word count (paper section 4: examples of 128 words): compiled.
+
+A word is a run of anything but white space, by the frozen Unicode table; a letter of a script without spaces is a word
+by itself. Pieces are bytes [start, next start) of the text: together they are the whole of it.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from dsir_core.compiled.sources import sources_digest
+from dsir_core.ngrams.scan import decode
+from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE
+
+
+@njit(nogil=True)
+def _cut(data, offsets, words, index, entries, starts, documents):
+    """Cut documents.
+
+    Args:
+        data: uint8[...], valid UTF-8; offsets: int64[n + 1].
+        words: of each piece; the last of a document may have fewer.
+        index, entries: the frozen table, with the class SINGLE.
+        starts, documents: int64[pieces] to be filled with each piece's first byte in `data`, and its document.
+
+    Returns:
+        How many pieces there are.
+    """
+    address = data.ctypes.data
+    n = 0
+    for document in range(len(offsets) - 1):
+        starts[n], documents[n] = offsets[document], document
+        n += 1
+        position, stop = address + offsets[document], address + offsets[document + 1]
+        seen, in_word = 0, False
+        while position < stop:
+            code, width = decode(position)
+            kind = (entries[index[code >> 8] << 8 | code & 255] >> CLASS_SHIFT) & 3
+            if kind == SPACE:
+                in_word = False
+            elif kind == SINGLE or not in_word:
+                if seen == words:
+                    starts[n], documents[n] = position - address, document
+                    n += 1
+                    seen = 0
+                seen += 1
+                in_word = kind != SINGLE
+            position += width
+    return n
+
+
+def _cached(sources: str):
+    @njit(cache=True, nogil=True)
+    def cut(data, offsets, words, index, entries, starts, documents):
+        if len(sources) > 0:
+            return _cut(data, offsets, words, index, entries, starts, documents)
+        return 0
+
+    return cut
+
+
+cut = _cached(sources_digest("dsir_core.ngrams"))
+"""`_cut`, kept on disk once it is compiled."""
