@@ -354,7 +354,7 @@ def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
         digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
     assert len(digests) == 1
     divisor = {"tokens": " / tokens", "sqrt": " / √tokens"}.get(more.get("length_normalise", ""), "")
-    assert f"<th>log weight{divisor} at quantile</th>" in (tmp_path / "output" / "report.html").read_text()
+    assert f"Quantiles of the log weights{divisor}</summary>" in (tmp_path / "output" / "report.html").read_text()
 
 
 def test_temperature_spreads_the_selection_and_reuses_the_weights(run_select: Select, pool: Path) -> None:
