@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
 from dsir_core.errors import RunFailedError
+from dsir_core.worker import warm_up_in_background
 
 MIN_WORKER_BYTES = 10**9
 """A worker with its libraries, a model and one batch needs a few hundred megabytes."""
@@ -70,20 +71,7 @@ class WarmUp(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Return at once: the first shard waits for what it needs, and only for that."""
-        threading.Thread(target=import_heavy_modules, name="warm-up", daemon=True).start()
-
-
-def import_heavy_modules() -> None:
-    """Import what shards need, and compile the kernels (or load them from the cache that an earlier run left)."""
-    import dsir_core.extract
-    import dsir_core.marking
-    import dsir_core.weights  # noqa: F401
-    from dsir_core import ngrams
-    from dsir_core.corpus import jsonl
-    from dsir_core.ngrams.settings import FeatureSettings
-
-    jsonl.warm_up()
-    ngrams.warm_up(FeatureSettings())
+        warm_up_in_background()
 
 
 @contextmanager

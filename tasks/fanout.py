@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from distributed import CancelledError, Client, Future, as_completed, get_worker
+from distributed import CancelledError, Client, Future, as_completed
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import RequestError, RunFailedError, WorkerLostError
+from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.executor import Outcome, Tree
+from dsir_core.worker import Checked, call_each, versions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,23 +35,6 @@ BATCH_SECONDS = 0.2
 BATCH_BYTES = 16 * 2**20
 MAX_BATCH = 64
 """A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
-
-
-def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], float, str]:
-    """Results of the items up to the first that fails, the seconds it took, and the worker's address.
-
-    Raises what the first item raises; one that fails behind it runs again by itself, and then says what is wrong.
-    """
-    begin = time.perf_counter()
-    results: list[Any] = []
-    for item in items:
-        try:
-            results.append(function(item))
-        except Exception:
-            if not results:
-                raise
-            break
-    return results, time.perf_counter() - begin, get_worker().address
 
 
 class DaskExecutor:
@@ -107,7 +90,7 @@ class _Reduction:
         name: str,
     ) -> None:
         self._client = client
-        self._function, self._join = function, join
+        self._function, self._join = Checked(function, versions()), Checked(join, versions())
         self._stage, self._run = name, uuid.uuid4().hex[:8]
         self._n_submitted = 0
         self._running: set[Future[Any]] = set()
@@ -185,7 +168,7 @@ class _Map:
         self._client = client
         self._places = places
         """Worker that keeps something, by place."""
-        self._function = function
+        self._function = Checked(function, versions())
         self._items = items
         self._name = name
         self._run = uuid.uuid4().hex[:8]
@@ -209,6 +192,8 @@ class _Map:
                 future, result = next(self._done)
                 indices, _ = self._in_flight.pop(future.key)
                 status = future.status
+                if status == "finished":
+                    self._remember(future, indices, result[0])
                 future.release()
                 outcomes = self._judge(indices, status, result)
                 self._submit_more()
@@ -275,13 +260,17 @@ class _Map:
         """The worker that keeps something for an item."""
         return self._places.get(getattr(self._items[index], "place", "")) if self._places else None
 
+    def _remember(self, future: Future[Any], indices: tuple[int, ...], results: Sequence[Any]) -> None:
+        """Note which worker keeps something; the scheduler knows where a result lies until it is released."""
+        kept = [index for index, found in zip(indices, results, strict=False) if getattr(found, "kept", False)]
+        workers = self._client.who_has([future])[future.key] if kept else ()
+        for index in kept if workers else ():
+            self._places[self._items[index].place] = workers[0]
+
     def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
-            results, seconds, worker = result
-            for index, found in zip(indices, results, strict=False):
-                if getattr(found, "kept", False):
-                    self._places[self._items[index].place] = worker
+            results, seconds = result
             self._seconds = seconds / len(results)
             self._again.extend(indices[len(results) :])
             return [Outcome(index, found) for index, found in zip(indices, results, strict=False)]
@@ -294,7 +283,7 @@ class _Map:
             return [outcome for index in indices if (outcome := self._suspect(index, error)) is not None]
         if isinstance(error, NoValidWorkerError | NoWorkerError):
             raise RunFailedError(f"stage {self._name}: no Dask worker is left to run anything") from error
-        if isinstance(error, RequestError):
+        if isinstance(error, RequestError | MixedVersionsError):
             raise error
         # It is the first item's: `call_each` stops before a later one that fails.
         self._again.extend(indices[1:])
