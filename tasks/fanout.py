@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 import weakref
 from collections import deque
@@ -22,7 +23,8 @@ IN_FLIGHT_PER_THREAD = 2
 """One runs and one waits: a worker is never idle, and its death costs few shards a second run."""
 
 WINDOW_LASTS = 64
-"""So many futures go out before the workers are counted again."""
+WINDOW_SECONDS = 2.0
+"""So many futures go out, or so long it takes, before the workers are counted again."""
 
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
@@ -183,6 +185,7 @@ class _Map:
         """Workers lost while they held an item, by item: one number for each time it was a suspect."""
         self._n_submitted = 0
         self._n_threads = 1
+        self._counted = 0.0
         self._done = as_completed(with_results=True, raise_errors=False, loop=client.loop)
 
     def outcomes(self) -> Iterator[Outcome[Any]]:
@@ -235,7 +238,9 @@ class _Map:
 
     def _window(self) -> int:
         # Workers of a cluster come and go; asking the scheduler each time would double the cost of a shard.
-        if self._n_submitted % WINDOW_LASTS == 0:
+        now = time.monotonic()
+        if self._n_submitted % WINDOW_LASTS == 0 or now > self._counted + WINDOW_SECONDS:
+            self._counted = now
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 
