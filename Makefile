@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench faults lock clean
+.PHONY: help install demo serve test test-all lint bench faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install ## select speeches from 2,730 documents of twelve kinds, and say how well it went
 	$(BIN)/dsir select demo/demo.yaml
 	@$(BIN)/python scripts/demo_summary.py runs/demo/output
+
+serve: install ## start a local Prefect server, worker and the deployments; Ctrl-C ends them (PORT=4200)
+	@exec $(BIN)/python -m deployments.serve --port $(or $(PORT),4200)
 
 test: install ## run the tests, without those that take minutes
 	$(BIN)/python -m pytest -m "not long"

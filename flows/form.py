@@ -27,6 +27,11 @@ FIRST = (
 )
 """The rest follows as the settings' classes have it."""
 
+TARGET = (
+    'The target corpora as JSON, each name with its files: {"wiki": ["s3://lake/wiki.jsonl"], "books": ["books/*.gz"]}'
+)
+"""What the command's help says of `[NAME=]GLOB` is of no use in a form."""
+
 SIZES = ("count", "tokens", "fraction", "quotas")
 
 
@@ -52,6 +57,7 @@ class Form:
         for field in form["properties"].values():
             if "description" in field:
                 field["description"] = " ".join(field["description"].split())
+        form["properties"]["target"]["description"] = TARGET
         if self.selects:
             form["required"] = [*form["required"], "output"]
             form["properties"]["output"] |= {"minLength": 1}

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dsir_core.errors import RequestError
 
@@ -89,6 +99,12 @@ class Adaptive(_Settings):
     maximum: int = Field(ge=1)
     """Never more workers than this."""
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("minimum is above maximum")
+        return self
+
 
 class Started(_Settings):
     """A cluster that a class of Dask's ecosystem starts for the length of the run."""
@@ -109,6 +125,12 @@ class Started(_Settings):
 
     wait_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long to wait for the first worker: machines or jobs must start."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.workers is not None and self.adaptive is not None:
+            raise ValueError("workers and adaptive exclude each other: give one of them")
+        return self
 
 
 def _kind(value: Any) -> str | None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
+from pathlib import Path
 
 import dask
 from dask.utils import parse_bytes
@@ -63,11 +64,10 @@ def connect(settings: Address | SchedulerFile, *, verbose: bool = False) -> Iter
     else:
         named, where = settings.scheduler_file, {"scheduler_file": settings.scheduler_file}
     with _quiet(verbose), dask.config.set(DASK_CONFIG):
+        security = _security(settings.tls)
         try:
-            client = Client(
-                **where, security=_security(settings.tls), timeout=settings.wait_seconds, set_as_default=False
-            )
-        except (OSError, ValueError) as error:
+            client = Client(**where, security=security, timeout=settings.wait_seconds, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:  # TypeError: TLS without certificates
             raise RunFailedError(f"no Dask scheduler answers at {named}: {error}") from error
         with client:
             _wait_for_workers(client, 1, settings.wait_seconds, f"the Dask scheduler at {named}")
@@ -123,7 +123,7 @@ def check_workers(client: Client) -> None:
     wrong: list[str] = []
     for address, theirs in sorted(client.run(worker.versions, on_error="return").items()):
         if isinstance(theirs, BaseException):
-            wrong.append(f"{address}: cannot run dsir_core ({type(theirs).__name__}: {theirs})")
+            wrong.append(f"{address}: cannot run dsir_core ({theirs})")
         elif found := worker.differences(theirs):
             wrong.append(f"{address}: dsir-pipeline {theirs[worker.PACKAGE]}, {', '.join(found)}")
     if wrong:
@@ -153,6 +153,9 @@ def _cluster_class(path: str) -> type[DaskCluster]:
 def _security(tls: TlsSettings | None) -> Security | None:
     if tls is None:
         return None
+    for name, path in tls.model_dump().items():
+        if not Path(path).is_file():
+            raise RequestError(f"cluster.tls.{name}: no such file: {path}")
     return Security(
         tls_ca_file=tls.ca_file, tls_client_cert=tls.cert_file, tls_client_key=tls.key_file, require_encryption=True
     )
