@@ -64,8 +64,11 @@ def serve(port: int) -> None:
         )
         _wait_for(server, f"{url}/api")
         _make_pool(POOL)
+        if not _has_worker(POOL):
+            _end_runs(POOL)
         _say("deploying what prefect.yaml names ...")
         _deploy()
+        stack.callback(_end_runs, POOL)
         worker = stack.enter_context(_running("worker", "start", "--pool", POOL, "--type", "process"))
         _say(f"\nPrefect  {url}\nruns     {url}/deployments\n\nCtrl-C ends the server, the worker and its runs.")
         while server.poll() is None and worker.poll() is None:
@@ -142,6 +145,31 @@ def _make_pool(name: str) -> None:
             template: dict[str, Any] = ProcessWorker.get_default_base_job_template()
             template["variables"]["properties"]["working_dir"]["default"] = str(Path.cwd())
             client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+
+
+def _has_worker(pool: str) -> bool:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import WorkerStatus
+
+    with get_client(sync_client=True) as client:
+        return any(worker.status == WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool))
+
+
+def _end_runs(pool: str) -> None:
+    """Put on record that runs whose worker is gone have ended: they would keep their deployments' turns for minutes."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.states import Crashed
+
+    under_way = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate(under_way),
+            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [pool]}}),
+        )
+        for run in runs:
+            state = Crashed(message="Its worker was stopped. What is finished is kept: run it again to go on.")
+            client.set_flow_run_state(run.id, state, force=True)
 
 
 def _deploy() -> None:

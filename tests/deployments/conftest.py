@@ -63,10 +63,10 @@ class Served:
         until(lambda: self.state(run) in ENDED)
         return self.state(run)
 
-    def log(self, run: str) -> list[str]:
-        """Messages in the log of a flow run."""
+    def hears(self, run: str, words: str) -> None:
+        """Wait until some words are in the log of a flow run: it arrives behind the states."""
         asked = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
-        return [line["message"] for line in self.call("/logs/filter", asked)]
+        until(lambda: any(words in line["message"] for line in self.call("/logs/filter", asked)), 60)
 
 
 def until(reached: Callable[[], Any], seconds: float = 180.0) -> Any:
