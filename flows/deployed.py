@@ -21,8 +21,8 @@ from tasks.cluster_settings import HERE, Cluster, parse_cluster
 CLUSTER_VARIABLE = "dsir_cluster"
 """Prefect variable with the value of the key `cluster`, for runs that name none."""
 
-LEASE_SECONDS = 30.0
-"""How long a run that died without a word keeps others from its workdir."""
+LEASE_SECONDS = 60.0
+"""How long a run that died without a word keeps others from its workdir; Prefect takes no less."""
 
 
 @contextmanager

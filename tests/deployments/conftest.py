@@ -32,8 +32,12 @@ class Served:
     process: subprocess.Popen[str]
 
     def call(self, path: str, body: Any = None, method: str = "POST") -> Any:
-        """The JSON that the API answers; raises httpx.HTTPStatusError."""
-        answer = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=30, trust_env=False)
+        """The JSON that the API answers, asked again while its database is busy; raises httpx.HTTPStatusError."""
+        for _ in range(20):
+            answer = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=30, trust_env=False)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
