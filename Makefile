@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench scale quality faults lock clean
+.PHONY: help install demo serve test test-all lint bench scale quality faults lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,13 +17,16 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "make: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is not one:" \
 	    "say which to use, as in make PYTHON=python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: install ## select speeches from 2,730 documents of twelve kinds, and say how well it went
 	$(BIN)/dsir select demo/demo.yaml
 	@$(BIN)/python scripts/demo_summary.py runs/demo/output
+
+serve: install ## start a local Prefect server, worker and the deployments; Ctrl-C ends them (PORT=4200)
+	@exec $(BIN)/python -m deployments.serve --port $(or $(PORT),4200)
 
 test: install ## run the tests, without those that take minutes
 	$(BIN)/python -m pytest -m "not long"

@@ -35,3 +35,7 @@ class RunFailedError(DsirError):
 
 class WorkerLostError(RunFailedError):
     """Workers that held a piece of work kept dying; with other workers it may go well."""
+
+
+class MixedVersionsError(RunFailedError):
+    """Processes of one run have different versions of this package: what one wrote, another would misread."""

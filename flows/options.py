@@ -78,6 +78,7 @@ def request_values(arguments: argparse.Namespace) -> dict[str, Any]:
         RequestError: the file is missing, is not YAML, or is not a mapping.
     """
     values = read_yaml(arguments.config) if arguments.config else {}
+    values.pop("cluster", None)  # who does the work, see `cluster_options`: not what is to be done
     for name in SelectConfig.model_fields:
         given = getattr(arguments, name, None)
         if given is not None:

@@ -12,6 +12,7 @@ from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.progress import terminal_observer
+from tasks.cluster_settings import HERE, Cluster
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
     from flows.select import Prepared
 
 
-def run_select(config: SelectConfig, *, verbose: bool) -> dict[str, Any]:
+def run_select(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -> dict[str, Any]:
     """Run the whole pipeline; the content of report.json."""
     if config.inline:
         from dsir_core.pipeline import select
 
         with terminal_observer() as observe:
             return select(Run(config, InlineExecutor(), observe))
-    with _orchestrated(config, verbose) as prepared:
+    with _orchestrated(config, cluster, verbose) as prepared:
         from flows.select import select_flow
 
         figures: dict[str, Any] = _call(select_flow, config, prepared)
         return figures
 
 
-def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
+def run_score(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -> tuple[str, int]:
     """Run the stages up to the weights; the name of their list in the workdir, and how many documents it covers."""
     if config.inline:
         from dsir_core.pipeline import score_only
@@ -41,7 +42,7 @@ def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
         with terminal_observer() as observe:
             name, scores = score_only(Run(config, InlineExecutor(), observe))
         return name, scores.tally.documents
-    with _orchestrated(config, verbose) as prepared:
+    with _orchestrated(config, cluster, verbose) as prepared:
         from flows.select import score_flow
 
         found: tuple[str, int] = _call(score_flow, config, prepared)
@@ -49,7 +50,7 @@ def run_score(config: SelectConfig, *, verbose: bool) -> tuple[str, int]:
 
 
 @contextmanager
-def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[Prepared]:
+def _orchestrated(config: SelectConfig, cluster: Cluster, verbose: bool) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
     if any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
         raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
@@ -58,9 +59,10 @@ def _orchestrated(config: SelectConfig, verbose: bool) -> Iterator[Prepared]:
     from flows.prefect_settings import quiet_prefect
 
     with quiet_prefect(verbose), prefect_api(verbose=verbose) as api:
-        from tasks.cluster import local_cluster, start_in_background
+        from tasks.cluster import start_in_background
+        from tasks.clusters import open_cluster
 
-        with start_in_background(local_cluster(config.workers, verbose=verbose)) as start:
+        with start_in_background(open_cluster(cluster, config.workers, verbose=verbose)) as start:
             api.wait()
             from flows.select import PREPARED, Prepared
             from tasks.fanout import DaskExecutor

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from prefect import flow
 from prefect.runtime import flow_run
 
-from dsir_core.config import SelectConfig
-from dsir_core.executor import Executor
+from dsir_core.config import SelectConfig, parse_config
+from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import score_only, select
-from dsir_core.progress import Observer, ignore
+from dsir_core.progress import Observer
 from dsir_core.stages.run import Run
+from flows.deployed import cluster_setting, log_events, turn_at
+from flows.form import Form
 from flows.prefect_settings import log_to_run
-from tasks.cluster import local_cluster
+from tasks.cluster_settings import Cluster, ClusterSettings
+from tasks.clusters import open_cluster
 from tasks.fanout import DaskExecutor
 from tasks.stages import call_as_task
 
@@ -47,24 +50,36 @@ def _name() -> str:
 
 
 @flow(name="dsir-select", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
-def select_flow(config: SelectConfig) -> dict[str, Any]:
+def select_flow(
+    config: Annotated[SelectConfig, Form(selects=True)], cluster: ClusterSettings | None = None
+) -> dict[str, Any]:
     """Select from raw the documents distributed like target.
+
+    Args:
+        config: What to select, from what, and where it goes.
+        cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
 
     Returns:
         The content of report.json.
     """
-    with _run(config) as run:
+    with _run(config, cluster) as run:
         return _keep(select(run, call_as_task))
 
 
 @flow(name="dsir-score", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
-def score_flow(config: SelectConfig) -> tuple[str, int]:
+def score_flow(
+    config: Annotated[SelectConfig, Form(selects=False)], cluster: ClusterSettings | None = None
+) -> tuple[str, int]:
     """Compute the importance weights of raw.
+
+    Args:
+        config: What to score, and the workdir.
+        cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
 
     Returns:
         Name of the list of weights files in the workdir, and the number of documents scored.
     """
-    with _run(config) as run:
+    with _run(config, cluster, selects=False) as run:
         name, scores = score_only(run, call_as_task)
         return _keep((name, scores.tally.documents))
 
@@ -76,11 +91,21 @@ def _keep(result: Result) -> Result:
 
 
 @contextmanager
-def _run(config: SelectConfig) -> Iterator[Run]:
+def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True) -> Iterator[Run]:
     prepared = PREPARED.get()
     with log_to_run(str(flow_run.id)):
         if prepared is not None:
             yield Run(prepared.config, prepared.executor, prepared.observe)
             return
-        with local_cluster(config.workers) as client:
-            yield Run(config, DaskExecutor(client), ignore)
+        request = parse_config(config.model_dump(), sized=selects, output=selects)
+        with turn_at(request.workdir_url), _executor(request, cluster) as executor:
+            yield Run(request, executor, log_events())
+
+
+@contextmanager
+def _executor(config: SelectConfig, cluster: Cluster | None) -> Iterator[Executor]:
+    if config.inline:
+        yield InlineExecutor()
+        return
+    with open_cluster(cluster or cluster_setting(), config.workers) as client:
+        yield DaskExecutor(client)

@@ -1,4 +1,4 @@
-"""The Dask cluster of a run: one on this machine for the length of the run, or one that already runs."""
+"""A Dask cluster on this machine, for the length of a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed.deploy import Cluster
 from distributed.system import MEMORY_LIMIT
 
-from dsir_core.errors import RunFailedError
+from dsir_core.worker import warm_up_in_background
+
+AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 
 MIN_WORKER_BYTES = 10**9
 """A worker with its libraries, a model and one batch needs a few hundred megabytes."""
@@ -73,20 +76,7 @@ class WarmUp(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Return at once: the first shard waits for what it needs, and only for that."""
-        threading.Thread(target=import_heavy_modules, name="warm-up", daemon=True).start()
-
-
-def import_heavy_modules() -> None:
-    """Import what shards need, and compile the kernels (or load them from the cache that an earlier run left)."""
-    import dsir_core.extract
-    import dsir_core.marking
-    import dsir_core.weights  # noqa: F401
-    from dsir_core import ngrams
-    from dsir_core.corpus import jsonl
-    from dsir_core.ngrams.settings import FeatureSettings
-
-    jsonl.warm_up()
-    ngrams.warm_up(FeatureSettings())
+        warm_up_in_background()
 
 
 @contextmanager
@@ -113,7 +103,7 @@ def local_cluster(
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))
         stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": directory}))
-        stack.enter_context(_log_level("distributed", level))
+        stack.enter_context(log_level("distributed", level))
 
         def build() -> LocalCluster:
             return LocalCluster(
@@ -129,33 +119,12 @@ def local_cluster(
                 local_directory=directory,
             )
 
-        cluster = stack.enter_context(_without_interrupts(build))
+        cluster = stack.enter_context(without_interrupts(build))
         client = stack.enter_context(Client(cluster, set_as_default=False))
         if processes:
             client.register_plugin(WarmUp())
             client.forward_logging("dsir_core", level=logging.WARNING)
         yield client
-
-
-@contextmanager
-def connect(address: str, *, timeout_seconds: float = 30.0, verbose: bool = False) -> Iterator[Client]:
-    """A client of the scheduler at `address` (`tcp://host:8786`), which goes on running afterwards.
-
-    Raises:
-        RunFailedError: nothing answers there, or no worker has joined, within `timeout_seconds` each.
-    """
-    with _log_level("distributed", logging.INFO if verbose else logging.CRITICAL):
-        try:
-            client = Client(address, timeout=timeout_seconds, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise RunFailedError(f"no Dask scheduler answers at {address}: {error}") from error
-        with client:
-            try:
-                client.wait_for_workers(1, timeout=timeout_seconds)
-            except TimeoutError as error:
-                raise RunFailedError(f"the Dask scheduler at {address} has no worker") from error
-            client.forward_logging("dsir_core", level=logging.WARNING)
-            yield client
 
 
 class BackgroundStart:
@@ -197,7 +166,7 @@ def start_in_background(context: AbstractContextManager[Client]) -> BackgroundSt
 
 
 @contextmanager
-def _without_interrupts(build: Callable[[], LocalCluster]) -> Iterator[LocalCluster]:
+def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
     """The cluster that `build` makes, in a thread that does not take SIGINT.
 
     A signal mask goes from a thread to the threads and processes it starts, through exec too. The
@@ -230,7 +199,8 @@ def _without_interrupts(build: Callable[[], LocalCluster]) -> Iterator[LocalClus
 
 
 @contextmanager
-def _log_level(name: str, level: int) -> Iterator[None]:
+def log_level(name: str, level: int) -> Iterator[None]:
+    """Inside the block, what a logger shows."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(level)

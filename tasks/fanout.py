@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from distributed import CancelledError, Client, Future, as_completed, get_worker
+from distributed import CancelledError, Client, Future, as_completed
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import RequestError, RunFailedError, WorkerLostError
+from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.executor import Outcome, Tree
+from dsir_core.worker import Checked, call_each, versions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +23,8 @@ IN_FLIGHT_PER_THREAD = 2
 """One runs and one waits: a worker is never idle, and its death costs few shards a second run."""
 
 WINDOW_LASTS = 64
-"""So many futures go out before the workers are counted again."""
+WINDOW_SECONDS = 2.0
+"""So many futures go out, or so long it takes, before the workers are counted again."""
 
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
@@ -35,23 +37,6 @@ BATCH_SECONDS = 0.2
 BATCH_BYTES = 16 * 2**20
 MAX_BATCH = 64
 """A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
-
-
-def call_each(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], float, str]:
-    """Results of the items up to the first that fails, the seconds it took, and the worker's address.
-
-    Raises what the first item raises; one that fails behind it runs again by itself, and then says what is wrong.
-    """
-    begin = time.perf_counter()
-    results: list[Any] = []
-    for item in items:
-        try:
-            results.append(function(item))
-        except Exception:
-            if not results:
-                raise
-            break
-    return results, time.perf_counter() - begin, get_worker().address
 
 
 class DaskExecutor:
@@ -107,7 +92,7 @@ class _Reduction:
         name: str,
     ) -> None:
         self._client = client
-        self._function, self._join = function, join
+        self._function, self._join = Checked(function, versions()), Checked(join, versions())
         self._stage, self._run = name, uuid.uuid4().hex[:8]
         self._n_submitted = 0
         self._running: set[Future[Any]] = set()
@@ -185,7 +170,7 @@ class _Map:
         self._client = client
         self._places = places
         """Worker that keeps something, by place."""
-        self._function = function
+        self._function = Checked(function, versions())
         self._items = items
         self._name = name
         self._run = uuid.uuid4().hex[:8]
@@ -200,6 +185,7 @@ class _Map:
         """Workers lost while they held an item, by item: one number for each time it was a suspect."""
         self._n_submitted = 0
         self._n_threads = 1
+        self._counted = 0.0
         self._done = as_completed(with_results=True, raise_errors=False, loop=client.loop)
 
     def outcomes(self) -> Iterator[Outcome[Any]]:
@@ -209,6 +195,8 @@ class _Map:
                 future, result = next(self._done)
                 indices, _ = self._in_flight.pop(future.key)
                 status = future.status
+                if status == "finished":
+                    self._remember(future, indices, result[0])
                 future.release()
                 outcomes = self._judge(indices, status, result)
                 self._submit_more()
@@ -250,7 +238,9 @@ class _Map:
 
     def _window(self) -> int:
         # Workers of a cluster come and go; asking the scheduler each time would double the cost of a shard.
-        if self._n_submitted % WINDOW_LASTS == 0:
+        now = time.monotonic()
+        if self._n_submitted % WINDOW_LASTS == 0 or now > self._counted + WINDOW_SECONDS:
+            self._counted = now
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 
@@ -275,13 +265,17 @@ class _Map:
         """The worker that keeps something for an item."""
         return self._places.get(getattr(self._items[index], "place", "")) if self._places else None
 
+    def _remember(self, future: Future[Any], indices: tuple[int, ...], results: Sequence[Any]) -> None:
+        """Note which worker keeps something; the scheduler knows where a result lies until it is released."""
+        kept = [index for index, found in zip(indices, results, strict=False) if getattr(found, "kept", False)]
+        workers = self._client.who_has([future])[future.key] if kept else ()
+        for index in kept if workers else ():
+            self._places[self._items[index].place] = workers[0]
+
     def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
-            results, seconds, worker = result
-            for index, found in zip(indices, results, strict=False):
-                if getattr(found, "kept", False):
-                    self._places[self._items[index].place] = worker
+            results, seconds = result
             self._seconds = seconds / len(results)
             self._again.extend(indices[len(results) :])
             return [Outcome(index, found) for index, found in zip(indices, results, strict=False)]
@@ -294,7 +288,7 @@ class _Map:
             return [outcome for index in indices if (outcome := self._suspect(index, error)) is not None]
         if isinstance(error, NoValidWorkerError | NoWorkerError):
             raise RunFailedError(f"stage {self._name}: no Dask worker is left to run anything") from error
-        if isinstance(error, RequestError):
+        if isinstance(error, RequestError | MixedVersionsError):
             raise error
         # It is the first item's: `call_each` stops before a later one that fails.
         self._again.extend(indices[1:])

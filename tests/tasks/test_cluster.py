@@ -15,17 +15,18 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-from distributed import LocalCluster, Worker
+from distributed import Worker
 
 from dsir_core.errors import RunFailedError
 from tasks.cluster import (
     MIN_WORKER_BYTES,
-    connect,
     local_cluster,
     n_cores,
     start_in_background,
     worker_memory_bytes,
 )
+from tasks.cluster_settings import Address
+from tasks.clusters import connect
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -92,20 +93,8 @@ def test_start_in_background_closes_a_cluster_that_nobody_asked_for() -> None:
 
 def test_start_in_background_tells_what_failed() -> None:
     said = pytest.raises(RunFailedError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9")
-    with start_in_background(connect("tcp://127.0.0.1:9", timeout_seconds=0.5)) as start, said:
+    with start_in_background(connect(Address(address="tcp://127.0.0.1:9", wait_seconds=0.5))) as start, said:
         start.result(60)
-
-
-def test_connect_uses_a_scheduler_that_stays() -> None:
-    options = {"scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}, "dashboard_address": None}
-    with LocalCluster(n_workers=1, processes=False, protocol="tcp", **options) as cluster:
-        for _ in range(2):
-            with connect(cluster.scheduler_address) as client:
-                assert client.submit(abs, -3).result() == 3
-        cluster.scale(0)
-        said = pytest.raises(RunFailedError, match="has no worker")
-        with said, connect(cluster.scheduler_address, timeout_seconds=1):
-            pass
 
 
 def test_interrupting_the_whole_process_group_ends_quietly_and_leaves_nothing() -> None:

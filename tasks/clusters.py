@@ -1,0 +1,165 @@
+"""The Dask cluster of a run, as its settings say: here, one that runs already, or one that a class starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import dask
+from dask.utils import parse_bytes
+from distributed import Client
+from distributed.deploy import Cluster as DaskCluster
+from distributed.security import Security
+
+from dsir_core import worker
+from dsir_core.corpus.urls import without_credentials
+from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from tasks.cluster import DASK_CONFIG, local_cluster, log_level, without_interrupts
+from tasks.cluster_settings import HERE, Address, Cluster, Local, SchedulerFile, Started, TlsSettings
+
+N_NAMED = 3
+"""How many workers with other versions an error names."""
+
+EXTRAS = {"dask_kubernetes": "kubernetes", "dask_jobqueue": "slurm"}
+"""Extras of this package by the module that they bring."""
+
+
+def open_cluster(
+    settings: Cluster = HERE, workers: int | None = None, *, verbose: bool = False
+) -> AbstractContextManager[Client]:
+    """A client of the cluster that `settings` describe; with workers, whose versions are those of this process.
+
+    Args:
+        workers: the request's own `workers`, for a cluster on this machine.
+        verbose: show Dask's own log.
+
+    Raises:
+        RequestError: the settings contradict each other.
+        Entering raises RequestError when a class is none of a cluster, RunFailedError when no worker comes,
+        MixedVersionsError when workers have other versions.
+    """
+    if isinstance(settings, Local):
+        if workers and settings.local.workers and workers != settings.local.workers:
+            raise RequestError("workers and cluster.local.workers differ: give one of them")
+        memory = parse_bytes(settings.local.memory) if settings.local.memory else None
+        return local_cluster(workers or settings.local.workers, memory_limit=memory, verbose=verbose)
+    if workers:
+        raise RequestError("workers is for a cluster on this machine, and cluster names another: give one of them")
+    return _started(settings, verbose) if isinstance(settings, Started) else connect(settings, verbose=verbose)
+
+
+@contextmanager
+def connect(settings: Address | SchedulerFile, *, verbose: bool = False) -> Iterator[Client]:
+    """A client of a scheduler that runs already, and goes on running afterwards.
+
+    Raises:
+        RunFailedError: no scheduler answers, or no worker has joined it, within `wait_seconds` each.
+        MixedVersionsError: its workers have other versions than this process.
+    """
+    if isinstance(settings, Address):
+        named, where = without_credentials(settings.address), {"address": settings.address}
+    else:
+        named, where = settings.scheduler_file, {"scheduler_file": settings.scheduler_file}
+    with _quiet(verbose), dask.config.set(DASK_CONFIG):
+        security = _security(settings.tls)
+        try:
+            client = Client(**where, security=security, timeout=settings.wait_seconds, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:  # TypeError: TLS without certificates
+            raise RunFailedError(f"no Dask scheduler answers at {named}: {error}") from error
+        with client:
+            _wait_for_workers(client, 1, settings.wait_seconds, f"the Dask scheduler at {named}")
+            yield client
+
+
+@contextmanager
+def _started(settings: Started, verbose: bool) -> Iterator[Client]:
+    kind = _cluster_class(settings.class_)
+
+    def build() -> DaskCluster:
+        try:
+            cluster: DaskCluster = kind(**settings.options)
+            if settings.adaptive:
+                cluster.adapt(minimum=settings.adaptive.minimum, maximum=settings.adaptive.maximum)
+            elif settings.workers:
+                cluster.scale(settings.workers)
+        except Exception as error:  # of whatever kind a service has
+            raise RunFailedError(
+                f"cluster {settings.class_} does not start: {type(error).__name__}: {error}"
+            ) from error
+        return cluster
+
+    with (
+        _quiet(verbose),
+        dask.config.set(DASK_CONFIG),
+        without_interrupts(build) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        at_least = settings.adaptive.minimum if settings.adaptive else 1
+        _wait_for_workers(client, at_least, settings.wait_seconds, f"cluster {settings.class_}")
+        yield client
+
+
+def _wait_for_workers(client: Client, n_workers: int, seconds: float, named: str) -> None:
+    try:
+        if n_workers:
+            client.wait_for_workers(n_workers, timeout=seconds)
+    except TimeoutError as error:
+        raise RunFailedError(f"{named} has no worker") from error
+    check_workers(client)
+    client.forward_logging("dsir_core", level=logging.WARNING)
+
+
+def check_workers(client: Client) -> None:
+    """Compare the versions of all workers there are with ours, and let them warm up.
+
+    Workers that join later are compared with each piece of work that they get.
+
+    Raises:
+        MixedVersionsError: some differ, or have no `dsir_core` at all; names them and what differs.
+    """
+    wrong: list[str] = []
+    for address, theirs in sorted(client.run(worker.versions, on_error="return").items()):
+        if isinstance(theirs, BaseException):
+            wrong.append(f"{address}: cannot run dsir_core ({theirs})")
+        elif found := worker.differences(theirs):
+            wrong.append(f"{address}: dsir-pipeline {theirs[worker.PACKAGE]}, {', '.join(found)}")
+    if wrong:
+        more = f" and {len(wrong) - N_NAMED} more" if len(wrong) > N_NAMED else ""
+        raise MixedVersionsError(
+            f"workers have other versions than this process (dsir-pipeline {worker.versions()[worker.PACKAGE]}): "
+            f"{'; '.join(wrong[:N_NAMED])}{more}. Install the same version there, and start those workers again"
+        )
+    client.run(worker.warm_up_in_background)
+
+
+def _cluster_class(path: str) -> type[DaskCluster]:
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+    except ImportError as error:
+        extra = EXTRAS.get(module.partition(".")[0])
+        way_out = f"; install it with pip install 'dsir-pipeline[{extra}]'" if extra else ""
+        raise RequestError(f"cluster.class: {path} cannot be imported ({error}){way_out}") from None
+    except AttributeError:
+        raise RequestError(f"cluster.class: {module} has no {name}") from None
+    if not (isinstance(kind, type) and issubclass(kind, DaskCluster)):
+        raise RequestError(f"cluster.class: {path} is no cluster class of Dask")
+    return kind
+
+
+def _security(tls: TlsSettings | None) -> Security | None:
+    if tls is None:
+        return None
+    for name, path in tls.model_dump().items():
+        if not Path(path).is_file():
+            raise RequestError(f"cluster.tls.{name}: no such file: {path}")
+    return Security(
+        tls_ca_file=tls.ca_file, tls_client_cert=tls.cert_file, tls_client_key=tls.key_file, require_encryption=True
+    )
+
+
+def _quiet(verbose: bool) -> AbstractContextManager[None]:
+    return log_level("distributed", logging.INFO if verbose else logging.CRITICAL)
