@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
 
 FIRST = (
     "raw",
@@ -48,7 +47,7 @@ class Form:
     def __init__(self, *, selects: bool) -> None:
         self.selects = selects
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """See pydantic."""
         schema = handler(core)
         form = handler.resolve_ref_schema(schema)
