@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError
@@ -62,18 +63,25 @@ def count(run: Run, plan: Plan) -> Counts:
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
     targets = {name: _count_target(work, corpus.shards) for name, corpus in plan.targets.items()}
     keep_bytes = run.config.keep_bytes if rate >= 1 else 0
-    raw = _count_corpus(work, plan.raw.shards, rate, keep_bytes)
+    raw = _count_raw(work, plan.raw.shards, rate, keep_bytes)
 
-    wanted = ngrams_wanted(run.config)
-    while rate < 1 and wanted is not None and (n := int(raw.counts.sum())) < ENOUGH * wanted:
-        rate = min(1.0, rate * min(16.0, 1.1 * wanted / max(n, 1)))
-        raw = _count_corpus(work, plan.raw.shards, rate)
+    while (higher := next_rate(run.config, rate, int(raw.counts.sum()))) is not None:
+        rate = higher
+        raw = _count_raw(work, plan.raw.shards, rate)
     work.finish()
     for name, found in targets.items():
         _check_target(run, name, found)
     if rate >= 1:
         check_budget(run, "raw", raw.tally)
     return Counts(targets, raw, rate, dict(work.damaged))
+
+
+def next_rate(config: SelectConfig, rate: float, n: int) -> float | None:
+    """The share of raw to count when a sample of it holds n n-grams; None when they are enough."""
+    wanted = ngrams_wanted(config)
+    if rate >= 1 or wanted is None or n >= ENOUGH * wanted:
+        return None
+    return min(1.0, rate * min(16.0, 1.1 * wanted / max(n, 1)))
 
 
 def _check_target(run: Run, name: str, found: CorpusCounts) -> None:
@@ -106,35 +114,45 @@ def _why_none(tally: Tally) -> str:
     return f"all {tally.bad:,} records are bad, first {first.path} at {first.position}: {first.reason}"
 
 
-def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
-    config = work.run.config
-    read = config.read.unconditional
+def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[CountTask]:
+    """The tasks that count a target."""
     how = TargetCounting(
         FOLDS if config.smoothing == "auto" else 1, config.strata if config.quotas == "target" else None
     )
-    found = _count(work, shards, lambda shard: CountTask(config.workdir_url, shard, read, config.features, target=how))
-    if how.folds == 1:
+    read = config.read.unconditional
+    return Made(
+        len(shards), lambda index: CountTask(config.workdir_url, shards[index], read, config.features, target=how)
+    )
+
+
+def raw_tasks(
+    config: SelectConfig, shards: Sequence[Shard], rate: float, keep_bytes: int = 0
+) -> Sequence[CountTask]:
+    """The tasks that count raw, or a share of its blocks."""
+    sample = BlockSample(rate) if rate < 1 else None
+    return Made(
+        len(shards),
+        lambda index: CountTask(config.workdir_url, shards[index], config.read, config.features, sample, keep_bytes),
+    )
+
+
+def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
+    found = _count(work, shards, target_tasks(work.run.config, shards))
+    if found.counts.ndim == 1:
         return found
     return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)
 
 
-def _count_corpus(work: StageWork, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> CorpusCounts:
-    config = work.run.config
-    sample = BlockSample(rate) if rate < 1 else None
-    return _count(
-        work,
-        shards,
-        lambda shard: CountTask(config.workdir_url, shard, config.read, config.features, sample, keep_bytes),
-    )
+def _count_raw(work: StageWork, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> CorpusCounts:
+    return _count(work, shards, raw_tasks(work.run.config, shards, rate, keep_bytes))
 
 
-def _count(work: StageWork, shards: Sequence[Shard], task: Callable[[Shard], CountTask]) -> CorpusCounts:
-    tasks = Made(len(shards), lambda index: task(shards[index]))
+def _count(work: StageWork, shards: Sequence[Shard], tasks: Sequence[CountTask]) -> CorpusCounts:
     counts: npt.NDArray[np.int64] | None = None
     tally = Tally()
     by_shard = np.full((len(shards), 4), -1, np.int64)
     # Few of these files exist: only those of shards with bad records.
-    work.run.ledger.need("quarantine", [quarantine_of(shard, task(shard).read) for shard in shards])
+    work.run.ledger.need("quarantine", [quarantine_of(task.shard, task.read) for task in tasks])
     for index, result in work.map(count_shard, tasks, shards):
         if counts is None:
             counts = np.zeros_like(result.counts)

@@ -43,13 +43,17 @@ class Fit:
     """Of raw now from raw as the model knows it; 0 for a model of this run."""
     smoothing: Mapping[str, Picked]
     """By who selects."""
-
+    raw_counts: npt.NDArray[np.int64]
+    """int64[buckets] that raw's model is of."""
+    is_new: bool
+    """Whether they are to be remembered for later runs."""
 
 @dataclass(frozen=True)
 class _RawModel:
     counts: npt.NDArray[np.int64]
     refitted: bool
     drift_nats: float
+    is_new: bool
 
 
 def fit(run: Run, counts: Counts) -> Fit:
@@ -59,6 +63,24 @@ def fit(run: Run, counts: Counts) -> Fit:
         RequestError: a target or the raw corpus holds no n-gram.
     """
     work = StageWork(run, "fit")
+    found = fitted(run, counts)
+    model = found.model
+    key, content = _raw_key(run), _content(found.raw_counts)
+    if found.is_new:
+        _remember(run, key, content, found.raw_counts)
+    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
+        draft.stream.write(model.to_bytes())
+    run.ledger.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
+    work.finish()
+    return found
+
+
+def fitted(run: Run, counts: Counts) -> Fit:
+    """Fit the model; nothing is written.
+
+    Raises:
+        RequestError: a target or the raw corpus holds no n-gram.
+    """
     config = run.config
     raw = _raw_model(run, counts)
     smoothing = _smoothing(run, counts, raw.counts)
@@ -69,11 +91,7 @@ def fit(run: Run, counts: Counts) -> Fit:
         separate=config.by_target,
         proportions=config.proportions or (_own_proportions(run, counts) if config.match else None),
     )
-    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
-        draft.stream.write(model.to_bytes())
-    run.ledger.need("fit", [f"model/{model.digest}"])
-    work.finish()
-    return Fit(model, raw.refitted, raw.drift_nats, smoothing)
+    return Fit(model, raw.refitted, raw.drift_nats, smoothing, raw.counts, raw.is_new)
 
 
 def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
@@ -108,16 +126,7 @@ def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> d
 def _raw_model(run: Run, counts: Counts) -> _RawModel:
     """Raw's counts of this run, or those that an earlier one has fitted on."""
     config, new = run.config, counts.raw.counts
-    key = digest(
-        {
-            "tokenizer": TOKENIZER_VERSION,
-            "features": config.features,
-            "read": config.read,
-            "raw": config.shown().raw,
-            "fit_ngrams": config.fit_ngrams,
-        }
-    )
-    known = None if config.refit == "always" else _known(run, key)
+    known = None if config.refit == "always" else _known(run, _raw_key(run))
     if known is not None and known.sum() and new.sum():
         drift = kl_divergence(distribution(new), distribution(known))
         if config.refit == "never" or drift <= MAX_DRIFT_NATS:
@@ -126,9 +135,22 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
                     f"raw has drifted by {drift:.2g} nats from what its model was fitted on: "
                     f"the weights are no longer those of this corpus; fit anew with --refit always"
                 )
-            return _RawModel(known, np.array_equal(known, new), drift)
-    _remember(run, key, new)
-    return _RawModel(new, True, 0.0)
+            return _RawModel(known, np.array_equal(known, new), drift, False)
+    return _RawModel(new, True, 0.0, True)
+
+
+def _raw_key(run: Run) -> str:
+    """What raw's model is remembered by."""
+    config = run.config
+    return digest(
+        {
+            "tokenizer": TOKENIZER_VERSION,
+            "features": config.features,
+            "read": config.read,
+            "raw": config.shown().raw,
+            "fit_ngrams": config.fit_ngrams,
+        }
+    )
 
 
 def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
@@ -140,7 +162,6 @@ def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
     except (ValueError, KeyError, TypeError):
         warn(f"{run.store.shown}/{name} is damaged: the model of raw is fitted anew")
         return None
-    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{content}"])
     found = run.store.load(KIND, content)
     if found is None:
         warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
@@ -149,9 +170,12 @@ def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
     return counts
 
 
-def _remember(run: Run, key: str, counts: npt.NDArray[np.int64]) -> None:
-    content = hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
+def _content(counts: npt.NDArray[np.int64]) -> str:
+    """Names counts by what they are."""
+    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
+
+
+def _remember(run: Run, key: str, content: str, counts: npt.NDArray[np.int64]) -> None:
     with run.store.checkpoint(KIND, content, ".npy", {"ngrams": int(counts.sum())}) as draft:
         np.save(draft.stream, counts, allow_pickle=False)
     run.store.write(f"{KIND}/{key}.current", json.dumps({"counts": content}).encode())
-    run.ledger.need("fit", [f"{KIND}/{key}", f"{KIND}/{content}"])

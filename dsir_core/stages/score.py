@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError
 from dsir_core.executor import Made
@@ -48,19 +49,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
     config = run.config
     shards = [shard for shard in plan.raw.shards if shard in joined or not joined]
     work.announce(shards)
-    tasks = Made(
-        len(shards),
-        lambda index: ScoreTask(
-            config.workdir_url,
-            shards[index],
-            config.read,
-            config.features,
-            model.digest,
-            config.weights,
-            joined.get(shards[index]),
-            config.strata,
-        ),
-    )
+    tasks = score_tasks(config, shards, model.digest, joined)
     found: dict[int, ScoreResult] = {}
     tally = Tally()
     for index, result in work.map(score_shard, tasks, shards):
@@ -82,6 +71,25 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
         weight_columns(model.names),
         {path: str(error) for shard, error in damaged.items() for path in files_of(shard)},
         targets,
+    )
+
+
+def score_tasks(
+    config: SelectConfig, shards: Sequence[Shard], model_digest: str, joined: Mapping[Shard, Receipt]
+) -> Sequence[ScoreTask]:
+    """The tasks that score shards of raw."""
+    return Made(
+        len(shards),
+        lambda index: ScoreTask(
+            config.workdir_url,
+            shards[index],
+            config.read,
+            config.features,
+            model_digest,
+            config.weights,
+            joined.get(shards[index]),
+            config.strata,
+        ),
     )
 
 
