@@ -149,13 +149,16 @@ def split_target(item: str) -> tuple[str, str]:
     return "target", item
 
 
-def parse_config(values: dict[str, Any], *, sized: bool = True, output: bool = True) -> SelectConfig:
+def parse_config(
+    values: dict[str, Any], *, sized: bool = True, output: bool = True, workdir: bool = True
+) -> SelectConfig:
     """Validate a request; `min-tokens` and `min_tokens` are the same key.
 
     Args:
         values: keys and values as from YAML or the command line.
         sized: whether the request must say how much to select.
         output: whether the request must say where the selection goes (else a workdir is enough).
+        workdir: whether it must say where to work, if not by its output.
 
     Raises:
         RequestError: one line that names each wrong key and what is wrong with it.
@@ -169,7 +172,7 @@ def parse_config(values: dict[str, Any], *, sized: bool = True, output: bool = T
         raise RequestError("say how much to select: give one of count, tokens and fraction")
     if output and not config.output:
         raise RequestError("output: required, and not given")
-    if not output and not config.workdir and not config.output:
+    if workdir and not config.workdir and not config.output:
         raise RequestError("workdir: required, and not given")
     return config
 

@@ -16,7 +16,7 @@ from flows.parser import Parser
 
 COMMANDS = {
     "select": "choose documents from raw that are distributed like target, and write them with a report",
-    "plan": "show what a run would read and how it is cut into shards; reads nothing but listings",
+    "plan": "forecast a run: sizes, time, memory, what is reused, access, and what looks wrong; reads a small sample",
     "score": "only compute the importance weights of the raw documents, into the workdir",
     "resample": "choose again (another size, seed or method) from the weights in the workdir",
     "report": "make report.html anew, of an output or of all outputs of a workdir",

@@ -125,9 +125,7 @@ def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[Coun
     )
 
 
-def raw_tasks(
-    config: SelectConfig, shards: Sequence[Shard], rate: float, keep_bytes: int = 0
-) -> Sequence[CountTask]:
+def raw_tasks(config: SelectConfig, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> Sequence[CountTask]:
     """The tasks that count raw, or a share of its blocks."""
     sample = BlockSample(rate) if rate < 1 else None
     return Made(

@@ -48,6 +48,7 @@ class Fit:
     is_new: bool
     """Whether they are to be remembered for later runs."""
 
+
 @dataclass(frozen=True)
 class _RawModel:
     counts: npt.NDArray[np.int64]

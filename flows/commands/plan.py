@@ -3,42 +3,137 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from dsir_core.config import parse_config
+from dsir_core.config import SelectConfig, parse_config
 from flows.options import add_options, request_values
+
+if TYPE_CHECKING:
+    from dsir_core.forecast.estimates import Estimate
+    from dsir_core.forecast.forecast import CorpusForecast, Forecast
+
+CANNOT_RUN = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `flows.cli`."""
+    parser.add_argument("--json", action="store_true", help="print the forecast as one JSON object")
     add_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = parse_config(request_values(arguments), sized=False, output=False)
+    config = parse_config(request_values(arguments), sized=False, output=False, workdir=False)
 
     from dsir_core.executor import InlineExecutor
+    from dsir_core.forecast.forecast import forecast
     from dsir_core.progress import Event, Note
-    from dsir_core.report.words import human_bytes
-    from dsir_core.stages.estimate import estimated_tokens, first_rate
-    from dsir_core.stages.plan import plan
     from dsir_core.stages.run import Run
+
+    notes: list[str] = []
 
     def observe(event: Event) -> None:
         if isinstance(event, Note):
-            print(f"note: {event.text}")
+            notes.append(event.text)
 
     work = Run(config, InlineExecutor(), observe)
     with work.connected():
-        planned = plan(work)
-    corpora = {"raw": planned.raw, **{f"target {name}": corpus for name, corpus in planned.targets.items()}}
-    print(f"{'corpus':<24}{'files':>10}{'stored':>12}{'shards':>9}{'tokens, about':>16}  root")
-    for name, corpus in corpora.items():
-        files = corpus.corpus.files
-        print(
-            f"{name:<24}{len(files):>10,}{human_bytes(corpus.n_bytes):>12}{len(corpus.shards):>9,}"
-            f"{estimated_tokens(files):>16,.0f}  {corpus.corpus.root}"
+        found = forecast(work, _say)
+    _say("")
+    found.warnings[:0] = notes
+    if arguments.json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        for line in _lines(config, found):
+            print(line)
+    return 0 if found.can_run else CANNOT_RUN
+
+
+def _say(text: str) -> None:
+    """What is being done, on a line that the next one replaces; nothing where nobody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}{' ...' if text else ''}", end="", file=sys.stderr, flush=True)
+
+
+def _lines(config: SelectConfig, found: Forecast) -> Iterator[str]:
+    yield from _corpora(found)
+    yield from _stages(found)
+    yield from _sizes(config, found)
+    yield ""
+    for each in found.checks:
+        yield f"{'ok  ' if each.ok else 'FAIL'}  {each.what}{f': {each.detail}' if each.detail else ''}"
+    for text in found.warnings:
+        yield f"\nwarning: {text}"
+
+
+def _corpora(found: Forecast) -> Iterator[str]:
+    from dsir_core.report.words import human_bytes
+
+    def row(name: str, corpus: CorpusForecast) -> str:
+        return (
+            f"{name:<18}{corpus.files:>8,}{human_bytes(corpus.stored_bytes):>10}{corpus.shards:>8,}"
+            f"{_about(corpus.documents):>26}{_about(corpus.tokens):>28}  {corpus.root}"
         )
-    rate = first_rate(config, planned.raw)
-    print(f"raw model fitted on {'all' if rate >= 1 else f'about {rate:.2%} of'} raw; workdir {config.workdir_url}")
-    return 0
+
+    yield f"{'corpus':<18}{'files':>8}{'stored':>10}{'shards':>8}{'documents':>26}{'tokens':>28}  root"
+    yield row("raw", found.raw)
+    for name, corpus in found.targets.items():
+        yield row(f"target {name}", corpus)
+    if found.eligible is not None:
+        yield f"{'eligible':<44}{_about(found.eligible):>26}"
+    if found.selection is not None:
+        documents, tokens = (f"about {n:,.0f}" for n in (found.selection.documents, found.selection.tokens))
+        yield f"{'to be selected':<44}{documents:>26}{tokens:>28}"
+
+
+def _stages(found: Forecast) -> Iterator[str]:
+    from dsir_core.report.words import human_seconds
+
+    if found.seconds is None:
+        return
+    yield f"\n{'stage':<12}{'shards':>8}{'reused':>10}{'time, about':>14}"
+    for name, stage in found.stages.items():
+        reused = "not known" if stage.reused is None else f"{stage.reused:,}"
+        yield f"{name:<12}{stage.shards:>8,}{reused:>10}{human_seconds(stage.seconds):>14}"
+    workers = f"{found.workers:,} worker{'s' if found.workers > 1 else ''}"
+    yield (
+        f"in all {human_seconds(found.seconds.low)} to {human_seconds(found.seconds.high)} with {workers} as fast as "
+        f"this machine is now, and some seconds to start"
+    )
+
+
+def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
+    from dsir_core.report.words import human_bytes
+
+    fitted = "all" if found.fit_rate >= 1 else f"about {found.fit_rate:.2%}"
+    yield f"\nraw model fitted on {fitted} of raw; memory of a worker about {human_bytes(found.worker_bytes)}"
+    if found.effective_sample_size is not None:
+        yield (
+            f"effective sample size {found.effective_sample_size:,.1f} among {found.sampled_eligible:,} eligible "
+            f"documents of a sample"
+        )
+    shown = config.shown()
+    if found.workdir_bytes is not None and (shown.workdir or shown.output):
+        yield f"workdir {shown.workdir_url}: about {human_bytes(found.workdir_bytes)}"
+    if found.output_bytes is not None and shown.output:
+        yield f"output {shown.output}: about {human_bytes(found.output_bytes)}"
+
+
+def _about(figure: Estimate | None) -> str:
+    if figure is None:
+        return "?"
+    if figure.is_exact:
+        return f"{figure.value:,.0f}"
+    return f"{_short(figure.low)} to {_short(figure.high)}"
+
+
+def _short(value: float) -> str:
+    """Three digits: 1.23 M."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if value >= size:
+            scale = 1e3 if unit == "k" else size
+            return f"{value / scale:.3g} {unit}"
+    return f"{value:,.0f}"

@@ -19,6 +19,7 @@ from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Piece, ReadSettings
 from dsir_core.errors import DamagedFileError, DsirError, RequestError
 from dsir_core.executor import InlineExecutor
+from dsir_core.forecast.forecast import forecast
 from dsir_core.pipeline import select
 from dsir_core.progress import StageBegins
 from dsir_core.remote.connect import connect, using
@@ -73,6 +74,20 @@ def test_a_permanent_fault_is_named_and_the_run_goes_on_from_there(lake: Lake, u
     assert again.report is not None
     assert again.report["stages"]["count"]["reused"] == again.report["stages"]["count"]["shards"]
     assert lake.output("permanent") == undisturbed
+
+
+def test_a_plan_finds_out_who_may_not_write_and_leaves_nothing(lake: Lake) -> None:
+    settings = lake.settings("planned", lake.server.endpoint)
+    good = Run(parse_config(settings), InlineExecutor())
+    with good.connected():
+        found = forecast(good)
+    assert found.can_run, found.checks
+    assert not [name for name in lake.names("planned") if ".dsir" in name]
+    bad = Run(parse_config({**settings, "output": "s3://no-such-bucket/out"}), InlineExecutor())
+    with bad.connected():
+        found = forecast(bad)
+    assert [check.what for check in found.checks if not check.ok] == ["write output"]
+    assert lake.server.secret not in json.dumps(found.to_json())
 
 
 def test_a_server_that_is_restarted_in_the_middle(lake: Lake, undisturbed: dict[str, bytes]) -> None:

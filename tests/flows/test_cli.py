@@ -32,11 +32,11 @@ def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixtur
     assert all(f"--{name.replace('_', '-')}" in shown for name in SelectConfig.model_fields)
 
 
-def test_help_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> None:
+def test_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> None:
     program = (
         "import sys; from flows.cli import main\n"
         "status = main(sys.argv[1:])\n"
-        "heavy = {'prefect', 'distributed', 'dask', 'numba'} & set(sys.modules)\n"
+        "heavy = {'prefect', 'distributed', 'dask'} & set(sys.modules)\n"
         "sys.exit(f'imports {heavy}' if heavy else status)"
     )
     (tmp_path / "counts").mkdir()
@@ -132,3 +132,29 @@ def test_a_settings_file_that_is_not_settings_is_refused(tmp_path: Path, content
     assert done.returncode == 2
     assert "c.yaml" in done.stderr
     assert len(without_notes(done.stderr)) == 1
+
+
+def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
+    words = ["plan", "--raw", f"{DEMO}/raw", "--target", f"speeches={SPEECHES}", "--count", "70"]
+    done = run(*words, "--output", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, "")
+    for shown in ("2,730", "1,652,631", "about 70", "eligible", "ok    write workdir", "--smoothing auto"):
+        assert shown in done.stdout
+    told = json.loads(run(*words, "--json", "--output", str(tmp_path / "out")).stdout)
+    assert told["raw"]["documents"] == {"value": 2730, "low": 2730, "high": 2730}
+    assert told["can_run"]
+    assert set(told["stages"]) == {"count", "score", "resample", "write", "report"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_of_what_cannot_run_says_so_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("plan", "--raw", f"{DEMO}/raw", "--target", SPEECHES, "--workdir", str(tmp_path / "file" / "work"))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "FAIL  write workdir: NotADirectoryError" in done.stdout
+
+
+def test_plan_needs_no_place_to_write_to() -> None:
+    done = run("plan", "--raw", f"{DEMO}/raw", "--target", SPEECHES)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "write" not in done.stdout

@@ -1,0 +1,201 @@
+"""A small sample of a corpus: some hundred kilobytes at places spread over it, and how much of it they stand for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.storage import Source, decompressed, open_source
+from dsir_core.corpus.types import WHOLE, Batch, Piece, ReadSettings, Shard, SourceFile
+from dsir_core.errors import DamagedFileError
+
+PROBES = 32
+"""Places of a corpus that are read."""
+
+PROBE_BYTES = 2**18
+"""Of each place: stored bytes of plain JSONL, else decompressed bytes."""
+
+PLAIN = "jsonl"
+"""The kind of file that can be read from anywhere."""
+
+RATIO_BYTES = 2 * 2**20
+"""Stored bytes at a file's beginning whose compression is taken for that of its whole."""
+
+RATIO_STEP_BYTES = 2**14
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A place of a corpus."""
+
+    kind: str
+    """Format and compression, see `kind_of`."""
+    piece: Piece
+    limit: int
+    """Decompressed bytes after which reading ends; -1 for none."""
+    n_stored: int
+    """Stored bytes of the piece."""
+
+
+@dataclass
+class Read:
+    """What one probe gave."""
+
+    kind: str
+    n_stored: float
+    """Stored bytes that its documents stand for."""
+    documents: int = 0
+    bad: int = 0
+    excluded: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    eligible: int = 0
+    eligible_tokens: int = 0
+    first_bad: str = ""
+
+
+def kind_of(file: SourceFile) -> str:
+    """Files of one kind have similar documents for each stored byte: `jsonl`, `jsonl.gzip`, `parquet`, ..."""
+    return file.format if file.format == "parquet" or file.compression == "none" else f"jsonl.{file.compression}"
+
+
+def stored_by_kind(shards: Sequence[Shard]) -> dict[str, int]:
+    """Stored bytes of a corpus by kind of file."""
+    stored: dict[str, int] = defaultdict(int)
+    for _, n_stored, kind in _pieces(shards):
+        stored[kind] += n_stored
+    return dict(stored)
+
+
+def probes_of(shards: Sequence[Shard], n_probes: int = PROBES) -> list[Probe]:
+    """Places that are spread evenly over the stored bytes of each kind of file, at least two of each."""
+    by_kind: dict[str, list[tuple[Piece, int]]] = defaultdict(list)
+    for piece, n_stored, kind in _pieces(shards):
+        by_kind[kind].append((piece, n_stored))
+    total = sum(n_stored for _, n_stored, _ in _pieces(shards))
+    found: list[Probe] = []
+    for kind, pieces in sorted(by_kind.items()):
+        mine = sum(n_stored for _, n_stored in pieces)
+        wanted = max(2, round(n_probes * mine / max(1, total)))
+        if mine <= 2 * wanted * PROBE_BYTES:
+            found += [Probe(kind, piece, -1, n_stored) for piece, n_stored in pieces]
+        else:
+            found += _spread(kind, pieces, wanted)
+    return found
+
+
+def _pieces(shards: Sequence[Shard]) -> Iterator[tuple[Piece, int, str]]:
+    """Pieces, their stored bytes (of row groups an even share of their file's) and their kind."""
+    for shard in shards:
+        sizes = [_size_of(piece) for piece in shard.pieces]
+        for piece, size in zip(shard.pieces, sizes, strict=True):
+            yield piece, shard.n_bytes if len(sizes) == 1 else size, kind_of(piece.file)
+
+
+def _size_of(piece: Piece) -> int:
+    is_range = piece.stop != WHOLE and piece.file.format == "jsonl"
+    return piece.stop - piece.start if is_range else piece.file.size
+
+
+def _spread(kind: str, pieces: Sequence[tuple[Piece, int]], wanted: int) -> Iterator[Probe]:
+    ends = np.cumsum([n_stored for _, n_stored in pieces])
+    places = ((np.arange(wanted) + 0.5) / wanted * ends[-1]).astype(np.int64)
+    seen: set[tuple[str, int]] = set()
+    for place in places:
+        index = int(np.searchsorted(ends, place, side="right"))
+        piece, n_stored = pieces[index]
+        if kind == PLAIN and n_stored > PROBE_BYTES:
+            # A range of a file: as many documents begin in it as in any other of its size, however long they are.
+            offset = min(int(place - (ends[index] - n_stored)), n_stored - PROBE_BYTES)
+            piece = replace(piece, start=piece.start + offset, stop=piece.start + offset + PROBE_BYTES)
+            n_stored = PROBE_BYTES
+        if (piece.file.path, piece.start) not in seen:
+            seen.add((piece.file.path, piece.start))
+            # A range ends by itself, at the end of the last record that begins in it.
+            yield Probe(kind, piece, -1 if kind == PLAIN else PROBE_BYTES, n_stored)
+
+
+def longest(shards: Sequence[Shard], n_bytes: int) -> dict[str, Probe]:
+    """For each kind of file the beginning of its longest piece, of so many decompressed bytes."""
+    found: dict[str, Probe] = {}
+    for piece, n_stored, kind in _pieces(shards):
+        if kind not in found or n_stored > found[kind].n_stored:
+            found[kind] = Probe(kind, piece, n_bytes, n_stored)
+    return found
+
+
+def read_probe(probe: Probe, settings: ReadSettings) -> Iterator[tuple[Batch, Read]]:
+    """Batches of a probe with what has been read so far; the last has the whole.
+
+    Raises:
+        DamagedFileError: the file cannot be read.
+        RequestError: a Parquet file has no such column.
+    """
+    read = Read(probe.kind, probe.n_stored)
+    decompressed_bytes = rows = 0
+    with contextlib.closing(read_piece(probe.piece, settings)) as batches:  # type: ignore[type-var]
+        for batch in batches:
+            read.documents += len(batch)
+            read.bad += len(batch.bad)
+            read.excluded += batch.excluded
+            read.text_bytes += int(batch.text_offsets[-1] - batch.text_offsets[0])
+            if batch.bad and not read.first_bad:
+                bad = batch.bad[0]
+                read.first_bad = f"{bad.path} at {bad.position}: {bad.reason}"
+            decompressed_bytes += batch.n_bytes
+            rows += len(np.unique(batch.positions)) + len(batch.bad) + batch.excluded
+            is_cut = 0 <= probe.limit <= decompressed_bytes
+            if is_cut:
+                read.n_stored = min(read.n_stored, _stored(probe, decompressed_bytes, rows))
+            yield batch, read
+            if is_cut:
+                return
+
+
+def _stored(probe: Probe, decompressed_bytes: int, rows: int) -> float:
+    """Stored bytes of the beginning of a piece that was not read to its end."""
+    file = probe.piece.file
+    if file.format == "parquet":
+        with open_source(file) as source:
+            return float(file.size * rows / max(1, pq.read_metadata(source).num_rows))
+    return decompressed_bytes * stored_ratio(file)
+
+
+def stored_ratio(file: SourceFile) -> float:
+    """Stored bytes for each decompressed byte, by the file's beginning.
+
+    Raises:
+        DamagedFileError: nothing of it can be decompressed.
+    """
+    if file.compression == "none":
+        return 1.0
+    n_stored = min(file.size, RATIO_BYTES)
+    with open_source(file) as source:
+        head = io.BytesIO(source.read(n_stored))
+    beginning = replace(file, size=n_stored)
+    n_bytes = 0
+    try:
+        with decompressed(beginning, Source(head, beginning)) as stream:
+            while data := stream.read(RATIO_STEP_BYTES):
+                n_bytes += len(data)
+    except DamagedFileError:
+        # A beginning ends in the middle; what came before counts.
+        if n_stored == file.size or not n_bytes:
+            raise
+    return n_stored / max(1, n_bytes)
+
+
+def texts_of_batch(batch: Batch) -> Iterator[bytes]:
+    """The text of each document."""
+    offsets: npt.NDArray[np.int64] = batch.text_offsets
+    data = batch.text_data[: int(offsets[-1])].tobytes()
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        yield data[start:stop]

@@ -1,0 +1,109 @@
+"""How long stages will take: seconds a stored byte on this machine, measured now, and what is known of the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsir_core.config import SelectConfig
+from dsir_core.corpus.types import Shard
+from dsir_core.forecast.probe import longest, read_probe
+from dsir_core.model import FittedModel
+from dsir_core.ngrams import count_ngrams, score_ngrams
+
+SPEED_BYTES = 16 * 2**20
+"""Decompressed bytes of each kind of file that are read, counted and scored to see how fast that is."""
+
+SHARD_SECONDS = 0.005
+"""Of the driver and the scheduler for each shard of each stage; docs/performance.md."""
+
+RESAMPLE_SECONDS = 3.5e-7
+"""Of one worker for each document: the passes over the weights; docs/scale.md."""
+
+WRITE_BYTES_PER_SECOND = 100e6
+"""Of one worker, for the text of the selection: taken, compressed, written to parts."""
+
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one worker for each stored byte of one kind of file."""
+
+    read: float
+    count: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What is left to do in one stage."""
+
+    stored: Mapping[str, float]
+    """Stored bytes by kind of file."""
+    shards: int
+
+
+def measure_speed(config: SelectConfig, shards: Sequence[Shard], model: FittedModel) -> dict[str, Speed]:
+    """Read, count and score the beginning of the longest piece of each kind of file, on one core.
+
+    Raises:
+        DamagedFileError, RequestError, OSError: it cannot be read.
+    """
+    found: dict[str, Speed] = {}
+    counts = np.zeros(config.buckets, np.int64)
+    for kind, probe in longest(shards, SPEED_BYTES).items():
+        read_seconds = count_seconds = score_seconds = 0.0
+        n_stored: float = probe.n_stored
+        begin = time.perf_counter()
+        for batch, read in read_probe(probe, config.read):
+            was_read = time.perf_counter()
+            count_ngrams(batch.text_data, batch.text_offsets, config.features, counts)
+            was_counted = time.perf_counter()
+            score_ngrams(batch.text_data, batch.text_offsets, config.features, model.log_ratio)
+            n_stored = read.n_stored
+            read_seconds += was_read - begin
+            count_seconds += was_counted - was_read
+            begin = time.perf_counter()
+            score_seconds += begin - was_counted
+        n_stored = max(1.0, n_stored)
+        found[kind] = Speed(read_seconds / n_stored, count_seconds / n_stored, score_seconds / n_stored)
+    return found
+
+
+def count_seconds(speed: Mapping[str, Speed], amount: Amount, rate: float, workers: int) -> float:
+    """Of counting raw.
+
+    Args:
+        rate: share of the corpus that is counted; compressed files are read whole even so.
+    """
+    seconds = 0.0
+    for kind, n_stored in amount.stored.items():
+        each = speed[kind]
+        seconds += n_stored * (each.read * (rate if kind in ("jsonl", "parquet") else 1.0) + each.count * rate)
+    return seconds / workers + amount.shards * SHARD_SECONDS
+
+
+def score_seconds(speed: Mapping[str, Speed], amount: Amount, workers: int) -> float:
+    """Of scoring raw."""
+    seconds = sum(n_stored * (speed[kind].read + speed[kind].score) for kind, n_stored in amount.stored.items())
+    return seconds / workers + amount.shards * SHARD_SECONDS
+
+
+def resample_seconds(documents: float, shards: int, workers: int) -> float:
+    """Of choosing among documents."""
+    return documents * RESAMPLE_SECONDS / workers + 3 * shards * SHARD_SECONDS
+
+
+def write_seconds(speed: Mapping[str, Speed], amount: Amount, text_bytes: float, workers: int) -> float:
+    """Of taking the chosen records; files that cannot be entered in the middle are read whole.
+
+    Args:
+        text_bytes: of the selection.
+    """
+    seconds = text_bytes / WRITE_BYTES_PER_SECOND
+    seconds += sum(n_stored * speed[kind].read for kind, n_stored in amount.stored.items() if kind != "jsonl")
+    return seconds / workers + amount.shards * SHARD_SECONDS

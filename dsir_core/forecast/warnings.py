@@ -1,0 +1,108 @@
+"""What a sample says may be wrong with a request, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dsir_core.config import SelectConfig
+from dsir_core.errors import DsirError
+from dsir_core.forecast.fields import suggest_fields
+from dsir_core.forecast.look import Sampled
+from dsir_core.forecast.sizes import RawFigures, Selection
+from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.stages.count import MUCH_UNSPACED
+from dsir_core.stages.plan import PlannedCorpus
+
+FEW_ELIGIBLE = 0.1
+LOW_EFFECTIVE = 2.0
+"""Documents of the sample's effective sample size."""
+
+MUCH_OVERLAP = 0.001
+
+
+def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: float) -> Iterator[str]:
+    """Of one target.
+
+    Args:
+        ngrams: of the whole target, about.
+    """
+    yield from _bad(config, f"target {name!r}", target)
+    if config.smoothing == 0.0 and 0 < ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
+        yield (
+            f"target {name!r} is small: about {ngrams:,.0f} n-grams for {config.buckets:,} buckets, and what it lacks "
+            f"by chance counts heavily against a document: try --smoothing auto"
+        )
+    unspaced = target.unspaced / max(1, target.total("text_bytes"))
+    if config.tokenizer == "wordpunct" and unspaced >= MUCH_UNSPACED:
+        yield (
+            f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words, whose sentences "
+            f"wordpunct takes for single words: try --tokenizer unicode"
+        )
+
+
+def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selection: Selection | None) -> Iterator[str]:
+    """Of the raw corpus."""
+    yield from _bad(config, "raw", raw)
+    documents, eligible = raw.total("documents"), raw.total("eligible")
+    if documents and eligible < FEW_ELIGIBLE * documents:
+        yield (
+            f"raw: {eligible:,} of {documents:,} documents in the sample have {config.min_tokens:,} tokens or more, "
+            f"and only those can be chosen: is --min-tokens {config.min_tokens} meant?"
+        )
+    wanted = config.count
+    if selection is not None and wanted is not None and wanted > figures.eligible.high:
+        yield (
+            f"count: {wanted:,} documents are asked for, and raw has about {figures.eligible.value:,.0f} that are "
+            f"eligible: all of them will be chosen"
+        )
+    elif selection is not None and selection.documents >= 0.9 * figures.eligible.value > 0:
+        yield "nearly all eligible documents will be chosen: the selection will be much like raw"
+    if raw.in_target > MUCH_OVERLAP * max(1, documents):
+        yield (
+            f"raw: {raw.in_target:,} of {documents:,} documents in the sample stand in a target, too, word for word: "
+            f"they will be chosen before all others"
+        )
+
+
+def warn_of_weights(config: SelectConfig, size: float, n: int) -> Iterator[str]:
+    """Of the weights of the raw sample.
+
+    Args:
+        size: effective sample size of the n eligible documents of the sample.
+    """
+    decides = config.method == "importance" and config.target_ess is None
+    if decides and n > 10 * LOW_EFFECTIVE and 0 < size < LOW_EFFECTIVE:
+        yield (
+            f"the effective sample size will be near 1 (in the sample {size:.1f} of {n:,} eligible documents): "
+            f"the largest weights decide, and noise adds next to nothing, as in plain top-k; for diversity try "
+            f"--target-ess 0.01"
+        )
+
+
+def missing_field(planned: PlannedCorpus, sample: Sampled) -> str | None:
+    """Which fields there are, where the text field seems not to be there; None where it is."""
+    bad = [read for read in sample.reads if read.bad and read.first_bad.endswith(" is missing")]
+    if not bad or sample.total("documents") > sample.total("bad"):
+        return None
+    path = bad[0].first_bad.rpartition(" at ")[0]
+    file = next(file for file in planned.corpus.files if file.path == path)
+    name = bad[0].first_bad.rpartition(": ")[2].removesuffix(" is missing")
+    try:
+        found = suggest_fields(file, name)
+    except (DsirError, OSError):
+        return None
+    if not found:
+        return None
+    return f"{path}: records have no field {name!r}; is it {' or '.join(map(repr, found))}? Set --text-field"
+
+
+def _bad(config: SelectConfig, what: str, sample: Sampled) -> Iterator[str]:
+    bad, records = sample.total("bad"), sample.total("bad") + sample.total("documents") + sample.total("excluded")
+    if records and bad > config.max_bad_fraction * records:
+        first = next(read.first_bad for read in sample.reads if read.first_bad)
+        yield (
+            f"{what}: {bad:,} of {records:,} records in the sample are bad, more than --max-bad-fraction "
+            f"{config.max_bad_fraction:g} allows: the run would fail. First {first}"
+        )
+    if not records:
+        yield f"{what}: no record begins in the sample: its records are very large, or its files empty"

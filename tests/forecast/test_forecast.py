@@ -1,0 +1,182 @@
+"""What a user is told before a run: what is reused, what fails, what looks wrong; and that nothing stays written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.forecast.conftest import Plan
+from tests.integration.conftest import DEMO, Select
+
+SPEECHES = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
+
+
+def request(raw: Path | str, **settings: Any) -> dict[str, Any]:
+    return {"raw": str(raw), "target": SPEECHES, "count": 70, "shard_bytes": 2**20, **settings}
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def said(warnings: list[str], words: str) -> bool:
+    return any(words in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"smoothing": "auto"},
+        {"separate": True},
+        {"refit": "never"},
+        {"fit_ngrams": 200_000},
+        {"strata": "label", "quotas": "target"},
+        {"match": True, "tokenizer": "unicode", "chunk": {"words": 100}},
+    ],
+    ids=str,
+)
+def test_what_is_complete_is_told_as_reused(plan: Plan, run_select: Select, pool: Path, settings: Any) -> None:
+    before = plan(**request(pool, **settings))
+    assert (before.stages["count"].reused, before.stages["score"].reused) == (0, 0)
+    run_select(**request(pool, **settings))
+    after = plan(**request(pool, overwrite=True, **settings))
+    assert after.stages["count"].reused == after.stages["count"].shards
+    assert after.stages["score"].reused == after.stages["score"].shards
+    assert after.stages["score"].shards > 1
+    # And it is so.
+    report = run_select(**request(pool, overwrite=True, **settings))
+    assert report["stages"]["score"]["reused"] == after.stages["score"].reused
+
+
+def test_a_new_target_costs_its_counts_and_all_weights(plan: Plan, run_select: Select, pool: Path) -> None:
+    run_select(**request(pool))
+    other = {"manual": str(DEMO / "targets" / "sqlite_manual.jsonl")}
+    found = plan(**request(pool, target=other, overwrite=True))
+    assert found.stages["count"].reused == found.stages["count"].shards - 1
+    assert found.stages["score"].reused is None
+
+
+def test_a_file_more_costs_its_counts(plan: Plan, run_select: Select, pool: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    shutil.copy(pool, raw / "a.jsonl")
+    run_select(**request(raw))
+    shutil.copy(DEMO / "targets" / "speeches.jsonl", raw / "b.jsonl")
+    found = plan(**request(raw, overwrite=True))
+    assert found.stages["count"].reused == found.stages["count"].shards - 1
+
+
+def test_nothing_stays_written(plan: Plan, run_select: Select, pool: Path, tmp_path: Path) -> None:
+    plan(**request(pool, output=str(tmp_path / "deep" / "down"), workdir=str(tmp_path / "new" / "work")))
+    assert tree(tmp_path) == {}
+    run_select(**request(pool, refit="auto"))
+    before = tree(tmp_path)
+    plan(**request(pool, refit="auto", overwrite=True))
+    assert {name: at for name, at in tree(tmp_path).items() if (tmp_path / name).is_file()} == {
+        name: at for name, at in before.items() if (tmp_path / name).is_file()
+    }
+
+
+def test_checks_that_fail_say_why(plan: Plan, run_select: Select, pool: Path, tmp_path: Path) -> None:
+    run_select(**request(pool))
+    (tmp_path / "file").touch()
+    found = plan(**request(pool, workdir=str(tmp_path / "file" / "work")))
+    failed = {check.what: check.detail for check in found.checks if not check.ok}
+    assert set(failed) == {"write workdir", "output free"}
+    assert "NotADirectoryError" in failed["write workdir"]
+    assert "--overwrite" in failed["output free"]
+    assert not found.can_run
+
+
+def test_damage_in_the_sample_is_a_check_that_fails(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "raw.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a b c"}\n' * 1000)[:-20])
+    found = plan(**request(path))
+    (failed,) = [check for check in found.checks if not check.ok]
+    assert failed.what == "read a sample of raw"
+    assert str(path) in failed.detail
+
+
+def test_a_field_that_is_not_there_is_answered_with_those_that_are(plan: Plan, tmp_path: Path) -> None:
+    record = {"id": "7", "content": "much longer than the others", "meta": {"texts": "x"}, "n": 1}
+    (tmp_path / "raw.jsonl").write_text((json.dumps(record) + "\n") * 50)
+    found = plan(**request(tmp_path / "raw.jsonl"))
+    assert said(found.warnings, "no field 'text'; is it 'meta.texts' or 'content' or 'id'? Set --text-field")
+    assert said(found.warnings, "the run would fail")
+    pq.write_table(pa.table({"body": ["a"]}), tmp_path / "raw.parquet")
+    found = plan(**request(tmp_path / "raw.parquet"))
+    assert "'body'" in next(check.detail for check in found.checks if not check.ok)
+
+
+def test_a_few_bad_records_are_not_taken_for_another_field(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text('{"text": "a b c d"}\n' * 50 + '{"content": "a"}\n')
+    assert not said(plan(**request(tmp_path / "raw.jsonl")).warnings, "no field")
+
+
+def test_short_documents_are_warned_of(plan: Plan, pool: Path) -> None:
+    assert said(plan(**request(pool, min_tokens=20_000)).warnings, "--min-tokens 20000 meant")
+    assert not said(plan(**request(pool)).warnings, "--min-tokens")
+
+
+def test_more_than_there_is_is_warned_of(plan: Plan, pool: Path) -> None:
+    assert said(plan(**request(pool, count=1_000_000)).warnings, "all of them will be chosen")
+    assert said(plan(**request(pool, count=2_600)).warnings, "much like raw")
+
+
+def test_a_small_target_is_warned_of_unless_it_is_smoothed(plan: Plan, pool: Path) -> None:
+    assert said(plan(**request(pool)).warnings, "'speeches' is small")
+    assert not said(plan(**request(pool, smoothing="auto")).warnings, "is small")
+
+
+def test_an_effective_sample_size_of_one_is_warned_of(plan: Plan, pool: Path) -> None:
+    found = plan(**request(pool))
+    assert said(found.warnings, "effective sample size will be near 1")
+    assert found.effective_sample_size is not None
+    assert found.effective_sample_size < 2
+    calm = plan(**request(pool, temperature=1000.0))
+    assert not said(calm.warnings, "effective sample size")
+
+
+def test_the_effective_sample_size_of_a_whole_corpus_is_that_of_its_run(
+    plan: Plan, run_select: Select, pool: Path
+) -> None:
+    for settings in ({}, {"temperature": 300.0}, {"length_normalise": "tokens", "smoothing": 1.0}):
+        report = run_select(**request(pool, overwrite=True, **settings))
+        found = plan(**request(pool, overwrite=True, **settings))
+        assert found.effective_sample_size == pytest.approx(report["weights"]["effective_sample_size"], rel=1e-6)
+
+
+def test_a_target_inside_raw_is_warned_of(plan: Plan, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(DEMO / "raw", raw)
+    assert not said(plan(**request(raw)).warnings, "word for word")
+    shutil.copy(DEMO / "targets" / "speeches.jsonl", raw / "b.jsonl")
+    assert said(plan(**request(raw)).warnings, "60 of 2,790 documents in the sample stand in a target, too")
+
+
+def test_scripts_without_spaces_are_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": "吾輩は猫である。名前はまだ無い。" * 20}) + "\n")
+    target = {"neko": str(tmp_path / "t.jsonl")}
+    assert said(plan(**request(pool, target=target)).warnings, "--tokenizer unicode")
+    assert not said(plan(**request(pool, target=target, tokenizer="unicode")).warnings, "--tokenizer")
+
+
+def test_the_size_of_a_selection_follows_from_each_way_to_ask(plan: Plan, pool: Path) -> None:
+    def documents(**size: Any) -> float:
+        found = plan(raw=str(pool), target=SPEECHES, **size).selection
+        assert found is not None
+        return round(found.documents)
+
+    assert documents(count=70) == 70
+    assert documents(fraction=0.5) == round(0.5 * 2_667)
+    assert 10 < documents(tokens=20_000) < 60
+    assert documents(strata="label", quotas={"a": 10, "b": 20}) == 30
+    assert plan(raw=str(pool), target=SPEECHES).selection is None
