@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.corpus.columns import check_text, column_of, type_of, values_of
 from dsir_core.corpus.predicate import Condition
+from dsir_core.corpus.pruning import may_hold
 from dsir_core.corpus.records import JOINT, TOO_LARGE
 from dsir_core.corpus.storage import Source, damaged, open_source
 from dsir_core.corpus.types import (
@@ -83,7 +84,11 @@ def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterat
             excluded = 0
             if condition is not None:
                 with damage(piece.file, source):
-                    included = _included(file, group, n_rows, condition, mask)
+                    included = (
+                        _included(file, group, n_rows, condition, mask)
+                        if may_hold(settings.include, settings.exclude, metadata.row_group(group))
+                        else np.zeros(n_rows, bool)
+                    )
                 excluded = (n_rows if mask is None else int(mask.sum())) - int(included.sum())
                 mask = included
                 if not mask.any():

@@ -134,9 +134,9 @@ def _operand(node: ast.expr, fields: list[str]) -> Test:
 
 
 def _value(node: ast.expr, fields: list[str]) -> Test:
-    path = _path(node)
-    if path is None or path in CONSTANTS:
-        constant = CONSTANTS[path] if path in CONSTANTS else _constant(node)
+    path = field_of(node)
+    if path is None:
+        constant = _constant(node)
         return lambda values: constant
     if path not in fields:
         fields.append(path)
@@ -144,8 +144,14 @@ def _value(node: ast.expr, fields: list[str]) -> Test:
     return lambda values: values[place]
 
 
+def field_of(node: ast.expr) -> str | None:
+    """The dotted path of a field; None for anything else."""
+    path = _path(node)
+    return None if path in CONSTANTS else path
+
+
 def _path(node: ast.expr) -> str | None:
-    """A field's dotted path: `a.b`, or `a["b"]`."""
+    """As it is written: `a.b`, or `a["b"]`."""
     match node:
         case ast.Name(id=name):
             return name
@@ -153,6 +159,14 @@ def _path(node: ast.expr) -> str | None:
             path = _path(outer)
             return None if path is None else f"{path}.{name}"
     return None
+
+
+def constants_of(node: ast.expr) -> list[Any] | None:
+    """The value of a constant, or those of a list of them; None for anything else."""
+    items = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    if any(field_of(item) is not None for item in items):
+        return None
+    return [_constant(item) for item in items]
 
 
 def _constant(node: ast.expr) -> Any:
