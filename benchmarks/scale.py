@@ -29,6 +29,7 @@ import psutil
 
 from benchmarks import synthetic
 from benchmarks.synthetic import NAME, SELECTED, Mocked, Synthetic
+from dsir_core import worker
 from dsir_core.config import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
@@ -45,7 +46,7 @@ from dsir_core.stages.write import write
 from dsir_core.tally import Tally
 from dsir_core.weights import weight_columns
 from tasks import fanout
-from tasks.cluster import import_heavy_modules, local_cluster
+from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
 
 MB = 10**6
@@ -145,7 +146,7 @@ def uncounted(scores: Scores) -> Counts:
 
 def warm_up() -> None:
     """Compile what workers need, or load it."""
-    import_heavy_modules()
+    worker.warm_up()
     gumbel(np.arange(2), 0, 0, "")
 
 

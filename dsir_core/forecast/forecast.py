@@ -105,7 +105,7 @@ def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
     found = Forecast(
         _corpus(planned.raw),
         {name: _corpus(corpus) for name, corpus in planned.targets.items()},
-        config.workers or os.cpu_count() or 1,
+        config.workers or _cores(),
         first_rate(config, planned.raw),
         worker_bytes=worker_bytes(config),
     )
@@ -121,6 +121,11 @@ def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
     room = {config.workdir_url: found.workdir_bytes or 0.0} if config.output or config.workdir else {}
     found.checks += check_room(room | ({config.output: found.output_bytes or 0.0} if config.output else {}))
     return found
+
+
+def _cores() -> int:
+    """That this process may use: as many workers as a run starts."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _corpus(planned: PlannedCorpus) -> CorpusForecast:
