@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsir_core.digests import digest
+from dsir_core.errors import RunFailedError
 from dsir_core.store import Entry, Store
 
 FOLDER = "runs"
@@ -87,16 +88,17 @@ class Recorded:
 
 
 def recorded_runs(store: Store) -> list[Recorded]:
-    """The runs of a workdir, by output."""
+    """The runs of a workdir, by output.
+
+    Raises:
+        RunFailedError: the record of a run is damaged, so that what it needs is not known.
+    """
     runs: dict[str, Recorded] = {}
     lists: list[tuple[str, str]] = []
     for name in [entry.name for entry in of_runs(store.entries(FOLDER))]:
         folder, _, file = name.rpartition("/")
         if file == HEAD:
-            head = json.loads(store.read(name))
-            runs[folder] = Recorded(
-                folder, head["output"], head.get("begun"), head.get("ended"), dict(head.get("stages", {}))
-            )
+            runs[folder] = _recorded(store, name, folder)
         elif file.endswith(".txt"):
             lists.append((folder, name))
     for folder, name in lists:
@@ -104,6 +106,17 @@ def recorded_runs(store: Store) -> list[Recorded]:
             stage = name.rpartition("/")[2].removesuffix(".txt")
             runs[folder].needs[stage] = store.read(name).decode().split()
     return sorted(runs.values(), key=lambda run: run.output)
+
+
+def _recorded(store: Store, name: str, folder: str) -> Recorded:
+    try:
+        head = json.loads(store.read(name))
+        return Recorded(folder, head["output"], head.get("begun"), head.get("ended"), dict(head.get("stages", {})))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RunFailedError(
+            f"{store.shown}/{name} is damaged: run the command that wrote it again, or remove the folder "
+            f"{store.shown}/{folder} if its output is of no use any more"
+        ) from None
 
 
 def of_runs(entries: Sequence[Entry]) -> list[Entry]:

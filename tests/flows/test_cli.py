@@ -158,3 +158,18 @@ def test_plan_needs_no_place_to_write_to() -> None:
     done = run("plan", "--raw", f"{DEMO}/raw", "--target", SPEECHES)
     assert (done.returncode, done.stderr) == (0, "")
     assert "write" not in done.stdout
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"output": "x", "stages": 3}'])
+def test_a_damaged_record_of_a_run_is_named_and_nothing_is_removed(tmp_path: Path, content: str) -> None:
+    record = tmp_path / "runs" / ("0" * 16) / "head.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(content)
+    checkpoint = tmp_path / "counts" / f"{'0' * 64}.json"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    for words in (["status"], ["clean", "--hours", "0"]):
+        done = run(*words, str(tmp_path))
+        assert done.returncode == 1
+        assert f"{record} is damaged: run the command that wrote it again" in done.stderr
+    assert checkpoint.exists()
