@@ -2,6 +2,7 @@
 
 `key = log_weight / temperature + Gumbel(0, 1)`; the k documents with the largest keys are an exact sample without
 replacement in proportion to the importance weights (Gumbel top-k; paper section 3, reference `DSIR.resample`).
+Heuristic classification, a baseline, has keys of its own (`heuristic.py`).
 Documents under `min_tokens`, or without a weight, are not eligible. Several separate targets choose in order, each
 among what the earlier ones left.
 """
@@ -13,10 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.heuristic import keep_keys
 from dsir_core.radix import order_bits
 from dsir_core.rows import Rows
-from dsir_core.settings import Method
+from dsir_core.settings import HEURISTIC, Method
 from dsir_core.spread import REFERENCE, Spread
+from dsir_core.weights import odds_column
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ class Ranking:
     target: int
     """Index of the target: each has noise of its own."""
     column: str
-    """Column of the weights file."""
+    """Log-weight column of the weights file."""
     spread: Spread = REFERENCE
     pool: Pool = EVERYONE
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the weights file that it looks at."""
-        return (self.column, *self.pool.nearest)
+        odds = (odds_column(self.column),) if self.method in HEURISTIC else ()
+        return (self.column, *odds, *self.pool.nearest)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,12 @@ def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
     """Keys of documents under a ranking: float64[n]."""
     if ranking.method == "top-k":
         return ranking.spread.plain(rows.log_weights[ranking.column], rows.n_tokens)
+    if ranking.method in HEURISTIC:
+        log_odds = rows.log_weights[odds_column(ranking.column)]
+        if ranking.method == "heuristic-top-k":
+            return log_odds
+        noise, order = (rows.uniform(stream, ranking.seed, ranking.target) for stream in ("pareto", "order"))
+        return keep_keys(log_odds, noise, order)
     noise = rows.noise(ranking.seed, ranking.target)
     if ranking.method == "random":
         return noise

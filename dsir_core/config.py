@@ -16,6 +16,7 @@ from dsir_core.errors import RequestError
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.remote.settings import StorageSettings
 from dsir_core.settings import (
+    HEURISTIC,
     BudgetSettings,
     FitSettings,
     OutputSettings,
@@ -81,6 +82,8 @@ class SelectConfig(
             raise ValueError("proportions has a meaning only with separate targets: add separate or match")
         if self.whole_documents and self.chunk is None:
             raise ValueError("whole_documents has a meaning only when documents are cut: add chunk")
+        if self.classifies and self.weights is not None:
+            raise ValueError(f"method {self.method} goes by a classifier, not by weights: leave weights away")
         if self.quotas is not None and self.strata is None:
             raise ValueError("quotas are of strata: say which field they are in with strata")
         if isinstance(self.quotas, dict):
@@ -93,6 +96,11 @@ class SelectConfig(
     def by_target(self) -> bool:
         """Whether each target has a model, and selects, by itself."""
         return self.separate or self.match
+
+    @property
+    def classifies(self) -> bool:
+        """Whether documents are scored by a classifier, too."""
+        return self.method in HEURISTIC
 
     @property
     def is_sized(self) -> bool:

@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,13 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.batches import texts_of
-from dsir_core.corpus.pieces import cut_batch
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.storage import damaged
+from dsir_core.chosen import Chosen, count_chosen, read_chosen
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.errors import DamagedFileError
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.parts import ExtractFile, ExtractWriter
@@ -108,31 +103,10 @@ class ExtractResult:
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """Chosen documents of one file, in order of position."""
+class _Chosen(Chosen):
+    """Chosen documents of one file, and who has chosen them."""
 
-    positions: npt.NDArray[np.int64]
-    n_tokens: npt.NDArray[np.int32]
-    log_weights: npt.NDArray[np.float64]
     targets: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64] | None = None
-
-    @property
-    def documents(self) -> npt.NDArray[np.int64]:
-        """Positions without repetition."""
-        return self.positions if self.offsets is None else np.unique(self.positions)
-
-    def part(self, first: int, batch: Batch) -> _Chosen:
-        """Those from index `first` on that lie in a batch's documents."""
-        stop = int(np.searchsorted(self.positions, batch.positions[-1], side="right"))
-        mine = slice(first, stop)
-        return _Chosen(
-            self.positions[mine],
-            self.n_tokens[mine],
-            self.log_weights[mine],
-            self.targets[mine],
-            None if self.offsets is None else self.offsets[mine],
-        )
 
 
 def extract_shard(task: ExtractTask) -> ExtractResult:
@@ -184,9 +158,8 @@ def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:
         by_file[files[start]] = _Chosen(
             rows.column("position").to_numpy(),
             rows.column("n_tokens").to_numpy(),
-            rows.column("log_weight").to_numpy(),
-            targets[start:stop],
             rows.column(OFFSET).to_numpy() if OFFSET in rows.column_names else None,
+            targets[start:stop],
         )
     return by_file
 
@@ -199,51 +172,19 @@ def _extract_piece(
     counts: npt.NDArray[np.int64],
     extracted: Extracted,
 ) -> None:
-    done = 0
-    for batch in _chosen_batches(task, piece, chosen):
-        if not len(batch):
-            continue
-        mine = chosen.part(done, batch)
-        done += len(mine.positions)
-        found = batch if mine.offsets is None else _chosen_pieces(task, piece, batch, mine)
+    for batch, found, mine in read_chosen(piece, task.read, chosen, task.chunk, keep_records=True):
+        targets = chosen.targets[mine]
         by_whom = np.zeros((len(task.names), task.features.buckets), np.int64)
-        for target in range(len(task.names)):
-            member = mine.targets == target
-            data, offsets = (found.text_data, found.text_offsets) if member.all() else texts_of(found, member)
-            n_tokens = count_ngrams(data, offsets, task.features, by_whom[target])
-            if not np.array_equal(n_tokens, mine.n_tokens[member]):
-                raise _changed(piece)
-        if mine.offsets is not None and task.whole_documents:
-            counts[mine.targets[0]] += _count_whole(task, batch)
+        for target in np.unique(targets):
+            count_chosen(piece, found, chosen.n_tokens[mine], targets == target, task.features, by_whom[target])
+        if task.chunk is not None and task.whole_documents:
+            counts[targets[0]] += _count_whole(task, batch)
         else:
             counts += by_whom
-        records = batch.records if mine.offsets is None or task.whole_documents else pieces_as_lines(piece, found)
+        records = batch.records if task.chunk is None or task.whole_documents else pieces_as_lines(piece, found)
         writer.add(records)
         extracted.documents += len(records)
         extracted.chosen += len(found)
-
-
-def _changed(piece: Piece) -> DamagedFileError:
-    return damaged(piece.file, "no longer holds the documents that were scored")
-
-
-def _chosen_pieces(task: ExtractTask, piece: Piece, batch: Batch, chosen: _Chosen) -> Batch:
-    """The chosen pieces of whole documents.
-
-    Raises:
-        DamagedFileError: they are not there.
-    """
-    assert task.chunk is not None
-    assert chosen.offsets is not None
-    pieces = cut_batch(batch, task.chunk.words)
-    assert pieces.offsets is not None
-    wanted = set(zip(chosen.positions.tolist(), chosen.offsets.tolist(), strict=True))
-    there = zip(pieces.positions.tolist(), pieces.offsets.tolist(), strict=True)
-    mask = np.array([place in wanted for place in there], bool)
-    if mask.sum() != len(wanted):
-        raise _changed(piece)
-    data, offsets = texts_of(pieces, mask)
-    return Batch(pieces.positions[mask], data, offsets, offsets=pieces.offsets[mask])
 
 
 def pieces_as_lines(piece: Piece, pieces: Batch) -> list[bytes]:
@@ -261,7 +202,3 @@ def _count_whole(task: ExtractTask, batch: Batch) -> npt.NDArray[np.int64]:
     counts = np.zeros(task.features.buckets, np.int64)
     count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
     return counts
-
-
-def _chosen_batches(task: ExtractTask, piece: Piece, chosen: _Chosen) -> Iterator[Batch]:
-    return read_piece(piece, task.read, keep_records=True, positions=chosen.documents)

@@ -20,7 +20,10 @@ from dsir_core.store import Entry, Store
 FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
-KINDS = ("counts", "raw-model", "model", "weights", "score", "selection", "extract", "quarantine", "external")
+KINDS = (
+    *("counts", "raw-model", "documents", "classifier", "model", "weights", "score", "selection", "extract"),
+    *("comparison", "quarantine", "external"),
+)
 """Folders of checkpoints."""
 
 _OURS = re.compile(

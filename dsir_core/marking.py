@@ -20,16 +20,18 @@ from dsir_core.rows import by_stratum, read_rows
 from dsir_core.spread import Spread
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
-from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM
+from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM, odds_column
 
+ODDS = odds_column("log_weight")
 SELECTION_VERSION = "selection-v4"
 
 
-def selection_schema(*, offset: bool, stratum: bool) -> pa.Schema:
+def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.Schema:
     """Schema of `selected.parquet`: `log_weight` and `key` are those of the target that chose the document.
 
     Args:
-        offset: whether documents are cut into pieces. stratum: whether they have strata.
+        offset: whether documents are cut into pieces. stratum: whether they have strata. odds: whether a classifier
+            decides, whose `log_odds` for that target are wanted.
     """
     return pa.schema(
         [
@@ -38,11 +40,19 @@ def selection_schema(*, offset: bool, stratum: bool) -> pa.Schema:
             *([(OFFSET, pa.int64())] if offset else []),
             ("n_tokens", pa.int32()),
             ("log_weight", pa.float64()),
+            *([(ODDS, pa.float64())] if odds else []),
             ("key", pa.float64()),
             ("target", pa.dictionary(pa.int32(), pa.string())),
             *([(STRATUM, FILE_TYPE)] if stratum else []),
         ]
     )
+
+
+def cut_values(cut: Cut) -> list[Any]:
+    """What a cut's choice depends on, as plain JSON."""
+    ranking = cut.ranking
+    return [ranking.method, ranking.seed, ranking.target, ranking.column, ranking.spread.temperature,
+            ranking.spread.length, ranking.pool.stratum, ranking.pool.nearest, cut.bits, cut.ties]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,13 +79,7 @@ class MarkTask:
     @property
     def key(self) -> str:
         """Key of the checkpoint."""
-        cuts = [
-            [[cut.ranking.method, cut.ranking.seed, cut.ranking.target, cut.ranking.column,
-              cut.ranking.spread.temperature, cut.ranking.spread.length,
-              cut.ranking.pool.stratum, cut.ranking.pool.nearest, cut.bits, cut.ties]
-             for cut in side]
-            for side in (self.cuts, self.top_k)
-        ]  # fmt: skip
+        cuts = [[cut_values(cut) for cut in side] for side in (self.cuts, self.top_k)]
         return digest(
             {
                 "format": SELECTION_VERSION,
@@ -177,9 +181,10 @@ def mark_shard(task: MarkTask) -> MarkResult:
 def _marked(store: Store, task: MarkTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
     rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
     spreads = {ranking.column: ranking.spread for ranking in rankings}
+    columns = tuple(dict.fromkeys(column for ranking in rankings for column in ranking.columns))
     chooser, top_k = Chooser(task.cuts, task.min_tokens), Chooser(task.top_k, task.min_tokens)
     target_of = np.array([cut.ranking.target for cut in task.cuts] + [-1], np.int32)
-    for rows in read_rows(store, task.weights.name, tuple(spreads)):
+    for rows in read_rows(store, task.weights.name, columns):
         view = View(rows, task.min_tokens)
         chosen = chooser.choose(view)
         account.merge(_account(task, view, target_of[chosen], top_k.choose(view), spreads))
@@ -216,11 +221,14 @@ def _account(
 def _selection_table(task: MarkTask, view: View, chosen: np.ndarray) -> pa.Table:
     rows = view.rows
     which = np.flatnonzero(chosen >= 0)
-    log_weight, key, target = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), np.int32)
+    log_weight, log_odds, key = (np.empty(len(rows)) for _ in range(3))
+    target = np.empty(len(rows), np.int32)
     for index, cut in enumerate(task.cuts):
         mine = chosen == index
         if mine.any():
             log_weight[mine] = rows.log_weights[cut.ranking.column][mine]
+            if ODDS in task.schema.names:
+                log_odds[mine] = rows.log_weights[odds_column(cut.ranking.column)][mine]
             key[mine] = keys_of_bits(view.bits(cut.ranking)[mine])
             target[mine] = cut.ranking.target
     columns = {
@@ -228,6 +236,7 @@ def _selection_table(task: MarkTask, view: View, chosen: np.ndarray) -> pa.Table
         "position": pa.array(rows.positions[which]),
         "n_tokens": pa.array(rows.n_tokens[which]),
         "log_weight": pa.array(log_weight[which]),
+        ODDS: pa.array(log_odds[which]),
         "key": pa.array(key[which]),
         "target": pa.DictionaryArray.from_arrays(target[which], list(task.names)),
     }

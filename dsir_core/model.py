@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.classifier import Classifier
 from dsir_core.digests import canonical_json
 from dsir_core.errors import RequestError
 from dsir_core.noise import log_exact
@@ -63,22 +64,38 @@ class FittedModel:
     """Share of the selection for each of `names`; they sum to 1."""
     log_ratio: npt.NDArray[np.float64]
     """float64[len(names), buckets]."""
+    classifier: Classifier | None = None
+    """Of each of `names`, for heuristic classification."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what scoring depends on: the names and the log ratios."""
+        """SHA-256 of what scoring depends on: the names, the log ratios, the classifier."""
         sha256 = hashlib.sha256(canonical_json({"names": list(self.names)}))
-        sha256.update(np.ascontiguousarray(self.log_ratio, "<f8").tobytes())
+        arrays = [self.log_ratio]
+        if self.classifier is not None:
+            arrays += [self.classifier.coefficients, self.classifier.intercepts]
+        for array in arrays:
+            sha256.update(np.ascontiguousarray(array, "<f8").tobytes())
         return sha256.hexdigest()
+
+    @property
+    def table(self) -> npt.NDArray[np.float64]:
+        """float64[rows, buckets] whose sums over a document's n-grams are wanted: the log ratios, and the classifier's
+        coefficients."""
+        if self.classifier is None:
+            return self.log_ratio
+        return np.concatenate([self.log_ratio, self.classifier.coefficients])
 
     def to_bytes(self) -> bytes:
         """The model as a NumPy `.npz` without pickle."""
         buffer = io.BytesIO()
+        more = {} if self.classifier is None else vars(self.classifier)
         np.savez(
             buffer,
             names=np.array(self.names),
             proportions=np.array(self.proportions),
             log_ratio=self.log_ratio,
+            **more,
         )
         return buffer.getvalue()
 
@@ -90,6 +107,7 @@ class FittedModel:
                 tuple(str(name) for name in arrays["names"]),
                 tuple(float(share) for share in arrays["proportions"]),
                 arrays["log_ratio"],
+                Classifier(arrays["coefficients"], arrays["intercepts"]) if "coefficients" in arrays else None,
             )
 
 

@@ -2,8 +2,8 @@
 
 The noise of a document depends on (seed, target, file, position) alone, so it does not know of shards, order or
 workers. `numpy.log` and the C library's `log` may differ in the last bit between processors (vector units, fused
-multiply-add); everything that decides a selection uses `log_exact` instead: additions, multiplications and divisions
-of IEEE 754 float64 in a fixed order.
+multiply-add), and so does `exp`; everything that decides a selection uses `log_exact` and `exp_exact` instead:
+additions, multiplications and divisions of IEEE 754 float64 in a fixed order.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ _SERIES = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
+_EXP_SERIES = (
+    1.66666666666666019037e-01,
+    -2.77777777770155933842e-03,
+    6.61375632143793436117e-05,
+    -1.65339022054652515390e-06,
+    4.13813679705723846039e-08,
+)
+_INVERSE_LN2 = 1.44269504088896338700e00
 
 
 @numba.njit(cache=True, nogil=True)
@@ -52,6 +60,22 @@ def _log(x: float) -> float:
 def log_exact(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
     return _log(x)
+
+
+@numba.vectorize(["float64(float64)"], cache=True)  # type: ignore[no-untyped-call]
+def exp_exact(x):  # type: ignore[no-untyped-def]
+    """exp(x) for float64 from -700 to 700, elementwise; the same bits on every machine."""
+    # Sun's fdlibm algorithm (e_exp.c): x = k ln 2 + r, exp(r) by a rational function, error below 1 unit in the last
+    # place.
+    k = math.floor(_INVERSE_LN2 * x + 0.5)
+    high, low = x - k * _LN2_HIGH, k * _LN2_LOW
+    r = high - low
+    t = r * r
+    c = 0.0
+    for i in range(len(_EXP_SERIES) - 1, -1, -1):
+        c = t * (c + _EXP_SERIES[i])
+    c = r - c
+    return math.ldexp(1.0 - ((low - (r * c) / (2.0 - c)) - high), int(k))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -93,6 +117,32 @@ def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDAr
     return _bits(np.asarray(counters, np.int64), np.uint64(first), np.uint64(second))
 
 
+def document_bits(
+    positions: npt.NDArray[np.int64], path: str, offsets: npt.NDArray[np.int64] | None, stream: str, *more: str | int
+) -> npt.NDArray[np.uint64]:
+    """64 random bits for each document at `positions` of a file, whatever shard it is read in.
+
+    Args:
+        positions: int64[n], positions of records.
+        path: the file's path relative to the corpus root.
+        offsets: int64[n], where pieces of documents begin in their text; None for whole documents.
+        stream, more: name the stream.
+
+    Returns:
+        uint64[n].
+    """
+    if offsets is None:
+        return random_bits(positions, stream, *more, path)
+    of_documents = random_bits(positions, "document", path)
+    counters = (of_documents ^ np.asarray(offsets, np.int64).view(np.uint64)).view(np.int64)
+    return random_bits(counters, f"{stream} of pieces", *more, path)
+
+
+def uniform(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """float64[n] from uint64[n] random bits: one of 2^52 values between 0 and 1, neither of which it is."""
+    return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
 def gumbel(
     positions: npt.NDArray[np.int64],
     seed: int,
@@ -103,17 +153,11 @@ def gumbel(
     """Gumbel(0, 1) noise of the documents at `positions` of a file, for one target.
 
     Args:
-        positions: int64[n], positions of records.
+        positions, path, offsets: as for `document_bits`.
         seed: the run's seed.
         target: index of the target that selects; each has noise of its own.
-        path: the file's path relative to the corpus root.
-        offsets: int64[n], where pieces of documents begin in their text; None for whole documents.
 
     Returns:
         float64[n].
     """
-    if offsets is None:
-        return _gumbel(random_bits(positions, "gumbel", seed, target, path))
-    of_documents = random_bits(positions, "document", path)
-    counters = (of_documents ^ np.asarray(offsets, np.int64).view(np.uint64)).view(np.int64)
-    return _gumbel(random_bits(counters, "gumbel of pieces", seed, target, path))
+    return _gumbel(document_bits(positions, path, offsets, "gumbel", seed, target))

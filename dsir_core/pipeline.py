@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from dsir_core.stages.classify import classify
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
@@ -97,7 +98,8 @@ def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
     connected(begin)(run)
     planned = call(connected(plan), run)
     counts = call(connected(count), run, planned)
-    fitted = call(connected(fit), run, counts)
+    classifier = call(connected(classify), run, planned, counts) if run.config.classifies else None
+    fitted = call(connected(fit), run, counts, classifier)
     from_table = run.config.weights is not None and run.config.weights.table is not None
     joined = call(connected(join), run, planned, counts) if from_table else {}
     return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model, joined)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.noise import gumbel
+from dsir_core.noise import document_bits, gumbel, uniform
 from dsir_core.store import Store
 from dsir_core.weights import OFFSET, STRATUM
 
@@ -38,12 +38,24 @@ class Rows:
 
     def noise(self, seed: int, target: int) -> npt.NDArray[np.float64]:
         """Gumbel noise of each document for one target: float64[n]."""
+        return self._by_file(lambda positions, path, offsets: gumbel(positions, seed, target, path, offsets))
+
+    def uniform(self, stream: str, seed: int, target: int) -> npt.NDArray[np.float64]:
+        """Uniform noise of each document for one target, of a stream: float64[n] between 0 and 1."""
+        return self._by_file(
+            lambda positions, path, offsets: uniform(document_bits(positions, path, offsets, stream, seed, target))
+        )
+
+    def _by_file(
+        self,
+        noise_of: Callable[[npt.NDArray[np.int64], str, npt.NDArray[np.int64] | None], npt.NDArray[np.float64]],
+    ) -> npt.NDArray[np.float64]:
         noise = np.empty(len(self), np.float64)
         edges = np.flatnonzero(np.diff(self.file_codes, prepend=-1, append=-1))
         for start, stop in itertools.pairwise(edges):
             path = self.files[self.file_codes[start]]
             offsets = None if self.offsets is None else self.offsets[start:stop]
-            noise[start:stop] = gumbel(self.positions[start:stop], seed, target, path, offsets)
+            noise[start:stop] = noise_of(self.positions[start:stop], path, offsets)
         return noise
 
     def in_stratum(self, name: str) -> npt.NDArray[np.bool_]:
@@ -68,7 +80,7 @@ def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Row
     """Rows of a weights file, a bounded number at a time.
 
     Args:
-        columns: which log-weight columns to read.
+        columns: which columns of log weights and log odds to read.
     """
     with store.open(name) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
         more = [column for column in (OFFSET, STRATUM) if column in file.schema_arrow.names]

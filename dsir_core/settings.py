@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from dsir_core.corpus.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
-Method = Literal["importance", "top-k", "random"]
+Method = Literal["importance", "top-k", "random", "heuristic", "heuristic-top-k"]
+HEURISTIC: frozenset[Method] = frozenset({"heuristic", "heuristic-top-k"})
+"""Methods that go by a classifier."""
 
 
 class _Settings(BaseModel):
@@ -93,7 +95,8 @@ class SampleSettings(_Settings):
     """Seed of the Gumbel noise."""
 
     method: Method = "importance"
-    """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform."""
+    """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform; heuristic:
+    what a classifier of target against raw keeps under Pareto noise; heuristic-top-k: its largest scores."""
 
     temperature: float = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
     """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""

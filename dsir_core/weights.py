@@ -1,7 +1,8 @@
 """Log importance weights of a shard's documents, as Parquet in the store.
 
 Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
-or one column `log_weight.NAME` for each of several separate targets; `stratum`, where strata are asked for; `offset` of
+or one column `log_weight.NAME` for each of several separate targets; `log_odds`, or `log_odds.NAME`, by a classifier,
+where there is one; `stratum`, where strata are asked for; `offset` of
 pieces of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
 it should be made of.
 """
@@ -46,6 +47,11 @@ def weight_columns(names: tuple[str, ...]) -> tuple[str, ...]:
     return ("log_weight",) if len(names) == 1 else tuple(f"log_weight.{name}" for name in names)
 
 
+def odds_column(column: str) -> str:
+    """Name of the column of log odds that belongs to a log-weight column."""
+    return "log_odds" + column.removeprefix("log_weight")
+
+
 @dataclass(frozen=True)
 class ScoreTask:
     """One shard to score."""
@@ -68,9 +74,14 @@ class ScoreTask:
         column = (self.external.column,) if self.external is not None and in_record else ()
         return (*((self.strata,) if self.strata else ()), *column)
 
-    def schema(self, names: tuple[str, ...]) -> pa.Schema:
-        """Of the weights file, for the targets that select."""
-        return weights_schema(names, strata=self.strata is not None, offsets=self.read.chunk is not None)
+    def schema(self, model: FittedModel) -> pa.Schema:
+        """Of the weights file."""
+        return weights_schema(
+            model.names,
+            odds=model.classifier is not None,
+            strata=self.strata is not None,
+            offsets=self.read.chunk is not None,
+        )
 
     @property
     def place(self) -> str:
@@ -130,8 +141,8 @@ def score_shard(task: ScoreTask) -> ScoreResult:
         # What was kept was read by counting, which has written the quarantine file, too.
         quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine,
     ):
-        scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(kept, model, tally)
-        _write_weights(draft.stream, task.schema(model.names), scored)
+        scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(task, kept, model, tally)
+        _write_weights(draft.stream, task.schema(model), scored)
         summary.update(tally.to_json())
     return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
 
@@ -143,19 +154,30 @@ def load_model(workdir: str, model_digest: str) -> FittedModel:
 
 
 def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
-    joined = _Joined(task)
+    joined, table = _Joined(task), model.table
     for piece, batch in read_shard(task.shard, task.read, tally, quarantine, fields=task.fields):
-        log_weights, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, model.log_ratio)
+        sums, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, table)
         tally.tokens += int(n_tokens.sum())
         if not len(batch):
             continue
+        log_weights, log_odds = _parted(task, model, sums, n_tokens)
         if task.external is not None:
             found = joined.take(len(batch)) if task.joined else scores_of([values[-1] for values in batch.fields])
             account_scores(tally, piece.file.path, batch.positions, found)
             log_weights = add_scores(log_weights, found.scores, task.external)
         strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
-        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, strata, batch.offsets)
+        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets)
     joined.finish()
+
+
+def _parted(
+    task: ScoreTask, model: FittedModel, sums: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    """Log weights and log odds, float64[n, names] each, from sums float64[n, rows of the model's table]."""
+    names = len(model.names)
+    if model.classifier is None:
+        return sums, None
+    return sums[:, :names], model.classifier.log_odds(sums[:, names:], n_tokens, task.features.ngrams)
 
 
 class _Joined:
@@ -186,12 +208,14 @@ class _Joined:
         return DamagedFileError(url, "changed during the run: holds other documents than when its keys were read")
 
 
-def _scored_kept(kept: KeptShard, model: FittedModel, tally: Tally) -> Iterator[pa.RecordBatch]:
+def _scored_kept(task: ScoreTask, kept: KeptShard, model: FittedModel, tally: Tally) -> Iterator[pa.RecordBatch]:
     tally.merge(kept.tally)
+    table = model.table
     for batch in kept.batches:
         if len(batch.positions):
-            log_weights = batch.ngrams.score(model.log_ratio)
-            yield weights_batch(model.names, batch.piece, batch.positions, batch.ngrams.n_tokens, log_weights)
+            n_tokens = batch.ngrams.n_tokens
+            log_weights, log_odds = _parted(task, model, batch.ngrams.score(table), n_tokens)
+            yield weights_batch(model.names, batch.piece, batch.positions, n_tokens, log_weights, log_odds)
 
 
 def weights_batch(
@@ -200,28 +224,34 @@ def weights_batch(
     positions: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],
     log_weights: npt.NDArray[np.float64],
+    log_odds: npt.NDArray[np.float64] | None = None,
     strata: pa.DictionaryArray | None = None,
     offsets: npt.NDArray[np.int64] | None = None,
 ) -> pa.RecordBatch:
     """Rows of weights of documents of one file.
 
     Args:
-        positions: int64[n]. n_tokens: int32[n]. log_weights: float64[n, len(names)].
+        positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(names)].
         strata: string[n] by dictionary. offsets: int64[n] of pieces in their documents.
     """
     file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [piece.file.path])
     columns = [file, pa.array(positions), pa.array(n_tokens)]
     columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
+    if log_odds is not None:
+        columns += [pa.array(np.ascontiguousarray(log_odds[:, i])) for i in range(len(names))]
     columns += [strata] if strata is not None else []
     columns += [pa.array(offsets)] if offsets is not None else []
-    schema = weights_schema(names, strata=strata is not None, offsets=offsets is not None)
+    schema = weights_schema(names, odds=log_odds is not None, strata=strata is not None, offsets=offsets is not None)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def weights_schema(names: tuple[str, ...], *, strata: bool = False, offsets: bool = False) -> pa.Schema:
+def weights_schema(
+    names: tuple[str, ...], *, odds: bool = False, strata: bool = False, offsets: bool = False
+) -> pa.Schema:
     """Schema of a weights file."""
     columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
     columns += [(column, pa.float64()) for column in weight_columns(names)]
+    columns += [(odds_column(column), pa.float64()) for column in weight_columns(names)] if odds else []
     columns += [(STRATUM, FILE_TYPE)] if strata else []
     columns += [(OFFSET, pa.int64())] if offsets else []
     return pa.schema(columns)

@@ -30,6 +30,7 @@ def versions() -> dict[str, str]:
     """
     from dsir_core.counts import COUNTS_VERSION
     from dsir_core.extract import EXTRACT_VERSION
+    from dsir_core.gathering import SAMPLE_VERSION
     from dsir_core.joining import JOIN_VERSION
     from dsir_core.marking import SELECTION_VERSION
     from dsir_core.ngrams import TOKENIZER_VERSION
@@ -42,6 +43,7 @@ def versions() -> dict[str, str]:
         "tokenizer table": _digest_of("*.npz"),
         "reader": READER_VERSION,
         "counts": COUNTS_VERSION,
+        "documents": SAMPLE_VERSION,
         "weights": WEIGHTS_VERSION,
         "join": JOIN_VERSION,
         "selection": SELECTION_VERSION,

@@ -48,7 +48,7 @@ class Stages:
 def histograms(method: Method, stages: Stages) -> Json:
     """By who selects: log weights of raw, of the selection and of each target it is for, in the same bins."""
     chosen, weighed = stages.chosen, stages.scores.targets
-    by_weight = method != "random"
+    by_weight = method in ("importance", "top-k")
     shown: Json = {}
     for scale in chosen.scales:
         raw, selected = chosen.overview.histograms[scale.target]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsir_core.choosing import EVERYONE, Pool
@@ -24,7 +24,7 @@ class Choice:
     """What is chosen, and what was asked for."""
 
     cuts: dict[Method, Cuts]
-    """By the run's method, and by top-k."""
+    """By the methods asked for, and by top-k."""
     unit: Unit
     quantiles: dict[str, dict[str, float]] = field(default_factory=dict)
     """By who selects: quantile -> log weight, over the documents eligible for it."""
@@ -34,11 +34,22 @@ class Choice:
     """By stratum, in `unit`: what was asked of each."""
 
 
-def choose(run: Run, counts: Counts, scores: Scores, model: FittedModel, spreads: list[Spread]) -> Choice:
+def choose(
+    run: Run,
+    counts: Counts,
+    scores: Scores,
+    model: FittedModel,
+    spreads: list[Spread],
+    methods: Sequence[Method],
+) -> Choice:
     """The thresholds of all targets, which choose in order.
 
     With `match` each target first takes of the documents that are nearest to it, and what it then lacks of the rest.
     With quotas each stratum has a threshold of its own.
+
+    Args:
+        methods: to choose by. What the first leaves to a second target, or in a stratum, decides how much is taken; so
+            there must be one target and no quotas where there are more than one.
 
     Raises:
         RunFailedError: no document is eligible.
@@ -54,10 +65,10 @@ def choose(run: Run, counts: Counts, scores: Scores, model: FittedModel, spreads
         spreads,
     )
     choice = Choice(
-        dict.fromkeys(dict.fromkeys([config.method, "top-k"]), ()),
+        dict.fromkeys(dict.fromkeys([*methods, "top-k"]), ()),
         "tokens" if config.tokens is not None else "documents",
     )
-    chooser = _Chooser(run, counts, scores, model, search, choice)
+    chooser = _Chooser(run, counts, scores, model, search, choice, methods[0])
     nearest = Pool(nearest=scores.columns) if config.match and len(model.names) > 1 else EVERYONE
     missing = [chooser.fill(target, nearest) for target in range(len(model.names))]
     for target, lacking in enumerate(missing):
@@ -74,6 +85,7 @@ class _Chooser:
     model: FittedModel
     search: Thresholds
     choice: Choice
+    method: Method
     sizes: list[int] = field(default_factory=list)
     everyone: Strata = field(default_factory=dict)
     """All eligible documents by stratum, where there are quotas."""
@@ -94,13 +106,13 @@ class _Chooser:
         return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))
 
     def _fill_strata(self, target: int, pool: Pool, size: int | None) -> int:
-        name, config = self.model.names[target], self.run.config
+        name = self.model.names[target]
         if not self.everyone:
             self.everyone = self.search.strata(target, ())
         if size is None:
             size = self._size(target, sum(documents for documents, _ in self.everyone.values()), EVERYONE)
             self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
-        free = self.search.strata(target, self.choice.cuts[config.method], pool)
+        free = self.search.strata(target, self.choice.cuts[self.method], pool)
         shares = self._shares(name)
         strata = sorted(shares)
         if not any(shares.values()):

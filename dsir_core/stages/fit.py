@@ -11,11 +11,12 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.classifier import Classifier
 from dsir_core.digests import digest
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
@@ -57,15 +58,18 @@ class _RawModel:
     is_new: bool
 
 
-def fit(run: Run, counts: Counts) -> Fit:
+def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
     """Fit the model and store it under its digest, where the shards will find it.
+
+    Args:
+        classifier: that documents are scored by, too.
 
     Raises:
         RequestError: a target or the raw corpus holds no n-gram.
     """
     work = StageWork(run, "fit")
     found = fitted(run, counts)
-    model = found.model
+    model = replace(found.model, classifier=classifier)
     key, content = _raw_key(run), _content(found.raw_counts)
     if found.is_new:
         _remember(run, key, content, found.raw_counts)
@@ -73,7 +77,7 @@ def fit(run: Run, counts: Counts) -> Fit:
         draft.stream.write(model.to_bytes())
     run.ledger.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
     work.finish()
-    return found
+    return replace(found, model=model)
 
 
 def fitted(run: Run, counts: Counts) -> Fit:

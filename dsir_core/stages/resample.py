@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,15 +73,13 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     """
     work = StageWork(run, "resample", reads_source=False)
     work.announce(scores.shards)
-    spreads = _spreads(run, scores)
-    try:
-        choice = choose(run, counts, scores, model, spreads)
-    except OSError as error:
-        raise StageFailedError(f"resample: the weights cannot be read: {error}") from error
-    except WorkerLostError as error:
-        raise StageFailedError(str(error)) from error
+    with reading_weights("resample"):
+        spreads = spreads_of(run, scores)
+        choice = choose(run, counts, scores, model, spreads, [run.config.method])
     config = run.config
-    schema = selection_schema(offset=config.chunk is not None, stratum=config.strata is not None)
+    schema = selection_schema(
+        offset=config.chunk is not None, stratum=config.strata is not None, odds=config.classifies
+    )
 
     scales = tuple(
         Scale.over(name, column, spread, choice.quantiles[name], _of_target(scores, name, index, spread))
@@ -108,7 +108,22 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
         schema,
     )
     _note_shortfall(run, sample)
+    _note_rounds(run, sample)
     return sample
+
+
+@contextmanager
+def reading_weights(stage: str) -> Iterator[None]:
+    """
+    Raises:
+        StageFailedError: the weights cannot be read, or a worker was lost, inside the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StageFailedError(f"{stage}: the weights cannot be read: {error}") from error
+    except WorkerLostError as error:
+        raise StageFailedError(str(error)) from error
 
 
 def _of_target(scores: Scores, name: str, column: int, spread: Spread) -> npt.NDArray[np.float64]:
@@ -147,7 +162,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
     return marks, total, overview
 
 
-def _spreads(run: Run, scores: Scores) -> list[Spread]:
+def spreads_of(run: Run, scores: Scores) -> list[Spread]:
     """What each target's log weights are divided by."""
     config = run.config
     if config.target_ess is None:
@@ -181,6 +196,19 @@ def _check_account(scores: Scores, index: int, mark: Marked) -> None:
             f"{describe(scores.shards[index])}: {scored:,} documents were scored, the weights hold "
             f"{mark.documents:,}; remove {scores.results[index].receipt.name} and run the same command again"
         )
+
+
+def _note_rounds(run: Run, sample: Sample) -> None:
+    """Say where Pareto noise had to be drawn more than once (`heuristic.keep_keys`)."""
+    if run.config.method != "heuristic":
+        return
+    for name, thresholds in sample.thresholds.items():
+        rounds = max((math.ceil(1 - key) for key in thresholds if math.isfinite(key)), default=1)
+        if rounds > 1:
+            run.note(
+                f"heuristic: Pareto noise keeps fewer documents for {name!r} than were asked for: it was drawn "
+                f"{rounds:,} times, for those not kept before"
+            )
 
 
 def _note_shortfall(run: Run, sample: Sample) -> None:

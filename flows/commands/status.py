@@ -17,10 +17,13 @@ from flows.options import add_storage_options, storage_of
 KINDS = {
     "counts": "shards counted",
     "raw-model": "counts of raw that a model was fitted on",
+    "documents": "shards with documents that a classifier is fitted on",
+    "classifier": "classifiers",
     "model": "models",
     "weights": "shards scored",
     "selection": "shards resampled",
     "extract": "shards whose records are taken",
+    "comparison": "shards compared",
     "quarantine": "shards with bad records, listed there",
 }
 STAGES = {"count": "counts", "score": "weights", "resample": "selection", "write": "extract"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsir_core import extract
+from dsir_core import chosen, extract
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 from dsir_core.extract import ExtractTask, extract_shard
@@ -23,9 +23,9 @@ def test_text_that_is_not_what_was_scored_is_damage_and_named_without_credential
     text = b"three words here"
     batch = Batch(np.array([0]), np.frombuffer(text, np.uint8), np.array([0, len(text)]), records=[text])
     one = np.zeros(1, np.int64)
-    chosen = extract._Chosen(one, np.array([4], np.int32), one.astype(float), one.astype(np.int32))
-    monkeypatch.setattr(extract, "read_piece", lambda *_, **__: iter([batch]))
-    monkeypatch.setattr(extract, "_read_chosen", lambda *_: {"a.jsonl": chosen})
+    some = extract._Chosen(one, np.array([4], np.int32), None, one.astype(np.int32))
+    monkeypatch.setattr(chosen, "read_piece", lambda *_, **__: iter([batch]))
+    monkeypatch.setattr(extract, "_read_chosen", lambda *_: {"a.jsonl": some})
     receipt = Receipt("selection", "0" * 64, "selection/x.parquet", 0, "0" * 64, {})
     task = ExtractTask(str(tmp_path), Shard(0, (piece,), 20), ReadSettings(), FeatureSettings(), receipt, ("target",))
     with pytest.raises(DamagedFileError, match=r"https://host/a\.jsonl: no longer holds the documents") as raised:

@@ -1,0 +1,99 @@
+"""A linear classifier of target against raw on hashed n-gram counts, for heuristic classification.
+
+A document's features are its bucket counts divided by their number, as fastText averages the vectors of a text's
+n-grams: so its log odds are a sum over its n-grams, which the kernels for log ratios compute, a division and an
+intercept.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.sparse import SparseDocuments
+
+GRID = 2.0**-20
+"""Coefficients are multiples of it: the last bits of an optimum depend on the processor's linear algebra."""
+
+TOLERANCE = 1e-9
+MAX_ITERATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One linear classifier for each who selects."""
+
+    coefficients: npt.NDArray[np.float64]
+    """float64[names, buckets]: what a share of 1 of a document's n-grams in a bucket adds to its log odds."""
+    intercepts: npt.NDArray[np.float64]
+    """float64[names]."""
+
+    def log_odds(
+        self, sums: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32], ngrams: int
+    ) -> npt.NDArray[np.float64]:
+        """Log odds that documents are of each target rather than of raw: float64[n, names].
+
+        Args:
+            sums: float64[n, names], of the coefficients over each document's n-grams.
+            n_tokens: int32[n].
+            ngrams: longest n-gram.
+        """
+        return sums / np.maximum(ngrams_of_tokens(n_tokens, ngrams), 1)[:, None] + self.intercepts
+
+    def to_bytes(self) -> bytes:
+        """As NumPy `.npz` without pickle."""
+        buffer = io.BytesIO()
+        np.savez(buffer, coefficients=self.coefficients, intercepts=self.intercepts)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Classifier:
+        """Inverse of `to_bytes`."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return cls(arrays["coefficients"], arrays["intercepts"])
+
+    @classmethod
+    def joined(cls, classifiers: Sequence[Classifier]) -> Classifier:
+        """Those of several who select."""
+        return cls(
+            np.concatenate([one.coefficients for one in classifiers]),
+            np.concatenate([one.intercepts for one in classifiers]),
+        )
+
+
+def ngrams_of_tokens(n_tokens: npt.NDArray[np.int32], ngrams: int) -> npt.NDArray[np.int64]:
+    """int64[n]: n-grams of orders 1 to `ngrams` of documents with int32[n] tokens."""
+    tokens = n_tokens.astype(np.int64)
+    return np.asarray(np.sum([np.maximum(tokens - order, 0) for order in range(ngrams)], axis=0), np.int64)
+
+
+def fit_classifier(target: SparseDocuments, raw: SparseDocuments, buckets: int) -> Classifier:
+    """Logistic regression with an L2 penalty of C = 1 on features whose root mean square length is 1.
+
+    Target and raw weigh the same in all, however many documents they have: the reference fits on as many of each. One
+    thread computes, so that the number of cores does not matter.
+
+    Raises:
+        ValueError: there is no document in target or raw.
+    """
+    if not len(target) or not len(raw):
+        raise ValueError("a classifier needs documents of target and of raw")
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    features = SparseDocuments.joined([target, raw]).shares(buckets)
+    length = np.sqrt(features.multiply(features).sum() / features.shape[0])
+    is_target = np.arange(features.shape[0]) < len(target)
+    model = LogisticRegression(C=1.0, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS)
+    with threadpool_limits(limits=1):
+        model.fit(features / length, is_target)
+    return Classifier(on_grid(model.coef_ / length), on_grid(model.intercept_))
+
+
+def on_grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values to the nearest multiple of `GRID`."""
+    return np.asarray(np.round(values / GRID) * GRID, np.float64)

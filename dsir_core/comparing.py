@@ -1,0 +1,272 @@
+"""What several methods choose of one shard: how much, what they share, whose labels, and the n-grams, counted once."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.choosing import Chooser, Cut, View
+from dsir_core.chosen import Chosen, count_chosen, read_chosen
+from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
+from dsir_core.digests import digest
+from dsir_core.errors import RunFailedError
+from dsir_core.heuristic import keep_probability
+from dsir_core.marking import cut_values
+from dsir_core.metrics import WeightSums
+from dsir_core.ngrams import TOKENIZER_VERSION
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.rows import Rows, by_stratum, read_rows
+from dsir_core.sampling import MAX_STRATA
+from dsir_core.settings import Method
+from dsir_core.shard_work import identity
+from dsir_core.store import Receipt, Store
+from dsir_core.tally import Tally
+from dsir_core.weights import odds_column
+
+COMPARISON_VERSION = "comparison-v1"
+KIND = "comparison"
+
+
+@dataclass(frozen=True)
+class CompareTask:
+    """One shard in which several methods choose."""
+
+    workdir: str
+    shard: Shard
+    read: ReadSettings
+    features: FeatureSettings
+    weights: Receipt
+    names: tuple[str, ...]
+    """Who chooses, by index of the target."""
+    cuts: tuple[tuple[Cut, ...], ...]
+    """Of each method."""
+    min_tokens: int
+    chunk: Chunking | None = None
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint's kind and key."""
+        return f"{KIND}/{self.key}"
+
+    @property
+    def key(self) -> str:
+        """Key of the checkpoint."""
+        return digest(
+            {
+                "format": COMPARISON_VERSION,
+                "tokenizer": TOKENIZER_VERSION,
+                "features": self.features,
+                "shard": identity(self.shard, self.read),
+                "weights": self.weights.sha256,
+                "names": self.names,
+                "cuts": [[cut_values(cut) for cut in cuts] for cuts in self.cuts],
+                "min_tokens": self.min_tokens,
+                "chunk": self.chunk and self.chunk.words,
+            }
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the weights file that are looked at."""
+        return tuple(dict.fromkeys(c for cuts in self.cuts for cut in cuts for c in cut.ranking.columns))
+
+
+@dataclass
+class Compared:
+    """Mergeable figures of what each method chooses."""
+
+    documents: npt.NDArray[np.int64]
+    """int64[methods, targets]."""
+    tokens: npt.NDArray[np.int64]
+    """int64[methods, targets]."""
+    shared: npt.NDArray[np.int64]
+    """int64[methods, methods]: documents that both choose."""
+    counts: npt.NDArray[np.int64]
+    """int64[methods, targets, buckets]: n-grams."""
+    seen: int = 0
+    """Documents looked at."""
+    eligible: int = 0
+    labels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """By stratum int64[1 + methods]: eligible documents, those of each method."""
+    weights: dict[str, WeightSums] = field(default_factory=dict)
+    """By method and target, of those that choose with given probabilities."""
+
+    @classmethod
+    def nothing(cls, methods: int, targets: int, buckets: int) -> Compared:
+        """Of no document."""
+        zeros = np.zeros((methods, targets, buckets), np.int64)
+        return cls(zeros[:, :, 0].copy(), zeros[:, :, 0].copy(), np.zeros((methods, methods), np.int64), zeros)
+
+    def merge(self, other: Compared) -> None:
+        """Add other documents' figures to these."""
+        for name in ("documents", "tokens", "shared", "counts", "seen", "eligible"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for label, counts in other.labels.items():
+            self.labels[label] = self.labels[label] + counts if label in self.labels else counts
+        if len(self.labels) > MAX_STRATA:
+            raise RunFailedError(f"the field of strata has over {MAX_STRATA:,} values: choose one with fewer")
+        for key, sums in other.weights.items():
+            self.weights[key] = self.weights.get(key, WeightSums()).merge(sums)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the counts."""
+        return {
+            "documents": self.documents.tolist(),
+            "tokens": self.tokens.tolist(),
+            "shared": self.shared.tolist(),
+            "seen": self.seen,
+            "eligible": self.eligible,
+            "labels": {label: counts.tolist() for label, counts in self.labels.items()},
+            "weights": {key: vars(sums) for key, sums in self.weights.items() if sums.n},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], counts: npt.NDArray[np.int64]) -> Compared:
+        """Inverse of `to_json`."""
+        arrays = {name: np.array(value[name], np.int64) for name in ("documents", "tokens", "shared")}
+        return cls(
+            **arrays,
+            counts=counts,
+            seen=value["seen"],
+            eligible=value["eligible"],
+            labels={label: np.array(counts, np.int64) for label, counts in value["labels"].items()},
+            weights={key: WeightSums(**sums) for key, sums in value["weights"].items()},
+        )
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """Figures of one shard."""
+
+    compared: Compared
+    reused: bool
+    seconds: float
+
+    @property
+    def tally(self) -> Tally:
+        """For the observer: the documents looked at."""
+        return Tally(documents=self.compared.seen)
+
+
+@dataclass(frozen=True)
+class _Chosen(Chosen):
+    """Documents of one file that some method chooses."""
+
+    targets: npt.NDArray[np.int32]
+    """int32[n, methods]: the target for which each method chooses it, or -1."""
+
+
+def compare_shard(task: CompareTask) -> CompareResult:
+    """Compare what methods choose of a shard, or take the figures that are there.
+
+    Raises:
+        DamagedFileError: a file cannot be read whole, or no longer holds what was scored.
+    """
+    begin = time.perf_counter()
+    store = Store(task.workdir)
+    loaded = store.load(KIND, task.key)
+    if loaded is not None:
+        counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
+        found = Compared.from_json(loaded[0].summary, counts)
+        return CompareResult(found, True, time.perf_counter() - begin)
+    found = Compared.nothing(len(task.cuts), len(task.names), task.features.buckets)
+    chosen = _choose(store, task, found)
+    for piece in task.shard.pieces:
+        if piece.file.path in chosen:
+            _count(task, piece, chosen[piece.file.path], found.counts)
+    with store.checkpoint(KIND, task.key, ".npy", found.to_json()) as draft:
+        np.save(draft.stream, found.counts, allow_pickle=False)
+    return CompareResult(found, False, time.perf_counter() - begin)
+
+
+def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _Chosen]:
+    """What any method chooses, by file. Holds a few numbers for each such document of one shard."""
+    choosers = [Chooser(cuts, task.min_tokens) for cuts in task.cuts]
+    target_of = [np.array([cut.ranking.target for cut in cuts] + [-1], np.int32) for cuts in task.cuts]
+    parts: dict[str, list[_Chosen]] = {}
+    for rows in read_rows(store, task.weights.name, task.columns):
+        view = View(rows, task.min_tokens)
+        pairs = zip(choosers, target_of, strict=True)
+        targets = np.stack([names[chooser.choose(view)] for chooser, names in pairs], axis=1)
+        found.merge(_figures(task, view, targets))
+        for path, one in _by_file(rows, targets):
+            parts.setdefault(path, []).append(one)
+    return {path: _joined(some) for path, some in parts.items()}
+
+
+def _figures(task: CompareTask, view: View, targets: npt.NDArray[np.int32]) -> Compared:
+    """Figures of some documents, but for their n-grams."""
+    rows = view.rows
+    figures = Compared.nothing(len(task.cuts), len(task.names), 1)
+    figures.counts = np.zeros((), np.int64)
+    is_chosen = targets >= 0
+    for method, target in np.ndindex(figures.documents.shape):
+        mine = targets[:, method] == target
+        figures.documents[method, target] = mine.sum()
+        figures.tokens[method, target] = rows.n_tokens[mine].sum(dtype=np.int64)
+    figures.shared = is_chosen.T.astype(np.int64) @ is_chosen.astype(np.int64)
+    figures.seen, figures.eligible = len(rows), int(view.eligible.sum())
+    columns = [[n for _, n, _ in by_stratum(rows, mask)] for mask in (view.eligible, *is_chosen.T)]
+    by_label = np.array(columns, np.int64).T
+    figures.labels = {label: by_label[i] for i, label in enumerate(rows.strata) if by_label[i].any()}
+    for cuts in task.cuts:
+        for cut in cuts:
+            sums = _probabilities(view, cut)
+            if sums is not None:
+                figures.weights[weights_key(cut.ranking.method, cut.ranking.target)] = sums
+    return figures
+
+
+def weights_key(method: Method, target: int) -> str:
+    """Names a method's weights for a target in `Compared.weights`."""
+    return f"{method} {target}"
+
+
+def _probabilities(view: View, cut: Cut) -> WeightSums | None:
+    """Sums over what eligible documents' chances are in proportion to; None for a method without chance."""
+    rows, ranking = view.rows, cut.ranking
+    if ranking.method == "importance":
+        weights = ranking.spread.preferences(rows.log_weights[ranking.column], rows.n_tokens)
+    elif ranking.method == "heuristic":
+        weights = np.log(keep_probability(rows.log_weights[odds_column(ranking.column)]))
+    elif ranking.method == "random":
+        weights = np.zeros(len(rows))
+    else:
+        return None
+    return WeightSums.of(weights[view.eligible])
+
+
+def _by_file(rows: Rows, targets: npt.NDArray[np.int32]) -> Iterator[tuple[str, _Chosen]]:
+    which = np.flatnonzero((targets >= 0).any(axis=1))
+    for part in np.split(which, np.flatnonzero(np.diff(rows.file_codes[which])) + 1):
+        if len(part):
+            offsets = None if rows.offsets is None else rows.offsets[part]
+            path = rows.files[rows.file_codes[part[0]]]
+            yield path, _Chosen(rows.positions[part], rows.n_tokens[part], offsets, targets[part])
+
+
+def _joined(parts: list[_Chosen]) -> _Chosen:
+    offsets = [part.offsets for part in parts if part.offsets is not None]
+    return _Chosen(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.n_tokens for part in parts]),
+        np.concatenate(offsets) if offsets else None,
+        np.concatenate([part.targets for part in parts]),
+    )
+
+
+def _count(task: CompareTask, piece: Piece, chosen: _Chosen, counts: npt.NDArray[np.int64]) -> None:
+    """Add the n-grams of chosen documents to those of the methods that choose them, each document counted once."""
+    for _, found, mine in read_chosen(piece, task.read, chosen, task.chunk):
+        who, groups = np.unique(chosen.targets[mine], axis=0, return_inverse=True)
+        for group, targets in enumerate(who):
+            ngrams = np.zeros(task.features.buckets, np.int64)
+            count_chosen(piece, found, chosen.n_tokens[mine], groups.ravel() == group, task.features, ngrams)
+            for method in np.flatnonzero(targets >= 0):
+                counts[method, targets[method]] += ngrams

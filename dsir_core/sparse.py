@@ -1,0 +1,130 @@
+"""Some documents as sparse n-gram counts, in an order of their own: bounded samples that do not depend on shards."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How large a sample may be."""
+
+    documents: int
+    entries: int
+    """Buckets that the documents hold, each document's counted by itself."""
+
+
+@dataclass(frozen=True)
+class SparseDocuments:
+    """Documents as counts of the buckets that they hold."""
+
+    order: npt.NDArray[np.uint64]
+    """uint64[n]: a hash of where each document stands; a sample has the smallest."""
+    starts: npt.NDArray[np.int64]
+    """int64[n + 1]: document i has the entries [starts[i], starts[i + 1])."""
+    buckets: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def smallest(self, bound: Bound) -> SparseDocuments:
+        """The sample: the first documents by `order` up to the first that a bound does not allow; one at least."""
+        which, n = self._within(bound)
+        return self._take(which[:n])
+
+    def cut(self, bound: Bound) -> SparseDocuments:
+        """What decides the sample of any larger set: the sample, and the first document that it has no room for."""
+        which, n = self._within(bound)
+        return self._take(which[: n + 1])
+
+    def _within(self, bound: Bound) -> tuple[npt.NDArray[np.int64], int]:
+        """Documents in order, equal ones as they stand; and how many are within a bound."""
+        which = np.argsort(self.order, kind="stable")
+        entries = np.cumsum(np.diff(self.starts)[which[: bound.documents]])
+        return which, max(1, int(np.searchsorted(entries, bound.entries, side="right")))
+
+    def _take(self, which: npt.NDArray[np.int64]) -> SparseDocuments:
+        sizes = np.diff(self.starts)[which]
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        entries = np.repeat(self.starts[which] - starts[:-1], sizes) + np.arange(starts[-1])
+        return SparseDocuments(self.order[which], starts, self.buckets[entries], self.counts[entries])
+
+    def shares(self, buckets: int) -> Any:
+        """Scipy CSR array float64[n, buckets]: counts divided by the document's number of n-grams."""
+        from scipy.sparse import csr_array
+
+        totals = np.add.reduceat(self.counts, self.starts[:-1], dtype=np.int64)
+        shares = self.counts / np.repeat(totals, np.diff(self.starts))
+        return csr_array((shares, self.buckets, self.starts.astype(np.int32)), shape=(len(self), buckets))
+
+    def to_bytes(self) -> bytes:
+        """As NumPy `.npz` without pickle."""
+        buffer = io.BytesIO()
+        np.savez(buffer, order=self.order, starts=self.starts, buckets=self.buckets, counts=self.counts)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SparseDocuments:
+        """Inverse of `to_bytes`."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return cls(arrays["order"], arrays["starts"], arrays["buckets"], arrays["counts"])
+
+    @classmethod
+    def joined(cls, parts: Sequence[SparseDocuments]) -> SparseDocuments:
+        """All documents of some sets, one set after the other."""
+        sizes = [np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)]
+        return cls(
+            np.concatenate([np.empty(0, np.uint64), *(part.order for part in parts)]),
+            np.cumsum(np.concatenate(sizes)),
+            np.concatenate([np.empty(0, np.int32), *(part.buckets for part in parts)]),
+            np.concatenate([np.empty(0, np.int32), *(part.counts for part in parts)]),
+        )
+
+
+class Gathering:
+    """Collects documents for a sample, and holds no more than about twice its bound.
+
+    Args:
+        bound: of the sample.
+        buckets: of the counts.
+    """
+
+    def __init__(self, bound: Bound, buckets: int) -> None:
+        self._bound = bound
+        self._parts: list[SparseDocuments] = []
+        self._documents = self._entries = 0
+        self.limit = np.uint64(2**64 - 1)
+        """Documents of this order or a larger one are not wanted any more."""
+        self.counts = np.zeros(buckets, np.int64)
+        """int64[buckets], zeros: the counts of the next document, to be filled."""
+
+    def add(self, order: np.uint64) -> None:
+        """Take the document that stands in `counts`; one without n-grams is none."""
+        buckets = np.flatnonzero(self.counts)
+        if len(buckets):
+            starts, counts = np.array([0, len(buckets)], np.int64), self.counts[buckets].astype(np.int32)
+            self.counts[buckets] = 0
+            self.extend(SparseDocuments(np.array([order], np.uint64), starts, buckets.astype(np.int32), counts))
+
+    def extend(self, documents: SparseDocuments) -> None:
+        """Take documents that are sparse already."""
+        self._parts.append(documents)
+        self._documents += len(documents)
+        self._entries += len(documents.buckets)
+        if self._documents > 2 * self._bound.documents or self._entries > 2 * self._bound.entries:
+            kept = self.found()
+            if len(kept) < self._documents:
+                self.limit = kept.order[-1]
+            self._parts, self._documents, self._entries = [kept], len(kept), len(kept.buckets)
+
+    def found(self) -> SparseDocuments:
+        """See `SparseDocuments.cut`."""
+        joined = SparseDocuments.joined(self._parts)
+        return joined.cut(self._bound) if len(joined) else joined

@@ -1,0 +1,157 @@
+"""Stage classify: a linear classifier of target against raw, for heuristic classification, from bounded samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dsir_core.classifier import Classifier, fit_classifier
+from dsir_core.corpus.types import ReadSettings, SourceFile
+from dsir_core.counts import BlockSample
+from dsir_core.digests import digest, hash64
+from dsir_core.errors import RequestError
+from dsir_core.executor import Made
+from dsir_core.gathering import GatherTask, gather_shard
+from dsir_core.model import selecting_names
+from dsir_core.ngrams.settings import FeatureSettings
+from dsir_core.sparse import Bound, Gathering, SparseDocuments
+from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.stages.plan import Plan, PlannedCorpus
+from dsir_core.stages.run import Run, StageWork
+from dsir_core.store import Receipt, Store
+
+CLASSIFIER_VERSION = "classifier-v1"
+KIND = "classifier"
+
+BOUND = Bound(10_000, 5_000_000)
+"""Of the documents of raw, and of those of each who selects: 80 MB together while they are fitted on."""
+
+TIMES = 8
+"""As many documents as are wanted stand in the blocks that are read: neighbours in a file are alike."""
+
+MIN_FILES = 16
+
+
+def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
+    """Gather documents of raw and of the targets, and fit a classifier for each who selects.
+
+    Raises:
+        RequestError: no document of a target or of raw holds an n-gram.
+        RunFailedError: damaged files. StageFailedError: shards failed for a reason that may pass.
+    """
+    work = StageWork(run, "classify")
+    config = run.config
+    raw = _gather(work, "raw", plan.raw, counts.raw, config.read, counts)
+    targets = {
+        name: _gather(work, f"target {name}", corpus, counts.targets[name], config.read.unconditional, counts)
+        for name, corpus in plan.targets.items()
+    }
+    fits = []
+    for name in selecting_names(tuple(targets), config.by_target):
+        mine = [targets[name]] if name in targets else list(targets.values())
+        fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
+    run.ledger.need("classify", [f"{KIND}/{task.key}" for task in fits])
+    found = Classifier.joined(work.all(fit_from_samples, fits))
+    work.finish()
+    return found
+
+
+def _gather(
+    work: StageWork, name: str, corpus: PlannedCorpus, counted: CorpusCounts, read: ReadSettings, counts: Counts
+) -> list[Receipt]:
+    """Where a sample of a corpus lies, in order of shards."""
+    config = work.run.config
+    known = counted.tally.documents / (counts.rate if name == "raw" else 1.0)
+    files, documents = _some_files(corpus, known)
+    shards = [
+        replace(shard, pieces=pieces)
+        for shard in corpus.shards
+        if shard not in counts.damaged and (pieces := tuple(p for p in shard.pieces if p.file.path in files))
+    ]
+    blocks = BlockSample(min(1.0, TIMES * BOUND.documents / max(documents, 1.0)))
+    tasks = Made(
+        len(shards),
+        lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, BOUND),
+    )
+    work.announce(shards)
+    receipts: dict[int, Receipt] = {}
+    for index, result in work.map(gather_shard, tasks, shards):
+        receipts[index] = result.receipt.bare()
+    return [receipts[index] for index in sorted(receipts)]
+
+
+def _some_files(corpus: PlannedCorpus, documents: float) -> tuple[set[str], float]:
+    """Files to look into, of all sizes, and how many documents to expect there.
+
+    A compressed file must be read from its beginning to wherever a block stands: of many files only some are opened,
+    those that come first by a hash of their path.
+    """
+    by_hash = sorted(corpus.corpus.files, key=_order)
+    per_byte = documents / max(1, corpus.n_bytes)
+    n_bytes = 0
+    taken: set[str] = set()
+    for file in by_hash:
+        if len(taken) >= MIN_FILES and n_bytes * per_byte >= TIMES * BOUND.documents:
+            break
+        taken.add(file.path)
+        n_bytes += file.size
+    return taken, n_bytes * per_byte
+
+
+def _order(file: SourceFile) -> tuple[int, str]:
+    return hash64("classifier", file.path), file.path
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """One classifier to be fitted."""
+
+    workdir: str
+    name: str
+    """Who selects."""
+    features: FeatureSettings
+    target: tuple[Receipt, ...]
+    """Where its documents lie."""
+    raw: tuple[Receipt, ...]
+
+    @property
+    def key(self) -> str:
+        """Key of the checkpoint."""
+        return digest(
+            {
+                "format": CLASSIFIER_VERSION,
+                "features": self.features,
+                "target": [receipt.sha256 for receipt in self.target],
+                "raw": [receipt.sha256 for receipt in self.raw],
+            }
+        )
+
+
+def fit_from_samples(task: FitTask) -> Classifier:
+    """Fit a classifier into the store, or take the one that is there.
+
+    Raises:
+        RequestError: there is nothing to fit on.
+    """
+    store = Store(task.workdir)
+    loaded = store.load(KIND, task.key)
+    if loaded is not None:
+        return Classifier.from_bytes(loaded[1])
+    target, raw = (_sample(store, task.features, receipts) for receipts in (task.target, task.raw))
+    if not len(target) or not len(raw):
+        what = f"target {task.name!r}" if not len(target) else "the raw corpus"
+        raise RequestError(f"{what} holds no n-gram: it has no documents, or none with a word in it")
+    found = fit_classifier(target, raw, task.features.buckets)
+    with store.checkpoint(KIND, task.key, ".npz", {"target": len(target), "raw": len(raw)}) as draft:
+        draft.stream.write(found.to_bytes())
+    return found
+
+
+def _sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt]) -> SparseDocuments:
+    gathering = Gathering(BOUND, features.buckets)
+    for receipt in receipts:
+        part = SparseDocuments.from_bytes(store.read(receipt.name))
+        if len(part):
+            gathering.extend(part)
+    found = gathering.found()
+    return found.smallest(BOUND) if len(found) else found
