@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -118,12 +118,13 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     elif dict in kinds:
         words = [f"{kind}|" for kind in sorted(kind for kind in kinds if isinstance(kind, str))]
         group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="".join(words) + "NAME=SHARE", help=text)
-    elif any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds) and len(kinds) == 1:
+    elif all(map(_is_model, kinds)):
         group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="KEY=VALUE", help=text)
     else:
         choices = [kind for kind in kinds if isinstance(kind, str)]
         numeric = kinds & {int, float}
-        metavar = "|".join([*sorted(choices), *(["N"] if numeric else [])]) or name.upper()
+        pairs = [f"{key}=N" for kind in kinds if _is_model(kind) for key in kind.model_fields]
+        metavar = "|".join([*sorted(choices), *pairs, *(["N"] if numeric else [])]) or name.upper()
         group.add_argument(flag, dest=name, metavar=metavar, type=_number if numeric else str, help=text)
 
 
@@ -134,7 +135,13 @@ def _kinds(annotation: Any) -> set[Any]:
         return {kind for part in get_args(annotation) for kind in _kinds(part)} - {type(None)}
     if origin is Literal:
         return set(get_args(annotation))
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
     return {origin or annotation}
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _number(text: str) -> Any:
