@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from dsir_core.ledger import Ledger
+from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
+from dsir_core.stages.compare import check_comparison, compare
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
@@ -69,6 +72,26 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
     }
     connected(end)(run, name, listed)
     return name, scores
+
+
+def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage = call_directly) -> dict[str, Any]:
+    """Score once, and compare what each method would choose; no documents are written.
+
+    Args:
+        target_labels: see `stages.compare.compare`.
+
+    Returns:
+        The content of compare.json.
+
+    Raises:
+        RequestError: the request is wrong, or there is a comparison at the output and `overwrite` is not set.
+        RunFailedError: the run failed; what is complete is kept.
+    """
+    run.config = run.config.model_copy(update={"method": "heuristic"})  # the only one that wants more than the weights
+    run.ledger = Ledger(run.store, f"{run.config.shown().output.rstrip('/')}/{PAGE}")
+    connected(check_comparison)(run)
+    _, counts, fitted, scores = _score(run, call)
+    return call(connected(compare), run, counts, scores, fitted.model, target_labels)
 
 
 def begin(run: Run) -> None:

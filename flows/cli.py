@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "forecast a run: sizes, time, memory, what is reused, access, and what looks wrong; reads a small sample",
     "score": "only compute the importance weights of the raw documents, into the workdir",
     "resample": "choose again (another size, seed or method) from the weights in the workdir",
+    "compare": "show what each method would select, side by side, from weights that are computed once",
     "report": "make report.html anew, of an output or of all outputs of a workdir",
     "explain": "show how much each n-gram adds to a document's importance weight",
     "status": "show what is complete in a workdir, what is missing, and what it takes",

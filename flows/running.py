@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,22 @@ def run_score(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -
         return found
 
 
+def run_compare(
+    config: SelectConfig, target_labels: Sequence[str], cluster: Cluster = HERE, *, verbose: bool
+) -> dict[str, Any]:
+    """Compare the methods; the content of compare.json."""
+    if config.inline:
+        from dsir_core.pipeline import compare_methods
+
+        with terminal_observer() as observe:
+            return compare_methods(Run(config, InlineExecutor(), observe), target_labels)
+    with _orchestrated(config, cluster, verbose) as prepared:
+        from flows.select import compare_flow
+
+        figures: dict[str, Any] = _call(compare_flow, config, prepared, list(target_labels))
+        return figures
+
+
 @contextmanager
 def _orchestrated(config: SelectConfig, cluster: Cluster, verbose: bool) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
@@ -77,7 +93,7 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, verbose: bool) -> Iter
                     PREPARED.reset(token)
 
 
-def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared) -> Any:
+def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more: Any) -> Any:
     """Run a flow; a result that is there outlives the server that should have recorded it.
 
     Raises:
@@ -86,7 +102,7 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared) -> Any
     import httpx
 
     try:
-        return flow(config.shown())
+        return flow(config.shown(), *more)
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from dsir_core.config import SelectConfig, parse_config
 from dsir_core.executor import Executor, InlineExecutor
-from dsir_core.pipeline import score_only, select
+from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.progress import Observer
 from dsir_core.stages.run import Run
 from flows.deployed import cluster_setting, log_events, turn_at
@@ -49,6 +49,10 @@ def _name() -> str:
     return f"select to {output}" if output else "score"
 
 
+def _compare_name() -> str:
+    return f"compare in {_name().removeprefix('select to ')}"
+
+
 @flow(name="dsir-select", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
 def select_flow(
     config: Annotated[SelectConfig, Form(selects=True)], cluster: ClusterSettings | None = None
@@ -82,6 +86,26 @@ def score_flow(
     with _run(config, cluster, selects=False) as run:
         name, scores = score_only(run, call_as_task)
         return _keep((name, scores.tally.documents))
+
+
+@flow(name="dsir-compare", flow_run_name=_compare_name, retries=0, persist_result=False, validate_parameters=True)
+def compare_flow(
+    config: Annotated[SelectConfig, Form(selects=True)],
+    target_labels: list[str] | None = None,
+    cluster: ClusterSettings | None = None,
+) -> dict[str, Any]:
+    """Compare what each method would select.
+
+    Args:
+        config: What to select, from what, and where compare.html goes. Its method is not looked at.
+        target_labels: Values of the field `strata` that are what the targets ask for: their share is the precision.
+        cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
+
+    Returns:
+        The content of compare.json.
+    """
+    with _run(config, cluster) as run:
+        return _keep(compare_methods(run, target_labels or (), call_as_task))
 
 
 def _keep(result: Result) -> Result:

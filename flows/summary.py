@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from dsir_core.config import SelectConfig
+from dsir_core.report.comparison import PAGE
 
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
@@ -36,3 +41,43 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")
     print(f"report    {config.output.rstrip('/')}/report.html")
+
+
+def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
+    """Print the methods side by side, and where the page lies."""
+    methods, targets = figures["methods"], figures["targets"]
+    labelled = figures["labels"] is not None and bool(figures["labels"]["target"])
+    console = Console(highlight=False)
+    table = _table("method", "documents", "tokens", "KL reduction", "ESS", *(["precision"] if labelled else []))
+    for name, method in methods.items():
+        table.add_row(
+            name,
+            f"{method['documents']:,}",
+            f"{method['tokens']:,}",
+            _figure(method["kl_reduction"], ".3f"),
+            _figure(method["effective_sample_size"], ",.1f"),
+            *([_figure(method["precision"], ".1%")] if labelled else []),
+        )
+    console.print(table)
+    if len(targets) > 1:
+        by_target = _table("KL reduction for", *methods)
+        for target in targets:
+            reductions = [method["targets"][target]["kl_reduction"] for method in methods.values()]
+            by_target.add_row(Text(target), *(_figure(reduction, ".3f") for reduction in reductions))
+        console.print(by_target)
+    shared = _table("also chosen by", *methods)
+    for name, row in figures["overlap"].items():
+        shared.add_row(name, *(_figure(share, ".1%") for share in row.values()))
+    console.print(shared)
+    print(f"comparison {request.shown().output.rstrip('/')}/{PAGE}")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(first, box=None, pad_edge=False)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

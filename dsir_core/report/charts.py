@@ -95,11 +95,11 @@ def bar_chart(
 
     values = [value for bar in bars for value in bar.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
-    room = 0.35 * ((high - low) or 1)  # beside the longest bar, for its value
+    room = (high - low) or 1  # beside the longest bar, for its value; to the left it also has a sign
     chart = pygal.HorizontalBar(
         **_common(12 + (BAR_HEIGHT if len(bars) == 1 else THIN_BAR_HEIGHT * len(bars)) * len(labels)),
         print_values=True,
-        range=(low - (room if low < 0 else 0), high + (room if high > 0 else 0)),
+        range=(low - (0.45 * room if low < 0 else 0), high + (0.35 * room if high > 0 else 0)),
         print_values_position="top",
         show_x_labels=False,
         show_y_guides=False,

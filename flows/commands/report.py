@@ -41,6 +41,7 @@ def _outputs(place: str) -> list[str]:
         RequestError: it is a workdir without a finished run.
     """
     from dsir_core.ledger import recorded_runs
+    from dsir_core.report.comparison import PAGE
     from dsir_core.stages.output import REPORT
     from dsir_core.store import Store
 
@@ -48,7 +49,7 @@ def _outputs(place: str) -> list[str]:
     if store.exists(REPORT):
         return [place]
     runs = recorded_runs(store)
-    ended = [run.output for run in runs if run.ended and run.output]
+    ended = [run.output for run in runs if run.ended and run.output and not run.output.endswith(f"/{PAGE}")]
     if runs and not ended:
         raise RequestError(
             f"{store.shown}: a workdir, but none of its runs has finished; dsir status shows what is missing"

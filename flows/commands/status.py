@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dsir_core.errors import RequestError
 from dsir_core.ledger import Recorded, checkpoint_of, of_runs, recorded_runs
 from dsir_core.remote.connect import using
+from dsir_core.report.comparison import PAGE
 from dsir_core.report.words import human_bytes
 from dsir_core.store import Entry, Store
 from flows.options import add_storage_options, storage_of
@@ -27,6 +28,7 @@ KINDS = {
     "quarantine": "shards with bad records, listed there",
 }
 STAGES = {"count": "counts", "score": "weights", "resample": "selection", "write": "extract"}
+STAGES_OF_COMPARISON = {"count": "counts", "score": "weights", "compare": "comparison"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +67,8 @@ def _print_kinds(entries: Sequence[Entry]) -> None:
 def _print_run(one: Recorded, complete: set[str]) -> None:
     state = f"ended {one.ended}" if one.ended else f"begun {one.begun}, not complete"
     print(f"\n{one.output or 'weights only'}: {state}")
-    for stage, kind in STAGES.items():
+    stages = STAGES_OF_COMPARISON if one.output.endswith(f"/{PAGE}") else STAGES
+    for stage, kind in stages.items():
         if stage not in one.needs:
             if not one.ended:  # a run for weights alone ends without the later stages
                 print(f"  {stage:<9} not begun")

@@ -29,7 +29,7 @@ POOLS = {name: FILE["definitions"][name] for name in ("process", "docker", "kube
 
 
 def test_the_deployments_that_are_promised_are_there() -> None:
-    assert {"select", "select-nightly", "resample", "score"} <= set(DEPLOYMENTS)
+    assert {"select", "select-nightly", "resample", "compare", "score"} <= set(DEPLOYMENTS)
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

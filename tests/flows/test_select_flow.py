@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,3 +114,31 @@ def test_a_failure_in_the_flow_is_one_line_and_status_1(tmp_path: Path, environm
     assert done.returncode == 1
     assert "lower --min-tokens" in done.stderr
     assert len(without_notes(done.stderr)) == 1
+
+
+def test_methods_are_compared_by_workers_as_inline(tmp_path: Path, environment: dict[str, str]) -> None:
+    figures = []
+    for words in (["--inline"], ["--workers", "2", "--shard-bytes", "200000"]):
+        output = tmp_path / words[0].strip("-")
+        line = [
+            *(sys.executable, "-c", PROGRAM, "compare", str(DEMO / "demo.yaml"), "--raw", str(DEMO / "raw")),
+            *("--target", SPEECHES, "--output", str(output), "--workdir", f"{output}.work", *words),
+        ]
+        done = subprocess.run(line, capture_output=True, text=True, env=environment, cwd=DEMO.parent)
+        assert (done.returncode, without_notes(done.stderr)) == (0, [])
+        found = json.loads((output / "compare.json").read_text())
+        for name, method in found["methods"].items():
+            assert re.search(rf"{name} +100 +{method['tokens']:,} +{method['kl_reduction']:.3f} ", done.stdout)
+        assert f"comparison {output}/compare.html" in done.stdout
+        assert sorted(path.name for path in output.iterdir()) == ["compare.html", "compare.json"]
+        figures.append(found)
+    inline, dask = figures
+    assert dask["stages"]["compare"]["shards"] > inline["stages"]["compare"]["shards"]
+    for figure in ("targets", "overlap", "labels", "documents", "model_digest"):
+        assert dask[figure] == inline[figure]
+    chosen = ("documents", "tokens", "kl_reduction", "targets")
+    assert [[m[c] for c in chosen] for m in dask["methods"].values()] == [
+        [m[c] for c in chosen] for m in inline["methods"].values()
+    ]
+    status = [sys.executable, "-c", PROGRAM, "status", f"{output}.work"]
+    assert "compare.html: ended" in subprocess.run(status, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,205 @@
+"""Stage compare: what each method chooses of one scored corpus, side by side. Nothing is selected or written for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dsir_core.comparing import Compared, CompareTask, compare_shard, weights_key
+from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.executor import Made
+from dsir_core.metrics import kl_divergence
+from dsir_core.model import FittedModel, distribution
+from dsir_core.report.comparison import PAGE, render_comparison
+from dsir_core.settings import Method
+from dsir_core.stages.choose import choose
+from dsir_core.stages.count import Counts
+from dsir_core.stages.report import stage_figures, versions
+from dsir_core.stages.resample import reading_weights, spreads_of
+from dsir_core.stages.run import Run, StageWork
+from dsir_core.stages.score import Scores
+from dsir_core.store import Store
+from dsir_core.thresholds import Cuts
+
+METHODS: tuple[Method, ...] = ("random", "heuristic", "heuristic-top-k", "top-k", "importance")
+FIGURES = "compare.json"
+
+Json = dict[str, Any]
+
+
+def check_comparison(run: Run) -> None:
+    """
+    Raises:
+        RequestError: there is a comparison at the output and `overwrite` is not set.
+    """
+    output = Store(run.config.output)
+    if output.exists(FIGURES) and not run.config.overwrite:
+        raise RequestError(
+            f"{output.shown} holds a comparison: choose another --output, or replace it with --overwrite"
+        )
+
+
+def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target_labels: Sequence[str]) -> Json:
+    """Choose by every method, and write `compare.html` and then `compare.json` to the output.
+
+    Args:
+        target_labels: values of the field of strata that are what the targets ask for.
+
+    Returns:
+        The content of compare.json.
+
+    Raises:
+        RequestError: `target_labels` are named and no field, or none of them is the label of a document.
+        RunFailedError: no document is eligible, or a file has changed.
+        StageFailedError: shards failed for a reason that may pass.
+    """
+    work = StageWork(run, "compare")
+    work.announce(scores.shards)
+    with reading_weights("compare"):
+        cuts = _cuts(run, counts, scores, model)
+    found = _compared(work, scores, model, cuts)
+    labels = _labels(run, found, target_labels)
+    work.finish()
+    ends = stage_figures(run)
+    figures = {
+        "documents": {"raw": scores.tally.records, "eligible": found.eligible},
+        "targets": {
+            name: {
+                "documents": target.tally.documents,
+                "tokens": target.tally.tokens,
+                "kl_raw": kl_divergence(distribution(target.counts), distribution(counts.raw.counts)),
+            }
+            for name, target in counts.targets.items()
+        },
+        "methods": {method: _method(i, counts, model, found, target_labels) for i, method in enumerate(METHODS)},
+        "overlap": {
+            method: {other: _share(found.shared[i, j], found.shared[i, i]) for j, other in enumerate(METHODS)}
+            for i, method in enumerate(METHODS)
+        },
+        "labels": labels,
+        "notes": list(run.notes),
+        "stages": ends,
+        "model_digest": model.digest,
+        "workdir": run.store.shown,
+        "config": run.config.shown().model_dump(mode="json", exclude={"method"}),
+        "versions": versions(),
+    }
+    output = Store(run.config.output)
+    output.remove(FIGURES)
+    output.write(PAGE, render_comparison(figures).encode())
+    output.write(FIGURES, json.dumps(figures, indent=1, ensure_ascii=False).encode())
+    run.ledger.end(ends)
+    return figures
+
+
+def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mapping[Method, Cuts]:
+    """The thresholds of each method; all in the same passes over the weights where no target waits for another."""
+    spreads = spreads_of(run, scores)
+    together = len(model.names) == 1 and run.config.quotas is None
+    groups: list[Sequence[Method]] = [METHODS] if together else [[method] for method in METHODS]
+    cuts: dict[Method, Cuts] = {}
+    for methods in groups:
+        chosen = choose(run, counts, scores, model, spreads, methods).cuts
+        cuts |= {method: chosen[method] for method in methods}
+    return cuts
+
+
+def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping[Method, Cuts]) -> Compared:
+    """
+    Raises:
+        RunFailedError: a file is damaged now, or the weights do not hold the documents that were scored.
+    """
+    config = work.run.config
+
+    def task(index: int) -> CompareTask:
+        return CompareTask(
+            config.workdir_url,
+            scores.shards[index],
+            config.read.unconditional,
+            config.features,
+            scores.results[index].receipt,
+            model.names,
+            tuple(tuple(cut.at(index) for cut in cuts[method]) for method in METHODS),
+            config.min_tokens,
+            config.chunk,
+        )
+
+    total = Compared.nothing(len(METHODS), len(model.names), config.buckets)
+    early: dict[int, Compared] = {}
+    n_merged = 0
+    for index, result in work.map(compare_shard, Made(len(scores.results), task), scores.shards):
+        total.counts += result.compared.counts
+        result.compared.counts = np.zeros((), np.int64)
+        early[index] = result.compared
+        while n_merged in early:  # in order: sums of floats depend on it
+            total.merge(early.pop(n_merged))
+            n_merged += 1
+    if work.damaged:
+        raise RunFailedError(f"compare: {next(iter(work.damaged.values()))}; the file changed during the run")
+    work.judge()
+    if total.seen != scores.tally.documents:
+        raise RunFailedError(
+            f"compare: {scores.tally.documents:,} documents were scored, the weights hold {total.seen:,}"
+        )
+    return total
+
+
+def _method(index: int, counts: Counts, model: FittedModel, found: Compared, target_labels: Sequence[str]) -> Json:
+    """Figures of one method."""
+    method = METHODS[index]
+    sizes = {
+        name: found.weights[key].effective_sample_size
+        for i, name in enumerate(model.names)
+        if (key := weights_key(method, i)) in found.weights
+    }
+    targets = {name: _target(index, name, counts, model, found) for name in counts.targets}
+    reductions = [target["kl_reduction"] for target in targets.values() if target["kl_reduction"] is not None]
+    n = int(found.documents[index].sum())
+    labels = {label: int(by_method[1 + index]) for label, by_method in found.labels.items()}
+    return {
+        "documents": n,
+        "tokens": int(found.tokens[index].sum()),
+        "effective_sample_size": min(sizes.values(), default=None),
+        "effective_sample_sizes": sizes,
+        "kl_reduction": float(np.mean(reductions)) if reductions else None,
+        "targets": targets,
+        "labels": {label: count for label, count in labels.items() if count},
+        "precision": _share(sum(labels.get(label, 0) for label in target_labels), n) if target_labels else None,
+    }
+
+
+def _target(index: int, name: str, counts: Counts, model: FittedModel, found: Compared) -> Json:
+    # With separate targets, what a target asked for is what it chose itself.
+    mine = [model.names.index(name)] if name in model.names else list(range(len(model.names)))
+    chosen = found.counts[index, mine].sum(axis=0)
+    p = distribution(counts.targets[name].counts)
+    kl_raw = kl_divergence(p, distribution(counts.raw.counts))
+    kl_selected = kl_divergence(p, distribution(chosen)) if chosen.any() else None
+    return {
+        "selected": int(found.documents[index, mine].sum()),
+        "kl_selected": kl_selected,
+        "kl_reduction": None if kl_selected is None else kl_raw - kl_selected,
+    }
+
+
+def _labels(run: Run, found: Compared, target_labels: Sequence[str]) -> Json | None:
+    """Eligible documents by label; None where no field is named."""
+    field = run.config.strata
+    if field is None:
+        if target_labels:
+            raise RequestError("target_label: say which field the labels are in with strata")
+        return None
+    if target_labels and not set(target_labels) & set(found.labels):
+        some = ", ".join(sorted(found.labels)[:5])
+        raise RequestError(
+            f"target_label: no eligible document has {field} {' or '.join(target_labels)}; they have {some}"
+        )
+    eligible = {label: int(counts[0]) for label, counts in sorted(found.labels.items()) if counts[0]}
+    return {"field": field, "target": list(target_labels), "eligible": eligible}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
