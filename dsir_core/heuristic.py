@@ -1,4 +1,4 @@
-"""Heuristic classification, the baseline of the paper (section 4): a classifier's score decides, with noise.
+"""Heuristic classification, a baseline of the paper: a classifier's score decides, with noise.
 
 A linear classifier of target against raw gives each document a probability, its *score*. It is kept if Pareto noise of
 shape 9 is larger than 1 - score (Brown et al. 2020, appendix A; Gao et al. 2020; Chowdhery et al. 2022), or, in the

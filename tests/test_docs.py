@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from dsir_core import ImportanceModel, sample
+from flows.cli import main
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = re.findall(
     r"```python\n(.*?)```\n+```text\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), re.DOTALL
 )
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+COMMANDS = re.findall(r"```console\n\$ dsir (.*?)\n(.*?)```", (ROOT / "docs" / "sampling.md").read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
@@ -40,6 +42,17 @@ def test_the_tutorial_prints_what_it_says(
         piece = session[name]._repr_html_()
         assert shown in piece
         assert not re.search(r"<(script|img|link|html)", piece)
+
+
+@pytest.mark.parametrize(("words", "expected"), COMMANDS)
+def test_a_command_prints_what_its_page_says(
+    words: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(words.split()) == 0
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == expected.splitlines()
 
 
 def test_texts_like_the_target_weigh_more_and_are_sampled_more() -> None:

@@ -74,6 +74,8 @@ def _scored(run: Run, plan: Plan, counts: Counts, complete: set[str]) -> int | N
     """Shards of raw whose weights by the model of these counts are there."""
     if run.config.weights is not None and run.config.weights.table is not None:
         return None  # weights depend on what the table gives each document
+    if run.config.classifies:
+        return None  # and on a classifier that only the run fits
     try:
         model = fitted(Run(run.config, run.executor), counts).model  # what it notes is for the run to say
     except RequestError:

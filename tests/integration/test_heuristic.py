@@ -14,10 +14,14 @@ import pytest
 from dsir_core import stages
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError
+from dsir_core.executor import InlineExecutor
+from dsir_core.forecast.reuse import find_reuse
 from dsir_core.memory import count_texts
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.noise import random_bits, uniform
 from dsir_core.sparse import Bound
+from dsir_core.stages.plan import plan
+from dsir_core.stages.run import Run
 from tests.integration.conftest import DEMO, Select, demo_records
 
 SPEECHES = DEMO / "targets" / "speeches.jsonl"
@@ -150,3 +154,14 @@ def test_scores_from_elsewhere_are_no_part_of_it() -> None:
         parse_config(
             {"raw": "a", "target": "b", "output": "o", "count": 1, "method": "heuristic", "weights": {"column": "c"}}
         )
+
+
+def test_a_forecast_does_not_count_on_weights_without_a_classifier(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"raw": [str(pool)], "target": TARGET, "count": 20}
+    run_select(**asked)
+    for method, known in (("importance", 1), ("heuristic", None)):
+        values = {**asked, "output": "o", "workdir": str(tmp_path / "workdir"), "method": method}
+        run = Run(parse_config(values), InlineExecutor())
+        assert find_reuse(run, plan(run), 1.0).scored == known
