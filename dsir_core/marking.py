@@ -23,7 +23,7 @@ from dsir_core.tally import Tally
 from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM, odds_column
 
 ODDS = odds_column("log_weight")
-SELECTION_VERSION = "selection-v4"
+SELECTION_VERSION = "selection-v5"
 
 
 def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.Schema:

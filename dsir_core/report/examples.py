@@ -1,17 +1,23 @@
-"""The beginnings of documents that are shown as examples, read from their files."""
+"""The beginnings of documents, or of pieces of them, that are shown as examples, read from their files."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
+from dsir_core.chosen import Chosen, read_chosen
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings, SourceFile
+from dsir_core.corpus.types import Chunking, Piece, ReadSettings, SourceFile
 
 EXAMPLE_CHARACTERS = 600
+
+Place: TypeAlias = tuple[int, int]
+"""Position, and offset of a piece in its document's text; 0 for a whole document."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +26,33 @@ class ExamplesTask:
 
     file: SourceFile
     read: ReadSettings
-    positions: tuple[int, ...]
+    """Of whole documents."""
+    places: tuple[Place, ...]
     """Increasing, each once."""
+    chunk: Chunking | None
+    """How documents are cut into pieces."""
 
 
 def read_examples(task: ExamplesTask) -> list[str]:
-    """The beginning of each document. A compressed file is read no further than to the last of them.
+    """The beginning of each document or piece. A compressed file is read no further than to the last of them.
 
     Raises:
         DamagedFileError: the file cannot be read, or has changed.
     """
-    found = [text for text, _ in read_texts(task.file, task.read, task.positions, 4 * EXAMPLE_CHARACTERS)]
+    positions = [position for position, _ in task.places]
+    if task.chunk is None:
+        found = [text for text, _ in read_texts(task.file, task.read, positions, 4 * EXAMPLE_CHARACTERS)]
+    else:
+        found = list(itertools.islice(_pieces(task, task.chunk, positions), len(positions)))
     return [text[:EXAMPLE_CHARACTERS] for text in found]
+
+
+def _pieces(task: ExamplesTask, chunk: Chunking, positions: Sequence[int]) -> Iterator[str]:
+    offsets = np.array([offset for _, offset in task.places], np.int64)
+    chosen = Chosen(np.array(positions, np.int64), np.zeros(len(positions), np.int32), offsets)
+    for _, found, _ in read_chosen(Piece(task.file), task.read, chosen, chunk):
+        for start, stop in itertools.pairwise(found.text_offsets.tolist()):
+            yield bytes(found.text_data[start : min(stop, start + 4 * EXAMPLE_CHARACTERS)]).decode(errors="ignore")
 
 
 def read_texts(

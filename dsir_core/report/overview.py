@@ -94,6 +94,8 @@ class Candidate:
     order: float
     file: str
     position: int
+    offset: int | None
+    """Where a piece begins in its document's text; None for a whole document."""
     n_tokens: int = field(compare=False)
     target: str = field(compare=False)
     """Who chose it, or came nearest to choosing it."""
@@ -225,6 +227,7 @@ def _candidate(view: View, i: int, order: float, cut: Cut, names: Sequence[str])
         order,
         rows.files[rows.file_codes[i]],
         int(rows.positions[i]),
+        None if rows.offsets is None else int(rows.offsets[i]),
         int(rows.n_tokens[i]),
         names[ranking.target],
         float(rows.log_weights[ranking.column][i]),
@@ -255,4 +258,7 @@ def _reachable(rows: Rows) -> npt.NDArray[np.bool_]:
 def _noise(rows: Rows) -> npt.NDArray[np.uint64]:
     """uint64[n]: random, and the same for a document in whatever shard it stands."""
     salts = np.array([hash64("example", path) for path in rows.files], np.uint64)
-    return random_bits((rows.positions.astype(np.uint64) ^ salts[rows.file_codes]).view(np.int64), "example")
+    bits = random_bits((rows.positions.astype(np.uint64) ^ salts[rows.file_codes]).view(np.int64), "example")
+    if rows.offsets is None:
+        return bits
+    return random_bits((bits ^ rows.offsets.astype(np.uint64)).view(np.int64), "example piece")

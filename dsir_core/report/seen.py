@@ -11,7 +11,7 @@ import numpy as np
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, Shard
 from dsir_core.model import distribution
-from dsir_core.report.examples import ExamplesTask, read_examples
+from dsir_core.report.examples import ExamplesTask, Place, read_examples
 from dsir_core.report.names import (
     SAMPLE_BYTES,
     SAMPLE_PIECES,
@@ -103,30 +103,36 @@ def moved(work: StageWork, stages: Stages) -> Json | None:
 def examples(work: StageWork, stages: Stages) -> list[Json]:
     """Selected, just missed and rejected documents, with the beginning of their text."""
     found = stages.chosen.overview.candidates
-    wanted: dict[str, set[int]] = {}
+    config = work.run.config
+    wanted: dict[str, set[Place]] = {}
     for candidate in (one for kind in KINDS for one in found.get(kind, [])):
-        wanted.setdefault(candidate.file, set()).add(candidate.position)
+        wanted.setdefault(candidate.file, set()).add(_place(candidate))
     files = {file.path: file for file in stages.plan.raw.corpus.files if file.path in wanted}
     tasks = [
-        ExamplesTask(files[path], work.run.config.read.unconditional, tuple(sorted(positions)))
-        for path, positions in sorted(wanted.items())
+        ExamplesTask(files[path], config.read.unconditional, tuple(sorted(places)), config.chunk)
+        for path, places in sorted(wanted.items())
     ]
     texts = {
-        (task.file.path, position): text
+        (task.file.path, place): text
         for task, read in zip(tasks, work.all(read_examples, tasks), strict=True)
-        for position, text in zip(task.positions, read, strict=True)
+        for place, text in zip(task.places, read, strict=True)
     }
     return [
-        {"kind": kind, **_shown(candidate), "text": texts[candidate.file, candidate.position]}
+        {"kind": kind, **_shown(candidate), "text": texts[candidate.file, _place(candidate)]}
         for kind in KINDS
         for candidate in found.get(kind, [])
     ]
+
+
+def _place(candidate: Candidate) -> Place:
+    return candidate.position, candidate.offset or 0
 
 
 def _shown(candidate: Candidate) -> Json:
     return {
         "file": candidate.file,
         "position": candidate.position,
+        **({} if candidate.offset is None else {"offset": candidate.offset}),
         "tokens": candidate.n_tokens,
         "target": candidate.target,
         "log_weight": finite(candidate.log_weight),

@@ -107,3 +107,23 @@ def test_pieces_spread_the_choice(run_select: Select, pool: Path, tmp_path: Path
 def test_whole_documents_without_pieces_is_refused() -> None:
     with pytest.raises(RequestError, match="chunk"):
         parse_config({"raw": "a", "target": "b", "output": "c", "count": 1, "whole_documents": True})
+
+
+def test_examples_of_the_report_are_pieces(run_select: Select, pool: Path, tmp_path: Path) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, count=200, chunk={"words": 30}, min_tokens=0)
+    source = pool.read_bytes()
+    rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
+    chosen = {(row["position"], row["offset"]) for row in rows}
+    places = set()
+    for example in report["examples"]:
+        position, offset = example["position"], example["offset"]
+        text = json.loads(source[position : source.index(b"\n", position)])["text"]
+        pieces = oracle_pieces(text, 30)
+        starts = [len("".join(pieces[:i]).encode()) for i in range(len(pieces))]
+        assert example["text"] == pieces[starts.index(offset)][:600]
+        assert ((position, offset) in chosen) == (example["kind"] == "selected")
+        places.add((position, offset))
+    assert sum(offset > 0 for _, offset in places) >= 6
+    assert sum(example["kind"] == "selected" for example in report["examples"]) == 6
+    page = (tmp_path / "output" / "report.html").read_text()
+    assert f"from byte {report['examples'][0]['offset']:,} of its text" in page
