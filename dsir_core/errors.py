@@ -37,5 +37,9 @@ class WorkerLostError(RunFailedError):
     """Workers that held a piece of work kept dying; with other workers it may go well."""
 
 
+class NotWantedError(DsirError):
+    """Work was given up, since nobody waits for it any more; never shown to anybody."""
+
+
 class MixedVersionsError(RunFailedError):
     """Processes of one run have different versions of this package: what one wrote, another would misread."""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.noise import document_bits, gumbel, uniform
 from dsir_core.store import Store
+from dsir_core.wanted import check_wanted
 from dsir_core.weights import OFFSET, STRATUM
 
 READ_ROWS = 1 << 18
@@ -86,6 +87,7 @@ def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Row
         more = [column for column in (OFFSET, STRATUM) if column in file.schema_arrow.names]
         wanted = ["file", "position", "n_tokens", *columns, *more]
         for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted):
+            check_wanted()
             yield rows_of(batch, columns)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.store import Store
+from dsir_core.wanted import check_wanted
 from dsir_core.weights import OFFSET, gather_rows
 
 NAME = "selected.parquet"
@@ -47,6 +48,7 @@ def write_selected(task: SelectedTask) -> SelectedResult:
         for name in task.selections:
             with source.open(name) as raw:
                 for batch in pq.ParquetFile(raw, page_checksum_verification=True).iter_batches(READ_ROWS):
+                    check_wanted()
                     sha256.update(pairs(batch))
                     yield batch
 

@@ -177,7 +177,7 @@ class BudgetSettings(_Settings):
     """Bad records (invalid JSON, no text, ...) as a share of all records; above it the run fails."""
 
     max_bad_shards: int = Field(default=0, ge=0)
-    """How many shards may hold a damaged file; they are left out and named."""
+    """How many shards may be left out, each with its name, since a file of theirs is damaged or they end any worker."""
 
 
 class ShardSettings(_Settings):

@@ -28,6 +28,7 @@ from dsir_core.digests import digest
 from dsir_core.remote.connect import connect
 from dsir_core.remote.ranges import RangeReader
 from dsir_core.remote.retries import trying, warn
+from dsir_core.wanted import check_wanted
 
 CHUNK_BYTES = 8 * 2**20
 READ_BYTES = 2**20
@@ -176,6 +177,7 @@ class Store:
         try:
             with os.fdopen(handle, "w+b") as stream:
                 yield stream
+                check_wanted()  # what nobody waits for must not appear when the run is over
                 stream.flush()
                 if self._local and durable:
                     os.fsync(stream.fileno())

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dsir_core.errors import MixedVersionsError
+from dsir_core.wanted import while_wanted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -74,21 +75,58 @@ def check_versions(theirs: Mapping[str, str]) -> None:
     )
 
 
-def call_each(function: Callable[[Item], Result], items: Sequence[Item]) -> tuple[list[Result], float]:
+def call_each(
+    function: Callable[[Item], Result], items: Sequence[Item], wanted: Callable[[], bool] | None = None
+) -> tuple[list[Result], float]:
     """Results of the items up to the first that fails, and the seconds it took.
 
     Raises what the first item raises; one that fails behind it runs again by itself, and then says what is wrong.
+
+    Args:
+        wanted: whether somebody waits for the results, asked now and then; what nobody wants is given up.
     """
     begin = time.perf_counter()
     results: list[Result] = []
-    for item in items:
-        try:
-            results.append(function(item))
-        except Exception:
-            if not results:
-                raise
-            break
+    with while_wanted(wanted):
+        for item in items:
+            try:
+                results.append(function(item))
+            except Exception:
+                if not results:
+                    raise
+                break
     return results, time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Whether a worker still has a task to do: not once that is cancelled, nor once the worker is closing."""
+
+    worker: Callable[[], Any]
+    """Gives the worker of this thread, an object with the attributes of `distributed.Worker`."""
+    key: str
+    """Of the task."""
+
+    def __call__(self) -> bool:
+        """Ask the worker, which has heard it from its scheduler."""
+        worker = self.worker()
+        task = worker.state.tasks.get(self.key)
+        return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
+
+
+def memory_limit(dask_worker: Any) -> tuple[str, str, int]:
+    """Address of a nanny, address of its worker, and the bytes above which it ends that; 0 where it never does.
+
+    Args:
+        dask_worker: an object with the attributes of `distributed.Nanny`; Dask gives it by this name.
+    """
+    return dask_worker.address, dask_worker.worker_address or "", int(dask_worker.memory_manager.memory_limit or 0)
+
+
+def set_memory_limit(nanny: str, n_bytes: int, dask_worker: Any) -> None:
+    """Let the nanny at an address end its worker above another limit."""
+    if dask_worker.address == nanny:
+        dask_worker.memory_manager.memory_limit = n_bytes
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from distributed import CancelledError, Client, Future, as_completed
+from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.executor import Outcome, Tree
-from dsir_core.worker import Checked, call_each, versions
+from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.executor import Outcome
+from dsir_core.worker import Assigned, Checked, call_each, versions
+from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
+from tasks.straggling import Finished, Running, stragglers
+from tasks.trials import Trials
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IN_FLIGHT_PER_THREAD = 2
-"""One runs and one waits: a worker is never idle, and its death costs few shards a second run."""
+logger = logging.getLogger("dsir_core.tasks")
 
-WINDOW_LASTS = 64
 WINDOW_SECONDS = 2.0
-"""So many futures go out, or so long it takes, before the workers are counted again."""
-
-SUSPECTS_BEFORE_TRIAL = 4
-"""So many shards that lost their workers are tried at once rather than at the end, so that a caller
-hears early of a fault that every shard has."""
-
-JOIN_PRIORITY = 10
-"""Joins go before leaves, so that few results lie about."""
+"""Workers are counted again after so long, or after `WINDOW_LASTS` futures."""
 
 BATCH_SECONDS = 0.2
 BATCH_BYTES = 16 * 2**20
 MAX_BATCH = 64
 """A future's items: so many that its cost does not matter, so few that a lost worker costs little."""
+
+LOOK_SECONDS = 1.0
+"""How often stragglers are looked for."""
+
+REMEMBERED = 256
+"""So many of the last finished futures say how long one takes."""
 
 
 class DaskExecutor:
@@ -44,8 +45,11 @@ class DaskExecutor:
 
     Dask fails a task with `KilledWorker` when the workers that held it kept dying, and cannot tell
     the shard that killed them from one that only waited beside it. Such a shard is a suspect: it
-    is put aside and run again with nothing else in flight. A suspect that loses its workers alone
-    is the cause and fails; the others succeed.
+    is put aside and run again with nothing else in flight, and with the memory of all workers of its
+    host. A suspect that loses its workers even so is the cause and fails; the others succeed.
+
+    A shard that takes far longer than others is started a second time where a worker is idle
+    (`tasks.straggling`). What is finished first counts, and the other is cancelled.
 
     Args:
         client: a connected `distributed.Client`; the caller closes it.
@@ -78,79 +82,17 @@ class DaskExecutor:
         Raises:
             RunFailedError: no worker is left to run anything, or the scheduler went away.
         """
-        return cast(Result, _Reduction(self._client, function, join, name).over(items))
+        return cast(Result, Reduction(self._client, function, join, name).over(items))
 
 
-class _Reduction:
-    """One `reduce`: leaves a few at once, and above them joins that Dask runs as soon as it can."""
+@dataclass
+class _Work:
+    """Some items that are in flight together, in one future or in two that race."""
 
-    def __init__(
-        self,
-        client: Client,
-        function: Callable[[Any], Any],
-        join: Callable[[Sequence[Any]], Any],
-        name: str,
-    ) -> None:
-        self._client = client
-        self._function, self._join = Checked(function, versions()), Checked(join, versions())
-        self._stage, self._run = name, uuid.uuid4().hex[:8]
-        self._n_submitted = 0
-        self._running: set[Future[Any]] = set()
-        """Leaves that are not finished."""
-        self._alive: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
-        """All that Dask holds a result of for us: leaves and joins go when they are joined themselves."""
-
-    def over(self, items: Sequence[Any]) -> Any:
-        done = as_completed(raise_errors=False, loop=self._client.loop)
-        tree = Tree(self._join_there)
-        try:
-            for index, item in enumerate(items):
-                if index % WINDOW_LASTS == 0:
-                    window = IN_FLIGHT_PER_THREAD * max(1, sum(self._client.nthreads().values()))
-                if len(self._running) >= window:
-                    self._judge(next(done))
-                leaf = self._submit(self._function, item, "leaf", 0)
-                self._running.add(leaf)
-                done.add(leaf)
-                tree.add(leaf)
-            for leaf in done:
-                self._judge(leaf)
-            return self._value(tree.root())
-        finally:
-            # Not left to the end of references, since an error's traceback would hold some; nor to `Client.cancel`,
-            # whose scheduler side (2026.8) fails an assertion where a join depends on what is cancelled.
-            for future in list(self._alive):
-                future.release()
-
-    def _join_there(self, parts: Sequence[Future[Any]]) -> Future[Any]:
-        return self._submit(self._join, list(parts), "join", JOIN_PRIORITY)
-
-    def _submit(self, function: Callable[[Any], Any], argument: Any, what: str, priority: int) -> Future[Any]:
-        self._n_submitted += 1
-        key = f"{self._stage}-{what}-{self._run}-{self._n_submitted}"
-        future = self._client.submit(function, argument, key=key, pure=False, priority=priority)
-        self._alive.add(future)
-        return future
-
-    def _judge(self, future: Future[Any]) -> None:
-        self._running.discard(future)
-        if future.status != "finished":
-            self._value(future)
-
-    def _value(self, future: Future[Any]) -> Any:
-        try:
-            return future.result()
-        except KilledWorker as error:
-            raise WorkerLostError(
-                f"stage {self._stage}: a group of shards lost its worker "
-                f"{error.allowed_failures + 1} times; most often a worker needs more memory than it may have"
-            ) from error
-        except (NoValidWorkerError, NoWorkerError) as error:
-            raise RunFailedError(f"stage {self._stage}: no Dask worker is left to run anything") from error
-        except CancelledError as error:
-            raise RunFailedError(
-                f"stage {self._stage}: a reduction was dropped, the Dask scheduler has gone or was restarted"
-            ) from error
+    indices: tuple[int, ...]
+    n_bytes: int
+    begun: float
+    futures: list[Future[Any]]
 
 
 class _Map:
@@ -178,11 +120,11 @@ class _Map:
         self._again: deque[int] = deque()
         """Items that stood behind one that failed, and that one: each goes out by itself."""
         self._seconds: float | None = None
-        self._in_flight: dict[str, tuple[tuple[int, ...], Future[Any]]] = {}
-        self._suspects: deque[int] = deque()
-        self._on_trial = False
-        self._killed: dict[int, list[int]] = {}
-        """Workers lost while they held an item, by item: one number for each time it was a suspect."""
+        self._in_flight: dict[str, _Work] = {}
+        """By the keys of its futures."""
+        self._finished: deque[Finished] = deque(maxlen=REMEMBERED)
+        self._looked = time.monotonic()
+        self._trials = Trials(client, name)
         self._n_submitted = 0
         self._n_threads = 1
         self._counted = 0.0
@@ -192,27 +134,68 @@ class _Map:
         try:
             self._submit_more()
             while self._in_flight:
-                future, result = next(self._done)
-                indices, _ = self._in_flight.pop(future.key)
-                status = future.status
-                if status == "finished":
-                    self._remember(future, indices, result[0])
-                future.release()
-                outcomes = self._judge(indices, status, result)
+                future, result = self._first_done()
+                work = self._in_flight.pop(future.key, None)
+                if work is None or self._other_goes_on(work, future, result):
+                    continue
+                outcomes = self._settle(work, future, result)
                 self._submit_more()
                 yield from outcomes
         finally:
             self._cancel()
 
+    def _settle(self, work: _Work, future: Future[Any], result: Any) -> list[Outcome[Any]]:
+        status = future.status
+        if status == "finished":
+            self._finished.append(Finished(time.monotonic() - work.begun, work.n_bytes))
+            self._remember(future, work.indices, result[0])
+        for one in work.futures:
+            self._in_flight.pop(one.key, None)
+            one.release()
+        return self._judge(work.indices, status, result)
+
+    def _first_done(self) -> tuple[Future[Any], Any]:
+        while not self._done.has_ready():
+            with self._done.thread_condition:
+                self._done.thread_condition.wait(timeout=0.1)
+            if time.monotonic() > self._looked + LOOK_SECONDS:
+                self._start_again()
+                self._looked = time.monotonic()
+        return cast(tuple[Future[Any], Any], next(self._done))
+
+    def _other_goes_on(self, work: _Work, future: Future[Any], result: Any) -> bool:
+        """Whether a future lost its workers whose items another future is still at; it is forgotten then."""
+        if len(work.futures) == 1 or future.status != "error" or not isinstance(result[1], KilledWorker):
+            return False
+        work.futures.remove(future)
+        future.release()
+        return True
+
+    def _start_again(self) -> None:
+        """Start what straggles a second time, on workers that have nothing to do."""
+        if self._trials.under_way:
+            return
+        now = time.monotonic()
+        running = [
+            Running(key, now - work.begun, work.n_bytes, len(work.futures)) for key, work in self._in_flight.items()
+        ]
+        if not stragglers(running, self._finished, idle=1):
+            return
+        idle = [worker for worker, keys in self._client.processing().items() if not keys]
+        for worker, key in zip(idle, stragglers(running, self._finished, idle=len(idle)), strict=False):
+            work = self._in_flight[key]
+            logger.info("%s: item %d straggles and is started a second time", self._name, work.indices[0])
+            self._send(work, worker)
+
     def _submit_more(self) -> None:
-        if not self._on_trial and len(self._suspects) < SUSPECTS_BEFORE_TRIAL:
+        if not self._trials.due:
             while (self._again or self._next < len(self._items)) and len(self._in_flight) < self._window():
                 self._submit(self._take())
         if self._in_flight:
             return
-        self._on_trial = bool(self._suspects)
-        if self._on_trial:
-            self._submit((self._suspects.popleft(),))
+        suspect = self._trials.next()
+        if suspect is not None:
+            self._submit((suspect,), self._trials.make_room())
         elif self._again or self._next < len(self._items):
             self._submit_more()
 
@@ -222,7 +205,7 @@ class _Map:
         first, n, n_bytes = self._next, self._at_once(), 0
         # Shards that follow small ones may be large.
         while self._next < first + n and (self._next == first or n_bytes <= BATCH_BYTES):
-            n_bytes += getattr(getattr(self._items[self._next], "shard", None), "n_bytes", 0)
+            n_bytes += _size(self._items[self._next])
             self._next += 1
         return tuple(range(first, self._next))
 
@@ -244,21 +227,27 @@ class _Map:
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 
-    def _submit(self, indices: tuple[int, ...]) -> None:
-        key = f"{self._name}-{indices[0]}-{self._run}-{self._n_submitted}"
+    def _submit(self, indices: tuple[int, ...], worker: str | None = None) -> None:
+        n_bytes = sum(_size(self._items[index]) for index in indices)
+        if worker is None and len(indices) == 1:
+            worker = self._worker(indices[0])
+        self._send(_Work(indices, n_bytes, time.monotonic(), []), worker)
+
+    def _send(self, work: _Work, worker: str | None) -> None:
+        key = f"{self._name}-{work.indices[0]}-{self._run}-{self._n_submitted}"
         self._n_submitted += 1
-        items = [self._items[index] for index in indices]
-        worker = self._worker(indices[0]) if len(indices) == 1 else None
         future = self._client.submit(
             call_each,
             self._function,
-            items,
+            [self._items[index] for index in work.indices],
+            wanted=Assigned(get_worker, key),
             key=key,
             pure=False,
             workers=[worker] if worker else None,
             allow_other_workers=worker is not None,
         )
-        self._in_flight[key] = indices, future
+        work.futures.append(future)
+        self._in_flight[key] = work
         self._done.add(future)
 
     def _worker(self, index: int) -> str | None:
@@ -285,7 +274,8 @@ class _Map:
             )
         error = cast(Exception, result[1]).with_traceback(result[2])
         if isinstance(error, KilledWorker):
-            return [outcome for index in indices if (outcome := self._suspect(index, error)) is not None]
+            faults = [(index, self._trials.judge(index, error)) for index in indices]
+            return [Outcome(index, None, fault) for index, fault in faults if fault is not None]
         if isinstance(error, NoValidWorkerError | NoWorkerError):
             raise RunFailedError(f"stage {self._name}: no Dask worker is left to run anything") from error
         if isinstance(error, RequestError | MixedVersionsError):
@@ -294,20 +284,15 @@ class _Map:
         self._again.extend(indices[1:])
         return [Outcome(indices[0], None, error)]
 
-    def _suspect(self, index: int, error: KilledWorker) -> Outcome[Any] | None:
-        self._killed.setdefault(index, []).append(error.allowed_failures + 1)
-        if not self._on_trial:
-            self._suspects.append(index)
-            return None
-        times, alone = sum(self._killed[index]), self._killed[index][-1]
-        fault = RunFailedError(
-            f"stage {self._name}: item {index} lost its worker {times} times, {alone} of them while "
-            "nothing else ran; most often a worker needs more memory than it may have"
-        )
-        return Outcome(index, None, fault)
-
     def _cancel(self) -> None:
-        futures = [future for _, future in self._in_flight.values()]
+        futures = [future for work in self._in_flight.values() for future in work.futures]
         self._in_flight.clear()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
+        self._trials.end()
+
+
+def _size(item: Any) -> int:
+    """Stored bytes that an item reads, 0 where it reads no shard."""
+    n_bytes: int = getattr(getattr(item, "shard", None), "n_bytes", 0)
+    return n_bytes

@@ -13,6 +13,7 @@ from dsir_core.corpus.parquet import read_parquet
 from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.storage import ByteStream, damaged, decompressed, open_source
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, ReadSettings, Wanted
+from dsir_core.wanted import check_wanted
 
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""
@@ -52,6 +53,7 @@ def read_piece(
     found = 0
     how = Wanted(keep_records, positions, keep_block, fields)
     for batch in reader(piece, settings, how):
+        check_wanted()
         found += len(batch)
         yield batch if settings.chunk is None else cut_batch(batch, settings.chunk.words)
     if positions is not None and found != len(positions):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
-from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
 from dsir_core.executor import Made
 from dsir_core.shard_work import quarantine_of
 from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
@@ -47,7 +47,7 @@ class Counts:
     raw: CorpusCounts
     rate: float
     """Share of the raw corpus's blocks that was counted; 1 for all of it."""
-    damaged: Mapping[Shard, DamagedFileError]
+    damaged: Mapping[Shard, DamagedFileError | WorkerLostError]
     """Shards left out, of raw and of targets."""
 
 
@@ -58,7 +58,7 @@ def count(run: Run, plan: Plan) -> Counts:
         RequestError: a target holds no document.
         RunFailedError: bad records over budget, damaged files.
     """
-    work = StageWork(run, "count")
+    work = StageWork(run, "count", leaves_out=True)
     rate = first_rate(run.config, plan.raw)
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
     targets = {name: _count_target(work, corpus.shards) for name, corpus in plan.targets.items()}

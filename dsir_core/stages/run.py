@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.corpus.urls import without_credentials
-from dsir_core.errors import DamagedFileError, RunFailedError
+from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
 from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds, ignore
@@ -118,12 +118,14 @@ class StageWork:
     name: str
     reads_source: bool = True
     """Whether its shards read source files, whose bytes then count as read."""
+    leaves_out: bool = False
+    """Whether the run can do without a shard that ends every worker that tries it."""
     begin: float = field(default_factory=time.perf_counter)
     shards: int = 0
     reused: int = 0
     n_bytes: int = 0
-    damaged: dict[Shard, DamagedFileError] = field(default_factory=dict)
-    """Shards left out because a file of theirs is damaged."""
+    damaged: dict[Shard, DamagedFileError | WorkerLostError] = field(default_factory=dict)
+    """Shards left out because a file of theirs is damaged, or because they end every worker."""
     _failed: list[tuple[str, Exception]] = field(default_factory=list)
     _slowest: list[tuple[float, int, Shard]] = field(default_factory=list)
     """A heap of seconds, number of the shard's result, shard."""
@@ -181,16 +183,23 @@ class StageWork:
 
         Raises:
             StageFailedError: shards failed for a reason that may pass.
-            RunFailedError: more shards hold a damaged file than are allowed.
+            RunFailedError: more shards hold a damaged file, or end every worker, than may be left out.
         """
         allowed = self.run.config.max_bad_shards
         if self._failed:
             raise StageFailedError(_failure(self.name, self._failed))
         if len(self.damaged) > allowed:
             names = "; ".join(str(error) for error in list(self.damaged.values())[:N_NAMED])
+            lost = any(isinstance(error, WorkerLostError) for error in self.damaged.values())
+            what = "end every worker that tries them" if lost else "cannot be read whole"
+            mend = (
+                "Give workers more memory, or cut smaller shards (--shard-bytes),"
+                if lost
+                else "Repair or remove the file"
+            )
             raise RunFailedError(
-                f"{self.name}: {_some(len(self.damaged), 'shard')} cannot be read whole: {names}. "
-                f"All other shards are done. Repair or remove the file and run the same command again, "
+                f"{self.name}: {_some(len(self.damaged), 'shard')} {what}: {names}. "
+                f"All other shards are done. {mend} and run the same command again, "
                 f"or leave such shards out with --max-bad-shards {len(self.damaged)}"
             )
 
@@ -238,6 +247,8 @@ class StageWork:
         self.run.observe(ShardFailed(self.name, describe(shard), str(error)))
         if isinstance(error, DamagedFileError):
             self.damaged[shard] = error
+        elif self.leaves_out and isinstance(error, WorkerLostError):
+            self.damaged[shard] = WorkerLostError(f"{describe(shard)}: {error}")
         else:
             self._failed.append((describe(shard), error))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import RunFailedError
+from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.executor import Made
 from dsir_core.model import FittedModel
 from dsir_core.report.samples import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
@@ -45,9 +45,11 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
     Raises:
         RunFailedError: bad records over budget, damaged files, or a shard that read otherwise than when it was counted.
     """
-    work = StageWork(run, "score")
+    work = StageWork(run, "score", leaves_out=True)
     config = run.config
-    shards = [shard for shard in plan.raw.shards if shard in joined or not joined]
+    # A shard that ended every worker when it was counted would do so again.
+    deadly = {shard for shard, error in counts.damaged.items() if isinstance(error, WorkerLostError)}
+    shards = [shard for shard in plan.raw.shards if (shard in joined or not joined) and shard not in deadly]
     work.announce(shards)
     tasks = score_tasks(config, shards, model.digest, joined)
     found: dict[int, ScoreResult] = {}

@@ -20,7 +20,9 @@ from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, Wor
 from dsir_core.executor import FAN_IN, Executor, InlineExecutor, Made
 from tasks import fanout
 from tasks.cluster import local_cluster
-from tasks.fanout import IN_FLIGHT_PER_THREAD, SUSPECTS_BEFORE_TRIAL, DaskExecutor
+from tasks.fanout import DaskExecutor
+from tasks.reduction import IN_FLIGHT_PER_THREAD
+from tasks.trials import SUSPECTS_BEFORE_TRIAL
 
 
 @pytest.fixture(scope="module")
