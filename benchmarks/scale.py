@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from dsir_core import worker
 from dsir_core.config import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
-from dsir_core.executor import Executor, Made, Outcome
+from dsir_core.executor import Executor, Made, Outcome, nothing
 from dsir_core.model import FittedModel
 from dsir_core.noise import gumbel
 from dsir_core.stages.count import CorpusCounts, Counts, count
@@ -69,10 +69,12 @@ class Meter:
         yield from self._executor.map(function, items, name=name)
         self._note(function, len(items), begin, 0)
 
-    def reduce(self, function: Any, items: Sequence[Any], join: Any, *, name: str) -> Any:
+    def reduce(
+        self, function: Any, items: Sequence[Any], join: Any, *, name: str, done: Callable[[], None] = nothing
+    ) -> Any:
         """See `Executor.reduce`."""
         begin = time.perf_counter(), cpu_seconds()
-        whole = self._executor.reduce(function, items, join, name=name)
+        whole = self._executor.reduce(function, items, join, name=name, done=done)
         self._note(function, len(items), begin, len(pickle.dumps(whole)))
         return whole
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dsir_core.corpus.types import Piece, Shard, SourceFile
 from dsir_core.counts import CountResult, CountTask, count_shard
 from dsir_core.digests import digest, hash64
-from dsir_core.executor import Executor, Outcome
+from dsir_core.executor import Executor, Outcome, nothing
 from dsir_core.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.metrics import WeightSums
@@ -229,6 +229,8 @@ class Mocked:
         """See `Executor.map`."""
         return self._executor.map(STATISTICS[function], items, name=name)
 
-    def reduce(self, function: Any, items: Sequence[Any], join: Any, *, name: str) -> Any:
+    def reduce(
+        self, function: Any, items: Sequence[Any], join: Any, *, name: str, done: Callable[[], None] = nothing
+    ) -> Any:
         """See `Executor.reduce`."""
-        return self._executor.reduce(STATISTICS[function], items, join, name=name)
+        return self._executor.reduce(STATISTICS[function], items, join, name=name, done=done)

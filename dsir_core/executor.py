@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, overload
 
 from dsir_core.errors import RequestError
+from dsir_core.progress import Observer, PassAdvances, PassBegins
 from dsir_core.remote.connect import using
 from dsir_core.remote.retries import Effects, watching
 from dsir_core.remote.settings import StorageSettings
@@ -27,6 +28,10 @@ class Outcome(Generic[Result]):
     """Which item of the sequence given to `map`."""
     result: Result | None
     error: Exception | None = None
+
+
+def nothing() -> None:
+    """What is called when nobody wants to know."""
 
 
 class Executor(Protocol):
@@ -59,6 +64,7 @@ class Executor(Protocol):
         join: Callable[[Sequence[Result]], Result],
         *,
         name: str,
+        done: Callable[[], None] = nothing,
     ) -> Result:
         """Join `function(item)` over all items where the work is done: no more than the whole comes back.
 
@@ -70,6 +76,7 @@ class Executor(Protocol):
             items: at least one.
             join: a module-level function of two to `FAN_IN` results, in the order of their items.
             name: as for `map`.
+            done: is called when an item is done.
 
         Raises:
             what `function` raises for an item; the others need not be run then.
@@ -171,10 +178,13 @@ class WatchedExecutor:
         executor: does the work.
         storage: how storage is reached.
         tell: is told what happened on the way to each result.
+        observe: is told of reductions, which yield nothing before their end.
     """
 
-    def __init__(self, executor: Executor, storage: StorageSettings, tell: Callable[[Effects], None]) -> None:
-        self._executor, self._storage, self._tell = executor, storage, tell
+    def __init__(
+        self, executor: Executor, storage: StorageSettings, tell: Callable[[Effects], None], observe: Observer
+    ) -> None:
+        self._executor, self._storage, self._tell, self._observe = executor, storage, tell, observe
         self.n_workers = executor.n_workers
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
@@ -193,9 +203,17 @@ class WatchedExecutor:
         join: Callable[[Sequence[Result]], Result],
         *,
         name: str,
+        done: Callable[[], None] = nothing,
     ) -> Result:
         """See `Executor.reduce`."""
-        whole = self._executor.reduce(_Watched(function, self._storage), items, _JoinedReturns(join), name=name)
+        self._observe(PassBegins(name, len(items)))
+
+        def advance() -> None:
+            done()
+            self._observe(PassAdvances(name))
+
+        watched = _Watched(function, self._storage)
+        whole = self._executor.reduce(watched, items, _JoinedReturns(join), name=name, done=advance)
         self._tell(whole.effects)
         return whole.result
 
@@ -224,9 +242,11 @@ class InlineExecutor:
         join: Callable[[Sequence[Result]], Result],
         *,
         name: str,
+        done: Callable[[], None] = nothing,
     ) -> Result:
         """See `Executor.reduce`."""
         tree = Tree(join)
         for item in items:
             tree.add(function(item))
+            done()
         return tree.root()

@@ -75,7 +75,29 @@ class Note:
     text: str
 
 
-Event = StageBegins | ShardDone | ShardFailed | StageEnds | Note
+@dataclass(frozen=True)
+class PassBegins:
+    """The search for thresholds goes over all weights once more; how often is not known before."""
+
+    stage: str
+    shards: int
+
+
+@dataclass(frozen=True)
+class PassAdvances:
+    """One more shard of a pass is done."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Retried:
+    """Requests to storage were made again."""
+
+    requests: int
+
+
+Event = StageBegins | ShardDone | ShardFailed | StageEnds | PassBegins | PassAdvances | Retried | Note
 
 
 class Observer(Protocol):

@@ -14,7 +14,7 @@ from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
-from dsir_core.executor import Outcome
+from dsir_core.executor import Outcome, nothing
 from dsir_core.worker import Assigned, Checked, call_each, versions
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
 from tasks.straggling import Finished, Running, stragglers
@@ -76,13 +76,14 @@ class DaskExecutor:
         join: Callable[[Sequence[Result]], Result],
         *,
         name: str,
+        done: Callable[[], None] = nothing,
     ) -> Result:
         """See `Executor.reduce`; results stay with the workers, and Dask makes those again that a lost worker held.
 
         Raises:
             RunFailedError: no worker is left to run anything, or the scheduler went away.
         """
-        return cast(Result, Reduction(self._client, function, join, name).over(items))
+        return cast(Result, Reduction(self._client, function, join, name, done).over(items))
 
 
 @dataclass

@@ -33,8 +33,9 @@ class Reduction:
         function: Callable[[Any], Any],
         join: Callable[[Sequence[Any]], Any],
         name: str,
+        done: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._client, self._done = client, done
         self._function, self._join = Checked(function, versions()), Checked(join, versions())
         self._stage, self._run = name, uuid.uuid4().hex[:8]
         self._n_submitted = 0
@@ -80,6 +81,7 @@ class Reduction:
         self._running.discard(future)
         if future.status != "finished":
             self._value(future)
+        self._done()
 
     def _value(self, future: Future[Any]) -> Any:
         try:

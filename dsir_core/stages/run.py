@@ -15,7 +15,17 @@ from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
-from dsir_core.progress import Note, Observer, ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds, ignore
+from dsir_core.progress import (
+    Note,
+    Observer,
+    Retried,
+    ShardDone,
+    ShardFailed,
+    SlowShard,
+    StageBegins,
+    StageEnds,
+    ignore,
+)
 from dsir_core.remote.connect import using
 from dsir_core.remote.retries import Effects, is_transient, watching
 from dsir_core.store import Store
@@ -71,7 +81,7 @@ class Run:
     _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell)
+        self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell, self.observe)
         with using(self.config.storage):
             self.store = Store(self.config.workdir_url)
         self.ledger = Ledger(self.store, self.config.shown().output)
@@ -98,6 +108,8 @@ class Run:
 
     def _tell(self, effects: Effects) -> None:
         self.retries += effects.retries
+        if effects.retries:
+            self.observe(Retried(effects.retries))
         for warning in effects.warnings:
             self.note(warning)
 
