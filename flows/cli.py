@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module, metadata
 
 from dsir_core.corpus.urls import without_credentials
@@ -26,6 +27,12 @@ COMMANDS = {
     "clean": "remove from a workdir what no output's last run needs",
 }
 
+GO_ON = ("select", "score", "resample", "compare")
+"""Commands that, typed again, go on from what is finished."""
+
+AGAIN = "run the same command again"
+"""What errors say that going on may cure."""
+
 INTERRUPTED = 130
 
 
@@ -39,30 +46,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command, handler = _parse(words)
+    parsed = _parse(words)
     try:
-        return handler()
+        return int(import_module(f"flows.commands.{parsed.command}").run(parsed))
     except RequestError as error:
-        print(f"dsir {command}: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return _fail(parsed, 2, f"error: {_one_line(error)}", words)
     except DsirError as error:
-        print(f"dsir {command}: failed: {_one_line(error)}", file=sys.stderr)
-        return 1
+        return _fail(parsed, 1, f"failed: {_one_line(error)}", words)
     except Exception as error:
         if "--verbose" in words:
             raise
-        print(
-            f"dsir {command}: failed: {type(error).__name__}: {without_credentials(_one_line(error))} "
-            f"(--verbose shows where)",
-            file=sys.stderr,
-        )
-        return 1
+        said = without_credentials(_one_line(error))
+        return _fail(parsed, 1, f"failed: {type(error).__name__}: {said} (--verbose shows where)", words)
     except KeyboardInterrupt:
-        print(
-            f"dsir {command}: interrupted. What is finished is kept: run the same command again to go on.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+        return _fail(parsed, INTERRUPTED, "interrupted. What is finished is kept.", words)
+
+
+def _fail(parsed: argparse.Namespace, status: int, text: str, words: Sequence[str]) -> int:
+    """Say what went wrong; the exit status.
+
+    Args:
+        words: of the command; typed again, it goes on where that may help.
+    """
+    print(f"dsir {parsed.command}: {text}", file=sys.stderr)
+    if parsed.command in GO_ON and (status == INTERRUPTED or AGAIN in text):
+        print(f"to go on: {shlex.join(['dsir', *map(without_credentials, words)])}", file=sys.stderr)
+    if getattr(parsed, "log_format", None) == "json":
+        from flows.watching.terminal import say_json
+
+        say_json("run_fails", status=status, error=text)
+    return status
 
 
 def command() -> None:
@@ -81,7 +94,7 @@ def command() -> None:
     sys.exit(status)
 
 
-def _parse(words: list[str]) -> tuple[str, Callable[[], int]]:
+def _parse(words: list[str]) -> argparse.Namespace:
     parser = Parser(prog="dsir", description="Data selection by importance resampling (DSIR).", allow_abbrev=False)
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
@@ -89,9 +102,7 @@ def _parse(words: list[str]) -> tuple[str, Callable[[], int]]:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
         if name in words[:1]:  # the options of the others are not needed, and cost time to make
             import_module(f"flows.commands.{name}").add_arguments(command)
-    parsed = parser.parse_args(words)
-    module = import_module(f"flows.commands.{parsed.command}")
-    return parsed.command, lambda: int(module.run(parsed))
+    return parser.parse_args(words)
 
 
 class _Version(argparse.Action):

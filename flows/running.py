@@ -11,7 +11,7 @@ from dsir_core.config import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.stages.run import Run
-from flows.progress import terminal_observer
+from flows.watching.terminal import Watch, watching
 from tasks.cluster_settings import HERE, Cluster
 
 if TYPE_CHECKING:
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from flows.select import Prepared
 
 
-def run_select(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -> dict[str, Any]:
+def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> dict[str, Any]:
     """Run the whole pipeline; the content of report.json."""
     if config.inline:
         from dsir_core.pipeline import select
 
-        with terminal_observer() as observe:
+        with watching(watch) as observe:
             return select(Run(config, InlineExecutor(), observe))
-    with _orchestrated(config, cluster, verbose) as prepared:
+    with _orchestrated(config, cluster, watch) as prepared:
         from flows.select import select_flow
 
         figures: dict[str, Any] = _call(select_flow, config, prepared)
         return figures
 
 
-def run_score(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -> tuple[str, int]:
+def run_score(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> tuple[str, int]:
     """Run the stages up to the weights; the name of their list in the workdir, and how many documents it covers."""
     if config.inline:
         from dsir_core.pipeline import score_only
 
-        with terminal_observer() as observe:
+        with watching(watch) as observe:
             name, scores = score_only(Run(config, InlineExecutor(), observe))
         return name, scores.tally.documents
-    with _orchestrated(config, cluster, verbose) as prepared:
+    with _orchestrated(config, cluster, watch) as prepared:
         from flows.select import score_flow
 
         found: tuple[str, int] = _call(score_flow, config, prepared)
@@ -50,15 +50,15 @@ def run_score(config: SelectConfig, cluster: Cluster = HERE, *, verbose: bool) -
 
 
 def run_compare(
-    config: SelectConfig, target_labels: Sequence[str], cluster: Cluster = HERE, *, verbose: bool
+    config: SelectConfig, target_labels: Sequence[str], cluster: Cluster = HERE, *, watch: Watch
 ) -> dict[str, Any]:
     """Compare the methods; the content of compare.json."""
     if config.inline:
         from dsir_core.pipeline import compare_methods
 
-        with terminal_observer() as observe:
+        with watching(watch) as observe:
             return compare_methods(Run(config, InlineExecutor(), observe), target_labels)
-    with _orchestrated(config, cluster, verbose) as prepared:
+    with _orchestrated(config, cluster, watch) as prepared:
         from flows.select import compare_flow
 
         figures: dict[str, Any] = _call(compare_flow, config, prepared, list(target_labels))
@@ -66,7 +66,7 @@ def run_compare(
 
 
 @contextmanager
-def _orchestrated(config: SelectConfig, cluster: Cluster, verbose: bool) -> Iterator[Prepared]:
+def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
     if any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
         raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
@@ -74,17 +74,18 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, verbose: bool) -> Iter
     from flows.prefect_server import prefect_api
     from flows.prefect_settings import quiet_prefect
 
-    with quiet_prefect(verbose), prefect_api(verbose=verbose) as api:
+    with quiet_prefect(watch.verbose), prefect_api(verbose=watch.verbose) as api:
         from tasks.cluster import start_in_background
         from tasks.clusters import open_cluster
 
-        with start_in_background(open_cluster(cluster, config.workers, verbose=verbose)) as start:
+        with start_in_background(open_cluster(cluster, config.workers, verbose=watch.verbose)) as start:
             api.wait()
             from flows.select import PREPARED, Prepared
+            from tasks.dashboards import dask_report
             from tasks.fanout import DaskExecutor
 
             executor = DaskExecutor(start.result())
-            with terminal_observer() as observe:
+            with watching(watch) as observe, dask_report(start.result(), watch.dask_report):
                 prepared = Prepared(executor, observe, config)
                 token = PREPARED.set(prepared)
                 try:

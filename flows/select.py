@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -19,8 +20,12 @@ from dsir_core.stages.run import Run
 from flows.deployed import cluster_setting, log_events, turn_at
 from flows.form import Form
 from flows.prefect_settings import log_to_run
+from flows.watching.artifacts import Artifacts, artifacts
+from flows.watching.metrics import Metrics
+from flows.watching.terminal import together
 from tasks.cluster_settings import Cluster, ClusterSettings
 from tasks.clusters import open_cluster
+from tasks.dashboards import SchedulerMetrics
 from tasks.fanout import DaskExecutor
 from tasks.stages import call_as_task
 
@@ -66,8 +71,8 @@ def select_flow(
     Returns:
         The content of report.json.
     """
-    with _run(config, cluster) as run:
-        return _keep(select(run, call_as_task))
+    with _run(config, cluster) as (run, shown):
+        return _keep(shown.ends(run, select(run, call_as_task)))
 
 
 @flow(name="dsir-score", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
@@ -83,7 +88,7 @@ def score_flow(
     Returns:
         Name of the list of weights files in the workdir, and the number of documents scored.
     """
-    with _run(config, cluster, selects=False) as run:
+    with _run(config, cluster, selects=False) as (run, _):
         name, scores = score_only(run, call_as_task)
         return _keep((name, scores.tally.documents))
 
@@ -104,7 +109,7 @@ def compare_flow(
     Returns:
         The content of compare.json.
     """
-    with _run(config, cluster) as run:
+    with _run(config, cluster) as (run, _):
         return _keep(compare_methods(run, target_labels or (), call_as_task))
 
 
@@ -115,15 +120,21 @@ def _keep(result: Result) -> Result:
 
 
 @contextmanager
-def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True) -> Iterator[Run]:
+def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True) -> Iterator[tuple[Run, Artifacts]]:
     prepared = PREPARED.get()
-    with log_to_run(str(flow_run.id)):
+    run_id = UUID(str(flow_run.id))
+    with log_to_run(str(run_id)), artifacts(run_id) as shown:
         if prepared is not None:
-            yield Run(prepared.config, prepared.executor, prepared.observe)
+            observe = together(prepared.observe, shown, *_metrics(prepared.executor, run_id))
+            yield Run(prepared.config, prepared.executor, observe), shown
             return
         request = parse_config(config.model_dump(), sized=selects, output=selects)
         with turn_at(request.workdir_url), _executor(request, cluster) as executor:
-            yield Run(request, executor, log_events())
+            yield Run(request, executor, together(log_events(), shown, *_metrics(executor, run_id))), shown
+
+
+def _metrics(executor: Executor, run_id: UUID) -> list[Observer]:
+    return [Metrics(SchedulerMetrics(executor.client, str(run_id)))] if isinstance(executor, DaskExecutor) else []
 
 
 @contextmanager

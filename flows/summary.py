@@ -32,15 +32,36 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         f"effective sample size {weights['effective_sample_size']:.1f}, "
         f"overlap with plain top-k {weights['top_k_overlap']:.1%}"
     )
-    reused = sum(stage["reused"] for stage in figures["stages"].values())
-    seconds = sum(stage["seconds"] for stage in figures["stages"].values())
-    print(f"{seconds:.1f} s in all stages, {reused:,} results reused from {config.workdir_url}")
+    told = summary(request, figures)
+    speed = f" ({told['bytes_read'] / told['seconds'] / 1e6:,.0f} MB/s read)" if told["bytes_read"] else ""
+    print(f"{told['seconds']:.1f} s in all stages{speed}, {told['reused']:,} results reused from {config.workdir_url}")
+    if documents["bad"]:
+        print(f"bad records are listed in {config.workdir_url.rstrip('/')}/quarantine/")
     if figures["storage"]["retries"]:
         print(f"{figures['storage']['retries']:,} requests to storage were made again")
     if not figures["fit"]["refitted"]:
         print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")
     print(f"report    {config.output.rstrip('/')}/report.html")
+
+
+def summary(request: SelectConfig, figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run that are told at its end, as plain JSON values."""
+    config = request.shown()
+    stages = figures["stages"].values()
+    return {
+        "documents": figures["documents"],
+        "tokens": figures["tokens"],
+        "targets": figures["targets"],
+        "effective_sample_size": figures["weights"]["effective_sample_size"],
+        "top_k_overlap": figures["weights"]["top_k_overlap"],
+        "seconds": sum(stage["seconds"] for stage in stages),
+        "bytes_read": sum(stage["bytes"] for stage in stages),
+        "reused": sum(stage["reused"] for stage in stages),
+        "retries": figures["storage"]["retries"],
+        "output": config.output,
+        "report": f"{config.output.rstrip('/')}/report.html",
+    }
 
 
 def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
@@ -69,7 +90,12 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
     for name, row in figures["overlap"].items():
         shared.add_row(name, *(_figure(share, ".1%") for share in row.values()))
     console.print(shared)
-    print(f"comparison {request.shown().output.rstrip('/')}/{PAGE}")
+    print(f"comparison {page_of(request)}")
+
+
+def page_of(request: SelectConfig) -> str:
+    """Where a comparison's page lies."""
+    return f"{request.shown().output.rstrip('/')}/{PAGE}"
 
 
 def _table(first: str, *others: str) -> Table:

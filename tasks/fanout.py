@@ -56,7 +56,7 @@ class DaskExecutor:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = self._client = client
         self._places: dict[str, str] = {}
         self.n_workers = max(1, sum(client.nthreads().values()))
 

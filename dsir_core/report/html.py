@@ -7,7 +7,7 @@ is left out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -28,14 +28,14 @@ def render(figures: Figures) -> str:
         figures: the content of report.json, of this version of the package or of an older one.
     """
     title = "DSIR selection"
-    if all(_has(figures, key) for key in TITLE_NEEDS):
+    if has_all(figures, TITLE_NEEDS):
         title += f": {figures['documents']['selected']:,} of {figures['documents']['raw']:,} documents"
     return render_page("report.html.jinja", title=title, sections=list(_sections(figures)))
 
 
 def render_page(name: str, **values: Any) -> str:
     """A whole page of a template that extends `page.html.jinja`, with the style that all pages share."""
-    return _environment().get_template(name).render(style=_text("style.css"), **values)
+    return _environment().get_template(name).render(style=style(), **values)
 
 
 def render_summary(figures: Figures) -> str:
@@ -45,15 +45,25 @@ def render_summary(figures: Figures) -> str:
 
 def render_piece(name: str, **values: Any) -> str:
     """A template as a piece of HTML with the style that all pages share, for notebooks."""
-    return _environment().get_template("piece.html.jinja").render(name=name, style=_text("style.css"), **values)
+    return _environment().get_template("piece.html.jinja").render(name=name, style=style(), **values)
 
 
 def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:
     environment = _environment()
     for section in wanted:
-        if all(_has(figures, key) for key in section.needs):
+        if has_all(figures, section.needs):
             template = environment.get_template(f"{section.name}.html.jinja")
             yield Markup(template.render(r=figures, **section.prepare(figures)))
+
+
+def style() -> str:
+    """The style that all pages share."""
+    return _text("style.css")
+
+
+def has_all(figures: Figures, keys: Sequence[str]) -> bool:
+    """Whether figures hold all of some keys, with dots."""
+    return all(_has(figures, key) for key in keys)
 
 
 def _has(figures: Any, key: str) -> bool:

@@ -9,7 +9,9 @@ from dsir_core.config import parse_config
 from dsir_core.errors import RequestError
 from flows.cluster_options import cluster_of
 from flows.commands.select import add_arguments as add_select_arguments
+from flows.commands.select import begin
 from flows.options import read_yaml, request_values
+from flows.watching.terminal import say_json
 
 TARGET_LABEL = "target_label"
 
@@ -37,10 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = cluster_of(arguments)
 
     from flows.running import run_compare
-    from flows.summary import print_comparison
+    from flows.summary import page_of, print_comparison
 
-    figures = run_compare(config, labels, cluster, verbose=arguments.verbose)
-    print_comparison(config, figures)
+    watch = begin(arguments, config)
+    figures = run_compare(config, labels, cluster, watch=watch)
+    if watch.log_format == "json":
+        say_json("run_ends", methods=figures["methods"], page=page_of(config))
+    else:
+        print_comparison(config, figures)
     return 0
 
 

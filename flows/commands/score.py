@@ -6,8 +6,9 @@ import argparse
 
 from dsir_core.config import parse_config
 from flows.cluster_options import cluster_of
-from flows.commands.select import add_arguments
+from flows.commands.select import add_arguments, begin
 from flows.options import request_values
+from flows.watching.terminal import say_json
 
 __all__ = ["add_arguments", "run"]
 
@@ -19,6 +20,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from flows.running import run_score
 
-    name, documents = run_score(config, cluster, verbose=arguments.verbose)
-    print(f"{documents:,} documents scored; their weights files are listed in {config.workdir_url}/{name}")
+    watch = begin(arguments, config)
+    name, documents = run_score(config, cluster, watch=watch)
+    listed = f"{config.shown().workdir_url}/{name}"
+    if watch.log_format == "json":
+        say_json("run_ends", documents={"raw": documents}, weights_listed_in=listed)
+    else:
+        print(f"{documents:,} documents scored; their weights files are listed in {listed}")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def run_select(tmp_path: Path) -> Select:
     return run
 
 
+ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |\w+: (done, )?[\d,]+ of )")
+"""A note, or a stage's progress."""
+
+
 def without_notes(stderr: str) -> list[str]:
-    """What the command said on standard error beside its notes."""
-    return [line for line in stderr.splitlines() if not line.startswith("note: ")]
+    """What the command said on standard error beside its notes and its progress."""
+    return [line for line in stderr.splitlines() if not ORDINARY.match(line)]

@@ -1,0 +1,53 @@
+"""Charts of the report as pictures that stand by themselves, for pages that are not ours."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import escape
+
+from dsir_core.report.charts import FONT
+from dsir_core.report.html import has_all, style
+from dsir_core.report.sections import SECTIONS, Chart
+
+SHOWN = ("funnel", "distance", "histograms")
+"""Sections whose charts tell most."""
+
+SCALE = 2
+NAMESPACE = "http://www.w3.org/2000/svg"
+VIEW_BOX = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
+DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{.*?\}\s*\}", re.DOTALL)
+
+
+def pictures(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Title (with what its colours mean) and `data:` URL of each chart, on white ground.
+
+    Args:
+        figures: the content of report.json.
+    """
+    for section in SECTIONS:
+        if section.name in SHOWN and has_all(figures, section.needs):
+            for chart in _charts(section.prepare(figures)):
+                legend = f" ({', '.join(filter(None, chart.legend))})" if chart.legend else ""
+                yield chart.title + legend, _data_url(str(chart.svg))
+
+
+def _charts(section: dict[str, Any]) -> Iterator[Chart]:
+    if "chart" in section:
+        yield section["chart"]
+    for each in section.get("charts", ()):
+        yield each["chart"]
+
+
+def _data_url(svg: str) -> str:
+    size = VIEW_BOX.search(svg)
+    assert size is not None, "a chart has a view box"
+    width, height = (SCALE * int(n) for n in size.groups())
+    rules = DARK.sub("", style()).replace(".dsir", ":root")
+    ground = f"background: #fff; font: {FONT}px sans-serif"
+    opening = f'<svg xmlns="{NAMESPACE}" width="{width}" height="{height}" style="{ground}" '
+    whole = svg.replace("<svg ", opening, 1).replace(">", f"><style>{escape(rules)}</style>", 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(whole.encode()).decode()}"

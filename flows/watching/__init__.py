@@ -1,0 +1,1 @@
+"""What shows a run while it goes on: the terminal, JSON lines, Prefect's artifacts, Dask's metrics."""

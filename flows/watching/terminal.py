@@ -1,0 +1,83 @@
+"""What a command says while a run goes on and at its end: drawn, as lines, or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from dsir_core.progress import Event, Observer
+
+LogFormat = Literal["auto", "plain", "json"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is to be watched."""
+
+    log_format: LogFormat = "auto"
+    dask_report: str | None = None
+    """Where Dask's performance report goes."""
+    verbose: bool = False
+    """Whether the libraries' own logs are shown."""
+
+
+def add_watch_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--log-format`, `--dask-report` and `--verbose`."""
+    group = parser.add_argument_group("watching")
+    group.add_argument(
+        "--log-format",
+        choices=("auto", "plain", "json"),
+        default="auto",
+        help="auto: a live view on a terminal, else lines with the time; plain: always lines, on standard error; "
+        "json: one JSON object a line on standard output, the summary too [auto]",
+    )
+    group.add_argument("--dask-report", metavar="FILE", help="save Dask's performance report as an HTML file")
+    group.add_argument("--verbose", action="store_true", help="show the libraries' own logs")
+
+
+def watch_of(arguments: argparse.Namespace) -> Watch:
+    """What the flags ask for."""
+    return Watch(cast(LogFormat, arguments.log_format), arguments.dask_report, arguments.verbose)
+
+
+@contextmanager
+def watching(watch: Watch) -> Iterator[Observer]:
+    """An observer for this process's terminal or logs, for the block."""
+    if watch.log_format == "json":
+        from flows.watching.lines import JsonLines
+
+        yield JsonLines(_write)
+    elif watch.log_format == "auto" and sys.stderr.isatty():
+        from flows.watching.live import live_view
+
+        with live_view() as view:
+            yield view
+    else:
+        from flows.watching.lines import PlainLines
+
+        yield PlainLines()
+
+
+def say_json(event: str, **values: Any) -> None:
+    """One JSON line that is not about a stage: the beginning, the end or the failure of a run."""
+    from flows.watching.lines import JsonLines
+
+    JsonLines(_write).say(event, **values)
+
+
+def together(*observers: Observer) -> Observer:
+    """An observer that hands each event to several."""
+
+    def observe(event: Event) -> None:
+        for each in observers:
+            each(event)
+
+    return observe
+
+
+def _write(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,221 @@
+"""What is shown of a run: where it stands, a live view on a terminal, lines in a log, JSON for programs."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsir_core.progress import (
+    Note,
+    PassAdvances,
+    PassBegins,
+    Retried,
+    ShardDone,
+    ShardFailed,
+    StageBegins,
+    StageEnds,
+)
+from flows.cli import _fail
+from flows.watching.lines import JSON_SECONDS, WORDS_SECONDS, JsonLines, PlainLines
+from flows.watching.live import words_of
+from flows.watching.standing import Pace, RunStanding
+from flows.watching.summary_page import escaped
+from tests.integration.conftest import DEMO
+
+COMMAND = [sys.executable, "-c", "import sys; from flows.cli import command; command()"]
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(tmp_path: Path, *more: str) -> list[str]:
+    corpora = ["--raw", f"{DEMO}/raw", "--target", f"speeches={DEMO}/targets/speeches.jsonl"]
+    return ["select", *corpora, "--count", "70", "--inline", "--output", str(tmp_path / "out"), *more]
+
+
+def test_a_standing_adds_up_what_events_tell() -> None:
+    clock = Clock()
+    standing = RunStanding(clock)
+    standing.add(StageBegins("count", 4, 400))
+    clock.now = 2.0
+    standing.add(ShardDone("count", 100, 10, 1, False, 0.5))
+    standing.add(ShardDone("count", 100, 20, 0, True, 0.1))
+    standing.add(Retried(3))
+    stage = standing.add(ShardFailed("count", "a.jsonl", "truncated"))
+    assert stage is not None
+    assert (stage.shards, stage.documents, stage.bad, stage.reused, stage.failed, stage.retries) == (2, 30, 1, 1, 1, 3)
+    assert (stage.share, stage.seconds_left, stage.bytes_per_second) == (0.5, 2.0, 50.0)
+    assert words_of(stage) == (
+        "2 of 4 shards, 30 documents, 0 MB/s, 2.0 s left, 1 reused, 1 bad, 1 failed, 3 requests again"
+    )
+    standing.add(StageEnds("count", 3.5, 4, 1, 300, 3))
+    assert (stage.share, stage.is_done, stage.seconds) == (1.0, True, 3.5)
+    assert standing.retries == 3
+
+
+def test_a_stage_that_is_entered_again_begins_anew() -> None:
+    standing = RunStanding(Clock())
+    standing.add(StageBegins("score", 2, 0))
+    standing.add(ShardDone("score", 0, 10, 0, False, 1))
+    stage = standing.add(StageBegins("score", 2, 0))
+    assert stage is not None
+    assert (stage.shards, stage.share) == (0, 0.0)
+
+
+def test_passes_of_the_threshold_search_are_shown_while_they_last() -> None:
+    standing = RunStanding(Clock())
+    standing.add(StageBegins("resample", 2, 0))
+    standing.add(PassBegins("resample", 2))
+    stage = standing.add(PassAdvances("resample"))
+    assert stage is not None
+    assert words_of(stage) == "0 of 2 shards, pass 1 over the weights: 1 of 2"
+    standing.add(PassBegins("resample", 2))
+    assert words_of(stage) == "0 of 2 shards, pass 2 over the weights: 0 of 2"
+    standing.add(ShardDone("resample", 0, 5, 0, False, 0.1))
+    assert "pass" not in words_of(stage)
+
+
+@given(st.lists(st.floats(0, 100), max_size=50), st.floats(0.1, 20))
+def test_a_pace_is_never_faster_than_it_says(steps: list[float], seconds: float) -> None:
+    clock = Clock()
+    pace = Pace(seconds, clock)
+    due = []
+    for step in [0.0, *steps]:
+        clock.now += step
+        if pace.is_due():
+            due.append(clock.now)
+    assert due[0] == 0.0
+    assert all(b - a >= seconds * (1 - 1e-9) for a, b in itertools.pairwise(due))
+
+
+def test_lines_in_words_are_dated_and_few(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    observe = PlainLines(clock)
+    observe(StageBegins("score", 1000, 0))
+    for _ in range(1000):
+        clock.now += WORDS_SECONDS / 100
+        observe(ShardDone("score", 0, 1, 0, False, 0.1))
+    observe(ShardFailed("score", "a.jsonl", "truncated"))
+    observe(Note("look"))
+    observe(StageEnds("score", 100.0, 1000, 0, 0))
+    observe(StageEnds("fit", 0.1, 0, 0, 0))
+    lines = capsys.readouterr().err.splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S", line) for line in lines)
+    said = [line.partition(" ")[2] for line in lines]
+    assert said[-3:] == [
+        "score: a.jsonl failed: truncated",
+        "note: look",
+        "score: done, 1,000 of 1,000 shards, 1,000 documents, 1 min 40 s, 1 failed",
+    ]
+    assert 9 <= len(said[:-3]) <= 10
+
+
+def test_json_lines_are_few_and_whole() -> None:
+    clock = Clock()
+    lines: list[str] = []
+    observe = JsonLines(lines.append, clock)
+    observe(StageBegins("score", 1000, 5000))
+    for _ in range(1000):
+        clock.now += JSON_SECONDS / 100
+        observe(ShardDone("score", 5, 1, 0, False, 0.1))
+    observe(Note('a "quoted"\nline'))
+    observe(StageEnds("score", 10.0, 1000, 0, 5000))
+    told = [json.loads(line) for line in lines]
+    assert [each["event"] for each in told if each["event"] != "progress"] == ["stage_begins", "note", "stage_ends"]
+    assert 9 <= sum(each["event"] == "progress" for each in told) <= 10
+    assert told[-1]["documents"] == told[-1]["shards"] == 1000
+    assert not any("\n" in line for line in lines)
+
+
+def test_the_command_as_json_says_nothing_else_and_what_the_report_says(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, *request(tmp_path, "--log-format", "json")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [told[0]["event"], told[-1]["event"]] == ["run_begins", "run_ends"]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert told[-1]["documents"] == report["documents"]
+    assert told[-1]["tokens"] == report["tokens"]
+    ends = {each["stage"]: each for each in told if each["event"] == "stage_ends"}
+    assert list(ends) == list(report["stages"])
+    assert ends["score"]["documents"] == report["documents"]["readable"]
+    assert {each["event"] for each in told} <= {
+        "run_begins", "stage_begins", "progress", "note", "stage_ends", "run_ends",
+    }  # fmt: skip
+
+
+def test_a_failure_as_json_has_the_status_and_the_words(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text("{]\n" * 10)
+    words = ["select", "--raw", str(tmp_path / "raw.jsonl"), "--target", f"{DEMO}/targets/speeches.jsonl"]
+    more = ["--count", "7", "--inline", "--output", str(tmp_path / "out"), "--log-format", "json"]
+    done = subprocess.run([*COMMAND, *words, *more], capture_output=True, text=True)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (last["event"], last["status"], done.returncode) == ("run_fails", 1, 1)
+    assert "raw.jsonl at 0: invalid JSON" in last["error"]
+    assert done.stderr == f"dsir select: {last['error']}\n"
+
+
+def test_what_may_be_cured_says_what_to_type_without_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    parsed = argparse.Namespace(command="select")
+    words = ["select", "my config.yaml", "--output", "s3://key:secret@bucket/out"]
+    assert _fail(parsed, 1, "failed: storage: run the same command again to go on", words) == 1
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "to go on: dsir select 'my config.yaml' --output s3://bucket/out"
+    )
+    _fail(parsed, 1, "failed: no document is eligible", words)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def run_in_terminal(words: list[str], columns: int) -> str:
+    """What a command draws on a terminal of so many columns."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=follower, env={**os.environ, "COLUMNS": str(columns)}
+    )
+    os.close(follower)
+    drawn = bytearray()
+    while True:
+        try:
+            data = os.read(leader, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        drawn += data
+    os.close(leader)
+    assert process.wait(timeout=120) == 0
+    return drawn.decode()
+
+
+def test_a_terminal_shows_a_line_a_stage(tmp_path: Path) -> None:
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run_in_terminal(request(tmp_path), 120))
+    last = drawn.rpartition("count")[2]
+    assert re.search(r"100% 2 of 2 shards, 2,790 documents", last.replace("\r", ""))
+    for stage in ("score", "resample", "write"):
+        assert re.search(rf"{stage} .*100% 1 of 1 shards", last)
+    assert "T" not in re.findall(r"\d{4}-\d\d-\d\d(T?)", drawn)
+
+
+def test_text_from_outside_is_no_markdown() -> None:
+    text = "[x](http://evil) <img src=x> **b** | `c` # h ![i](j)"
+    shown: Any = escaped(text)
+    for sign in "[]()<>*|`#!":
+        assert not re.search(rf"(?<!\\){re.escape(sign)}", shown)
