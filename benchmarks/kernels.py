@@ -1,9 +1,9 @@
-"""Sections (a), (h) and (i): kernels against the reference, formats, kinds of text. One core, interleaved."""
+"""Sections (a), (h), (i), (k): kernels against the reference, formats, kinds of text, dials; one core, interleaved."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ from data_selection.hashed_ngram_dsir import get_ngram_counts
 from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
 from benchmarks.measure import best
 from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.memory import text_buffers
 from dsir_core.ngrams import count_ngrams, score_ngrams
-from dsir_core.ngrams.settings import FeatureSettings, HashName
+from dsir_core.ngrams.settings import FeatureSettings, HashName, TokenizerName
 
 Row = dict[str, Any]
 HASHES: tuple[HashName, ...] = ("xxh3", "sha256")
 REFERENCE_BYTES = 2_000_000
 ROUNDS = 3
+ALTERNATIONS = 9
+WORDS = 128
+"""Of a piece, as in the paper."""
 
 
 def against_reference(n_bytes: int) -> Iterator[Row]:
@@ -72,6 +76,46 @@ def kinds_of_text(n_bytes: int) -> Iterator[Row]:
             seconds = best(lambda b=batch, f=features: score_ngrams(*b, f, log_ratio))
             row[f"{name} MB/s"] = int(batch[1][-1]) / seconds / 1e6
         yield row
+
+
+def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
+    """Scoring by the unicode tokenizer against wordpunct, and in pieces against whole documents, in alternation."""
+    log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
+    texts = {kind: demo_texts(labels) for kind, labels in KINDS.items()} | {"Arabic": arabic_texts()}
+    for kind, some in texts.items():
+        batch = text_buffers(list(documents(n_bytes, some)))
+
+        def score(tokenizer: TokenizerName, batch: Any = batch) -> None:
+            score_ngrams(*batch, FeatureSettings(tokenizer=tokenizer), log_ratio)
+
+        def cut_and_score(batch: Any = batch) -> None:
+            data, offsets = batch
+            pieces = cut_batch(Batch(np.arange(len(offsets) - 1), data, offsets), WORDS)
+            score_ngrams(pieces.text_data, pieces.text_offsets, FeatureSettings(), log_ratio)
+
+        yield {
+            "what": kind,
+            "unicode / wordpunct, seconds": interleaved(lambda s=score: s("unicode"), lambda s=score: s("wordpunct")),
+            "pieces / whole, seconds": interleaved(cut_and_score, lambda s=score: s("wordpunct")),
+        }
+    (path,) = list_corpus([str(write_corpus(folder, n_bytes, "jsonl"))]).files[:1]
+
+    def read(settings: ReadSettings) -> None:
+        for batch in read_piece(Piece(path), settings):
+            score_ngrams(batch.text_data, batch.text_offsets, FeatureSettings(), log_ratio)
+
+    cut, whole = ReadSettings(chunk=Chunking(words=WORDS)), ReadSettings()
+    yield {
+        "what": "reading JSON lines and scoring, mixed",
+        "pieces / whole, seconds": interleaved(lambda: read(cut), lambda: read(whole)),
+    }
+
+
+def interleaved(one: Callable[[], None], other: Callable[[], None]) -> float:
+    """How many times as long one function takes as another: the median of calls in alternation."""
+    one()
+    other()
+    return float(np.median([best(one, 1) / best(other, 1) for _ in range(ALTERNATIONS)]))
 
 
 def formats(folder: Path, n_bytes: int) -> Iterator[Row]:

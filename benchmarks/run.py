@@ -22,7 +22,7 @@ from dsir_core.ngrams.settings import FeatureSettings
 
 MB, GB = 10**6, 10**9
 Row = dict[str, Any]
-ONE_CORE = "ahi"
+ONE_CORE = "ahik"
 
 
 def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], Iterator[Row]]]]:
@@ -45,6 +45,7 @@ def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], It
         "a": ("kernels against the reference, one core", lambda: kernels.against_reference(size(50 * MB))),
         "h": ("formats, one core", lambda: kernels.formats(folder, size(100 * MB))),
         "i": ("kinds of text, one core", lambda: kernels.kinds_of_text(size(20 * MB))),
+        "k": ("dials, by kind of text, one core", lambda: kernels.dials(folder, size(20 * MB))),
     }
 
 

@@ -107,7 +107,11 @@ METHODS: dict[str, Settings] = {
     "importance": {},
     "top-k": {"method": "top-k"},
     "random": {"method": "random"},
+    "heuristic": {"method": "heuristic"},
+    "heuristic-top-k": {"method": "heuristic-top-k"},
+    "importance, smoothing auto": {"smoothing": "auto"},
 }
+PIECES: dict[str, Settings] = {"whole": {}, "pieces of 128 words": {"chunk": {"words": 128}}}
 SPREAD: dict[str, Settings] = {
     **DEFAULTS,
     "temperature 10": {"temperature": 10},
@@ -177,7 +181,7 @@ EXPERIMENTS = (
         "methods",
         "methods",
         METHODS,
-        by_pool("demo", "technical"),
+        [*by_pool("demo", "technical"), *few("demo", "technical")],
         ("precision", "kl_reduction", "ess", "overlap", "length"),
     ),
     Experiment(
@@ -219,6 +223,13 @@ EXPERIMENTS = (
         "spread",
         "temperature, effective sample size, length",
         SPREAD,
+        by_pool("demo", "technical"),
+        ("precision", "kl_reduction", "ess", "overlap", "length"),
+    ),
+    Experiment(
+        "pieces",
+        "documents cut into pieces; k is of pieces then",
+        product(PIECES, {"": {}, "smoothing auto": {"smoothing": "auto"}}),
         by_pool("demo", "technical"),
         ("precision", "kl_reduction", "ess", "overlap", "length"),
     ),

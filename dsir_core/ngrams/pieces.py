@@ -6,8 +6,10 @@ by itself. Pieces are bytes [start, next start) of the text: together they are t
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
+from dsir_core.compiled.machine import load_byte
 from dsir_core.compiled.sources import sources_digest
 from dsir_core.ngrams.scan import decode
 from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE
@@ -27,24 +29,38 @@ def _cut(data, offsets, words, index, entries, starts, documents):
         How many pieces there are.
     """
     address = data.ctypes.data
+    in_words = np.empty(128, np.int64)
+    for code in range(128):
+        in_words[code] = (entries[index[0] << 8 | code] >> CLASS_SHIFT) & 3 != SPACE
     n = 0
     for document in range(len(offsets) - 1):
         starts[n], documents[n] = offsets[document], document
         n += 1
         position, stop = address + offsets[document], address + offsets[document + 1]
-        seen, in_word = 0, False
+        seen, in_word = 0, 0
         while position < stop:
+            byte = load_byte(position)
+            if byte < 0x80:
+                # Where a word begins cannot be foretold: no branch depends on it.
+                seen += in_words[byte] & ~in_word
+                in_word = in_words[byte]
+                if seen > words:
+                    starts[n], documents[n] = position - address, document
+                    n += 1
+                    seen = 1
+                position += 1
+                continue
             code, width = decode(position)
             kind = (entries[index[code >> 8] << 8 | code & 255] >> CLASS_SHIFT) & 3
             if kind == SPACE:
-                in_word = False
-            elif kind == SINGLE or not in_word:
+                in_word = 0
+            elif kind == SINGLE or in_word == 0:
                 if seen == words:
                     starts[n], documents[n] = position - address, document
                     n += 1
                     seen = 0
                 seen += 1
-                in_word = kind != SINGLE
+                in_word = 0 if kind == SINGLE else 1
             position += width
     return n
 

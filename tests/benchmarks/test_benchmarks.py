@@ -16,6 +16,9 @@ def test_kernel_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(rows) == 4 + 4 + 5
     assert all(value > 0 for row in rows for value in row.values() if isinstance(value, float))
     assert "MB/s" in line(rows[0])
+    dials = list(kernels.dials(tmp_path, 100_000))
+    assert [len(row) for row in dials] == [3, 3, 3, 3, 3, 2]
+    assert all(value > 0 for row in dials for value in row.values() if isinstance(value, float))
 
 
 def test_reading_section(tmp_path: Path) -> None:
@@ -26,4 +29,4 @@ def test_reading_section(tmp_path: Path) -> None:
 
 
 def test_every_section_has_a_title(tmp_path: Path) -> None:
-    assert sorted(sections(tmp_path, 1.0)) == list("abcdefghij")
+    assert sorted(sections(tmp_path, 1.0)) == list("abcdefghijk")
