@@ -53,6 +53,13 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
 }
 
+LOCAL_CONFIG: dict[str, Any] = {
+    # Nannies start their workers again, and nobody replaces one that is given up. The timer of one loss (Dask 2026.8)
+    # would give up a worker that is just starting again after another.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
+}
+"""For a cluster on this machine, over `DASK_CONFIG`."""
+
 
 def n_cores() -> int:
     """Cores this process may use, at least 1."""
@@ -102,7 +109,7 @@ def local_cluster(
     level = logging.INFO if verbose else logging.CRITICAL
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))
-        stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": directory}))
+        stack.enter_context(dask.config.set({**DASK_CONFIG, **LOCAL_CONFIG, "temporary-directory": directory}))
         stack.enter_context(log_level("distributed", level))
 
         def build() -> LocalCluster:
