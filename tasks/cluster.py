@@ -174,11 +174,13 @@ def start_in_background(context: AbstractContextManager[Client]) -> BackgroundSt
 
 @contextmanager
 def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
-    """The cluster that `build` makes, in a thread that does not take SIGINT.
+    """The cluster that `build` makes, in a thread that takes neither SIGINT nor SIGTERM.
 
     A signal mask goes from a thread to the threads and processes it starts, through exec too. The
     cluster's event loop starts in that thread, and workers start from the loop, also when they are
-    restarted later; so none of them ever sees the Ctrl-C that the terminal sends to all of them.
+    restarted later; so none of them ever sees the Ctrl-C that the terminal sends to all of them, nor
+    the SIGTERM that Prefect sends to all processes of a run that is cancelled: this process ends them
+    in order. A nanny that ends its worker for its memory uses SIGKILL, a tenth of a second later.
     """
     made: Future[LocalCluster] = Future()
 
@@ -186,7 +188,7 @@ def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
         if hasattr(signal, "pthread_sigmask"):
             # The first process would start multiprocessing's tracker, which unblocks SIGINT in its thread.
             resource_tracker.ensure_running()
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             made.set_result(build())
         except BaseException as error:
