@@ -114,19 +114,23 @@ class Assigned:
         return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
 
 
-def memory_limit(dask_worker: Any) -> tuple[str, str, int]:
-    """Address of a nanny, address of its worker, and the bytes above which it ends that; 0 where it never does.
+def usual_memory(dask_worker: Any) -> tuple[str, str, int]:
+    """Address of a nanny, address of its worker, and the bytes above which it usually ends that; 0 where it never does.
 
     Args:
         dask_worker: an object with the attributes of `distributed.Nanny`; Dask gives it by this name.
     """
-    return dask_worker.address, dask_worker.worker_address or "", int(dask_worker.memory_manager.memory_limit or 0)
+    manager = dask_worker.memory_manager
+    limit = getattr(manager, "usual_limit", manager.memory_limit)
+    return dask_worker.address, dask_worker.worker_address or "", int(limit or 0)
 
 
-def set_memory_limit(nanny: str, n_bytes: int, dask_worker: Any) -> None:
-    """Let the nanny at an address end its worker above another limit."""
-    if dask_worker.address == nanny:
-        dask_worker.memory_manager.memory_limit = n_bytes
+def lend_memory(limits: Mapping[str, int], dask_worker: Any) -> None:
+    """Let nannies end their workers above other limits than usual: bytes by the nanny's address; {} takes it back."""
+    manager = dask_worker.memory_manager
+    if not hasattr(manager, "usual_limit"):
+        manager.usual_limit = manager.memory_limit
+    manager.memory_limit = limits.get(dask_worker.address, manager.usual_limit)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,13 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
 }
 
+LOCAL_CONFIG: dict[str, Any] = {
+    # Nannies start their workers again, and nobody replaces one that is given up. The timer of one loss (Dask 2026.8)
+    # would give up a worker that is just starting again after another.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
+}
+"""For a cluster on this machine, over `DASK_CONFIG`."""
+
 
 def n_cores() -> int:
     """Cores this process may use, at least 1."""
@@ -102,7 +109,7 @@ def local_cluster(
     level = logging.INFO if verbose else logging.CRITICAL
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))
-        stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": directory}))
+        stack.enter_context(dask.config.set({**DASK_CONFIG, **LOCAL_CONFIG, "temporary-directory": directory}))
         stack.enter_context(log_level("distributed", level))
 
         def build() -> LocalCluster:
@@ -167,11 +174,13 @@ def start_in_background(context: AbstractContextManager[Client]) -> BackgroundSt
 
 @contextmanager
 def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
-    """The cluster that `build` makes, in a thread that does not take SIGINT.
+    """The cluster that `build` makes, in a thread that takes neither SIGINT nor SIGTERM.
 
     A signal mask goes from a thread to the threads and processes it starts, through exec too. The
     cluster's event loop starts in that thread, and workers start from the loop, also when they are
-    restarted later; so none of them ever sees the Ctrl-C that the terminal sends to all of them.
+    restarted later; so none of them ever sees the Ctrl-C that the terminal sends to all of them, nor
+    the SIGTERM that Prefect sends to all processes of a run that is cancelled: this process ends them
+    in order. A nanny that ends its worker for its memory uses SIGKILL, a tenth of a second later.
     """
     made: Future[LocalCluster] = Future()
 
@@ -179,7 +188,7 @@ def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
         if hasattr(signal, "pthread_sigmask"):
             # The first process would start multiprocessing's tracker, which unblocks SIGINT in its thread.
             resource_tracker.ensure_running()
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             made.set_result(build())
         except BaseException as error:

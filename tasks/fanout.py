@@ -93,6 +93,8 @@ class _Work:
     indices: tuple[int, ...]
     n_bytes: int
     begun: float
+    worker: str | None
+    """Where it should run if it can."""
     futures: list[Future[Any]]
 
 
@@ -160,7 +162,8 @@ class _Map:
             with self._done.thread_condition:
                 self._done.thread_condition.wait(timeout=0.1)
             if time.monotonic() > self._looked + LOOK_SECONDS:
-                self._start_again()
+                self._start_stranded()
+                self._start_stragglers()
                 self._looked = time.monotonic()
         return cast(tuple[Future[Any], Any], next(self._done))
 
@@ -172,8 +175,22 @@ class _Map:
         future.release()
         return True
 
-    def _start_again(self) -> None:
-        """Start what straggles a second time, on workers that have nothing to do."""
+    def _start_stranded(self) -> None:
+        """Start a second time what was to run on a worker that has gone.
+
+        Dask (2026.8) never runs a task that prefers a worker, when that and all others were gone for a moment.
+        """
+        preferring = [work for work in self._in_flight.values() if work.worker is not None]
+        if not preferring:
+            return
+        workers = self._client.nthreads()
+        for work in preferring:
+            if work.worker not in workers:
+                work.worker = None
+                self._send(work)
+
+    def _start_stragglers(self) -> None:
+        """Start what straggles a second time, when workers have nothing to do."""
         if self._trials.under_way:
             return
         now = time.monotonic()
@@ -182,11 +199,11 @@ class _Map:
         ]
         if not stragglers(running, self._finished, idle=1):
             return
-        idle = [worker for worker, keys in self._client.processing().items() if not keys]
-        for worker, key in zip(idle, stragglers(running, self._finished, idle=len(idle)), strict=False):
+        idle = sum(not keys for keys in self._client.processing().values())
+        for key in stragglers(running, self._finished, idle=idle):
             work = self._in_flight[key]
             logger.info("%s: item %d straggles and is started a second time", self._name, work.indices[0])
-            self._send(work, worker)
+            self._send(work)  # an idle worker is who has least to do
 
     def _submit_more(self) -> None:
         if not self._trials.due:
@@ -196,7 +213,7 @@ class _Map:
             return
         suspect = self._trials.next()
         if suspect is not None:
-            self._submit((suspect,), self._trials.make_room())
+            self._submit((suspect,), alone=True)
         elif self._again or self._next < len(self._items):
             self._submit_more()
 
@@ -228,13 +245,12 @@ class _Map:
             self._n_threads = max(1, sum(self._client.nthreads().values()))
         return IN_FLIGHT_PER_THREAD * self._n_threads
 
-    def _submit(self, indices: tuple[int, ...], worker: str | None = None) -> None:
+    def _submit(self, indices: tuple[int, ...], *, alone: bool = False) -> None:
         n_bytes = sum(_size(self._items[index]) for index in indices)
-        if worker is None and len(indices) == 1:
-            worker = self._worker(indices[0])
-        self._send(_Work(indices, n_bytes, time.monotonic(), []), worker)
+        worker = self._worker(indices[0]) if len(indices) == 1 and not alone else None
+        self._send(_Work(indices, n_bytes, time.monotonic(), worker, []), worker)
 
-    def _send(self, work: _Work, worker: str | None) -> None:
+    def _send(self, work: _Work, worker: str | None = None) -> None:
         key = f"{self._name}-{work.indices[0]}-{self._run}-{self._n_submitted}"
         self._n_submitted += 1
         future = self._client.submit(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from dataclasses import dataclass
 
 from distributed import Client
 from distributed.comm import get_address_host
 from distributed.scheduler import KilledWorker
 
 from dsir_core.errors import WorkerLostError
-from dsir_core.worker import memory_limit, set_memory_limit
+from dsir_core.worker import lend_memory, usual_memory
 
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
@@ -26,17 +25,6 @@ RESTART_SECONDS = 15.0
 """How long a trial waits for workers that were lost to be there again, so that there is room to give."""
 
 
-@dataclass(frozen=True)
-class Room:
-    """A worker that may for a while use the memory of all workers of its host."""
-
-    nanny: str
-    worker: str
-    usual: int
-    """Bytes that it may otherwise use."""
-    n_bytes: int
-
-
 class Trials:
     """The suspects of one map; an item is a suspect at most twice, the second time alone."""
 
@@ -45,7 +33,8 @@ class Trials:
         self._suspects: deque[int] = deque()
         self._killed: dict[int, list[int]] = {}
         """Workers lost while they held an item, by item: one number for each time it was a suspect."""
-        self._room: Room | None = None
+        self._room = 0
+        """Bytes that each worker may use during a trial; 0 where no nanny limits it."""
         self._n_workers = len(client.nthreads())
         self.under_way = False
         """Whether nothing else may run."""
@@ -56,37 +45,39 @@ class Trials:
         return self.under_way or len(self._suspects) >= SUSPECTS_BEFORE_TRIAL
 
     def next(self) -> int | None:
-        """The next suspect, to be run alone; None when there is none, and others may run again."""
+        """The next suspect, to be run alone and with more room; None when there is none, and others may run again."""
+        if self._suspects:
+            if not self.under_way:
+                self._make_room()
+            self.under_way = True
+            return self._suspects.popleft()
         self.end()
-        self.under_way = bool(self._suspects)
-        return self._suspects.popleft() if self._suspects else None
+        return None
 
-    def make_room(self) -> str | None:
-        """Give one worker the memory of the others of its host, which have nothing to do; its address.
+    def end(self) -> None:
+        """Let workers have their usual memory."""
+        self.under_way = False
+        if self._room and self._client.status == "running":
+            self._wait_for_workers()  # a nanny is reached by its worker
+            self._client.run(lend_memory, {}, nanny=True, on_error="ignore")
+        self._room = 0
 
-        None where no worker has a limit that its nanny keeps.
-        """
+    def _make_room(self) -> None:
+        """Let each worker use the memory of all workers of its host: the others have nothing to do."""
+        self._wait_for_workers()
+        found = self._client.run(usual_memory, nanny=True, on_error="ignore").values()
+        hosts: dict[str, int] = defaultdict(int)
+        for _, worker, limit in found:
+            hosts[get_address_host(worker)] += limit
+        limits = {nanny: hosts[get_address_host(worker)] for nanny, worker, limit in found if limit}
+        if limits:
+            self._client.run(lend_memory, limits, nanny=True, on_error="ignore")
+            self._room = min(limits.values())
+
+    def _wait_for_workers(self) -> None:
         deadline = time.monotonic() + RESTART_SECONDS
         while len(self._client.nthreads()) < self._n_workers and time.monotonic() < deadline:
             time.sleep(0.1)
-        found = self._client.run(memory_limit, nanny=True, on_error="ignore").values()
-        hosts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-        for nanny, worker, limit in found:
-            if worker and limit:
-                hosts[get_address_host(worker)].append((nanny, worker, limit))
-        if not hosts:
-            return None
-        largest = max(hosts.values(), key=lambda workers: sum(limit for *_, limit in workers))
-        nanny, worker, limit = largest[0]
-        self._room = Room(nanny, worker, limit, sum(limit for *_, limit in largest))
-        self._limit(self._room.n_bytes)
-        return worker
-
-    def end(self) -> None:
-        """Take back what `make_room` gave."""
-        if self._room is not None and self._client.status == "running":
-            self._limit(self._room.usual)
-        self._room = None
 
     def judge(self, item: int, error: KilledWorker) -> WorkerLostError | None:
         """Note that an item lost its workers: what is wrong with it, or None when it is to be tried alone."""
@@ -95,12 +86,8 @@ class Trials:
             self._suspects.append(item)
             return None
         times, alone = sum(self._killed[item]), self._killed[item][-1]
-        room = f", with {self._room.n_bytes / 1e9:.1f} GB for it" if self._room else ""
+        room = f", with {self._room / 1e9:.1f} GB of memory" if self._room else ""
         return WorkerLostError(
             f"stage {self._stage}: item {item} lost its worker {times} times, {alone} of them while "
             f"nothing else ran{room}; most often a worker needs more memory than it may have"
         )
-
-    def _limit(self, n_bytes: int) -> None:
-        assert self._room is not None
-        self._client.run(set_memory_limit, self._room.nanny, n_bytes, nanny=True, on_error="ignore")

@@ -77,7 +77,7 @@ def test_settings_of_dask_come_back() -> None:
     before = dask.config.get("distributed.scheduler.no-workers-timeout")
     with local_cluster(1, processes=False):
         assert dask.config.get("distributed.scheduler.no-workers-timeout") == "10 minutes"
-        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "120s"
+        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1000 days"
     assert dask.config.get("distributed.scheduler.no-workers-timeout") == before
 
 

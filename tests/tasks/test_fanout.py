@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import pytest
 from distributed import Client, Future, LocalCluster
 
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
+from dsir_core.errors import DamagedFileError, NotWantedError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.executor import FAN_IN, Executor, InlineExecutor, Made
-from tasks import fanout
+from dsir_core.wanted import check_wanted
+from dsir_core.worker import usual_memory
+from tasks import fanout, straggling
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
 from tasks.reduction import IN_FLIGHT_PER_THREAD
@@ -285,6 +287,113 @@ def test_exactly_the_shards_that_kill_workers_fail(processes: Client, tmp_path: 
     assert all(isinstance(error, RunFailedError) for error in failed.values())
     for said in ("stage score", "item 7", "4 times, 2 of them", "memory"):
         assert said in str(failed[7])
+
+
+@dataclass(frozen=True)
+class Kept:
+    index: int
+    folder: Path
+    place: str
+    kept: bool = False
+
+
+def keep(item: Kept) -> Kept:
+    return replace(item, kept=True)
+
+
+def kill_all_workers_once(item: Kept) -> int:
+    """The first call of each worker ends it: all are gone for a moment."""
+    if len(list(item.folder.iterdir())) < 2:
+        (item.folder / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item.index
+
+
+def test_items_whose_worker_is_gone_with_all_others_run_elsewhere(processes: Client, tmp_path: Path) -> None:
+    executor = DaskExecutor(processes)
+    items = [Kept(i, tmp_path, str(i)) for i in range(6)]
+    assert all(o.result is not None for o in executor.map(keep, items, name="count"))
+    outcomes = list(executor.map(kill_all_workers_once, items, name="score"))
+    assert sorted((o.index, o.result) for o in outcomes) == [(i, i) for i in range(6)]
+
+
+def stop_once(item: tuple[int, Path]) -> int:
+    """One of the items stops its worker, as if its machine hung; the others take a moment."""
+    index, folder = item
+    with open(folder / str(index), "a") as log:
+        log.write("x")
+    time.sleep(0.2)
+    if index == 3 and (folder / "3").stat().st_size == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return index
+
+
+def test_what_straggles_is_started_a_second_time_and_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(straggling, "MIN_SECONDS", 1.5)
+    with local_cluster(2) as client:
+        items = [(i, tmp_path) for i in range(12)]
+        outcomes = list(DaskExecutor(client).map(stop_once, items, name="count"))
+        assert sorted((o.index, o.result, o.error) for o in outcomes) == [(i, i, None) for i in range(12)]
+    # The one that stopped its worker, and perhaps one that waited behind it there.
+    assert (tmp_path / "3").read_text() == "xx"
+
+
+def wait_while_wanted(item: tuple[int, Path]) -> int:
+    """Goes on for a minute, as a large shard does, unless nobody waits for it."""
+    index, folder = item
+    if index == 0:
+        return index
+    (folder / f"{index}.begun").touch()
+    try:
+        for _ in range(600):
+            check_wanted()
+            time.sleep(0.1)
+    except NotWantedError:
+        (folder / f"{index}.stopped").touch()
+        raise
+    return index
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_closing_the_iterator_stops_what_is_running(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    client = request.getfixturevalue(kind)
+    outcomes = DaskExecutor(client).map(wait_while_wanted, [(i, tmp_path) for i in range(10)], name="count")
+    assert next(outcomes).result == 0
+    _until(lambda: len(list(tmp_path.glob("*.begun"))) == 2)
+    outcomes.close()  # type: ignore[attr-defined]
+    _until(lambda: len(list(tmp_path.glob("*.stopped"))) == 2)
+    assert len(list(tmp_path.glob("*.begun"))) == 2
+
+
+def need_memory(item: tuple[int, int, Path]) -> int:
+    """Fill some megabytes, slowly enough for a nanny to see it."""
+    index, megabytes, folder = item
+    with open(folder / str(index), "a") as log:
+        log.write("x")
+    held = []
+    for _ in range(megabytes // 50):
+        held.append(bytearray(b"x" * (50 * 10**6)))
+        time.sleep(0.05)
+    time.sleep(0.3 if megabytes else 0)
+    return len(held)
+
+
+@pytest.mark.long
+def test_a_shard_that_needs_more_memory_gets_it_alone_and_one_that_needs_too_much_fails(tmp_path: Path) -> None:
+    needs = {4: 600, 9: 2500}
+    with local_cluster(2, memory_limit=600 * 10**6) as client:
+        items = [(i, needs.get(i, 0), tmp_path) for i in range(16)]
+        outcomes = {o.index: o for o in DaskExecutor(client).map(need_memory, items, name="count")}
+        assert sorted(outcomes) == list(range(16))
+        assert {i for i, o in outcomes.items() if o.error} == {9}
+        assert outcomes[4].result == 12
+        assert isinstance(outcomes[9].error, WorkerLostError)
+        assert "with 1.2 GB of memory" in str(outcomes[9].error)
+        limits = [limit for *_, limit in client.run(usual_memory, nanny=True).values()]
+        assert limits == [600 * 10**6] * 2
+        assert {nanny.memory_manager.memory_limit for nanny in client.cluster.workers.values()} == {600 * 10**6}
 
 
 def test_a_fault_of_every_shard_is_heard_of_early(processes: Client, tmp_path: Path) -> None:
