@@ -1,45 +1,25 @@
-"""A real browser for tests of pages: headless Chromium, found on this machine; a test that needs one fails without."""
+"""A real browser for tests of pages: the system's Chromium, headless, driven by Playwright; tests fail without one."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
-)  # fmt: skip
-SECONDS = 120
+FLAGS = ("--disable-gpu", "--disable-quic")
+"""Beside Playwright's own, which keep the browser from looking for anything on the network but the page under test."""
 
-# The page stands in a frame, whose width can be that of a phone where a window's cannot.
-FRAME = """<!doctype html><meta charset="utf-8"><body style="margin: 0">
-<iframe src="{page}" style="border: 0; width: {width}px; height: {height}px"></iframe>
-<script>
-addEventListener("load", () => {{
-  const frame = document.querySelector("iframe"), page = frame.contentWindow, document_ = frame.contentDocument;
-  let found;
-  try {{
-    found = (function (window, document) {{ {script} }})(page, document_);
-  }} catch (error) {{
-    found = {{error: String(error)}};
-  }}
-  const told = document.createElement("pre");
-  told.id = "found";
-  told.textContent = JSON.stringify(found);
-  document.body.append(told);
-}});
-</script>"""
+SECONDS = 120.0
+"""How long a page may take to load, and an element to come; no test's promise."""
 
 
 def browser() -> str:
@@ -55,52 +35,74 @@ def browser() -> str:
     return found
 
 
+@contextmanager
+def live_page(*, width: int = 1400, height: int = 2000, dark: bool = False) -> Iterator[Page]:
+    """An empty page of a browser of its own; `page.goto(url)` opens something in it.
+
+    Args:
+        width, height: of the window's inside, in CSS pixels; also such as no desktop's window can have.
+
+    Raises:
+        AssertionError: what the block has opened asked for anything from a host other than 127.0.0.1, or read a file
+            that was not opened by name.
+    """
+    with sync_playwright() as playwright:
+        chromium = _launch(playwright)
+        try:
+            with _page(chromium, width, height, dark) as page:
+                yield page
+        finally:
+            chromium.close()
+
+
 def ask(page: Path, script: str, *, width: int = 1400, height: int = 2000, dark: bool = False) -> Any:
-    """Open a page and run JavaScript with its `window` and `document`; what it returns, which must be JSON."""
-    with _framed(page, script, width, height) as url:
-        shown = _run(["--dump-dom", "--virtual-time-budget=5000", *_scheme(dark), url]).stdout
-    told = shown.partition('<pre id="found">')[2].partition("</pre>")[0]
-    for entity, char in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
-        told = told.replace(entity, char)
-    found = json.loads(told)
-    if isinstance(found, dict) and "error" in found:
-        raise AssertionError(found["error"])
-    return found
+    """Open a file and run JavaScript with its `window` and `document`; what it returns, which must be JSON."""
+    return _open(page, lambda opened: opened.evaluate(f"() => {{ {script} }}"), width, height, dark)
 
 
 def screenshot(page: Path, image: Path, *, width: int = 1400, height: int = 2000, dark: bool = False) -> None:
-    """Save the page as a PNG."""
-    with _framed(page, "return null", width, height) as url:
-        _run([f"--screenshot={image}", f"--window-size={max(width, 500)},{height}", *_scheme(dark), url])
+    """Save what the window shows of a file as a PNG."""
+    _open(page, lambda opened: opened.screenshot(path=image), width, height, dark)
 
 
-def _scheme(dark: bool) -> list[str]:
-    return [f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
-
-
-def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        command = [browser(), *FLAGS, f"--user-data-dir={profile}", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
+def _launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=browser(), args=list(FLAGS))
 
 
 @contextmanager
-def _framed(page: Path, script: str, width: int, height: int) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        shutil.copy(page, root / "page.html")
-        frame = FRAME.format(page="page.html", width=width, height=height, script=script)
-        (root / "frame.html").write_text(frame, encoding="utf-8")
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/frame.html"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+def _page(chromium: Browser, width: int, height: int, dark: bool) -> Iterator[Page]:
+    """A page with cookies and storage of its own; see `live_page`."""
+    foreign: list[str] = []
+    page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+    try:
+        page.set_default_timeout(1000 * SECONDS)
+        page.on("request", lambda asked: foreign.append(asked.url) if _is_foreign(asked) else None)
+        yield page
+    finally:
+        page.close()
+    assert foreign == [], f"the page asks for {foreign}"
+
+
+def _is_foreign(asked: Request) -> bool:
+    parts = urlsplit(asked.url)
+    if parts.scheme == "file":
+        return not asked.is_navigation_request() or asked.frame.parent_frame is not None
+    return parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1"
+
+
+def _open(page: Path, look: Callable[[Page], Any], width: int, height: int, dark: bool) -> Any:
+    def in_the_thread() -> Any:
+        with _page(_shared(), width, height, dark) as opened:
+            opened.goto(page.resolve().as_uri())
+            return look(opened)
+
+    return _THREAD.submit(in_the_thread).result()
+
+
+# One browser for all files: it takes longer to start than to show one. Where Playwright runs, asyncio cannot.
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="browser")
+
+
+@cache
+def _shared() -> Browser:
+    return _launch(sync_playwright().start())
