@@ -1,4 +1,4 @@
-"""A run that is cancelled in Prefect's UI: its shards stop, nothing of it stays, and the next run goes on from there."""
+"""A run that is cancelled in Prefect's UI: its shards stop, nothing stays, and the next run goes on from there."""
 
 from __future__ import annotations
 
