@@ -101,9 +101,11 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more:
         RunFailedError: Prefect's server went away before the work was done.
     """
     import httpx
+    from prefect import tags
 
     try:
-        return flow(config.shown(), *more)
+        with tags("dsir", flow.name):
+            return flow(config.shown(), *more)
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(
