@@ -1,8 +1,8 @@
 """What a shard costs the driver, the scheduler and a worker, by the number of workers: part of `make scale`.
 
 A scheduler is a process of its own; workers share a few processes, single-threaded as those of a run; the driver is
-this process with `tasks.fanout.DaskExecutor`. A shard does nothing. Processor time is what counts: the clock says how
-long two cores take for all three.
+this process with `tasks.fanout.DaskExecutor`. A shard does nothing. Processor time is what counts: the clock says how long
+two cores take for all three.
 """
 
 from __future__ import annotations
