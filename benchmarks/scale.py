@@ -1,11 +1,13 @@
 """`make scale`: what choosing costs at any size; memory of the driver, passes, bytes read.
 
-    python -m benchmarks.scale [--documents 1e8] [--simulate 1e10] [--only measured,simulated] [--folder runs/scale]
+    python -m benchmarks.scale [--documents 1e8] [--simulate 1e10] [--shards 1e5]
+        [--only measured,simulated,scheduled] [--folder runs/scale]
 
 `measured` writes synthetic weights of so many documents to the folder (16 bytes a document) and chooses among them on
 this machine's cores. `simulated` is a whole run's driver with a cluster on this machine, in which each function that
 would read or write a shard is replaced by one that draws its result from what statistics says of the shard.
-Each row is a process of its own.
+`scheduled` is what shards that cost nothing cost driver and scheduler, by the number of workers
+(`benchmarks/scheduling.py`). Each row is a process of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks import synthetic
+from benchmarks import scheduling, synthetic
 from benchmarks.synthetic import NAME, SELECTED, Mocked, Synthetic
 from dsir_core import worker
 from dsir_core.config import SelectConfig, parse_config
@@ -226,7 +228,7 @@ def _costs(meter: Meter, peak: Row, seconds: float) -> Row:
     }
 
 
-def rows_of(folder: Path, documents: int, simulate: int) -> dict[str, list[Row]]:
+def rows_of(folder: Path, documents: int, simulate: int, scheduled: int) -> dict[str, list[Row]]:
     """What is measured: titles and arguments."""
     wanted = int(documents * SELECTED)
     choices: list[tuple[str, Row]] = [
@@ -240,7 +242,16 @@ def rows_of(folder: Path, documents: int, simulate: int) -> dict[str, list[Row]]
     shards = max(10, simulate // SHARD_DOCUMENTS)
     sizes = [(simulate // 100, shards // 100), (simulate // 100, shards // 10), (simulate, shards // 10),
              (simulate // 100, shards), (simulate, shards)]  # fmt: skip
+    futures = [(scheduled // 25, workers, True) for workers in (1, 10, 100, 1000)]
+    futures += [(scheduled, 100, True), (scheduled, 100, False)]
     return {
+        "scheduled": [
+            {
+                "what": f"{n:,} {'large' if alone else 'small'} shards, {workers:,} workers",
+                "arguments": [n, workers, alone],
+            }
+            for n, workers, alone in futures
+        ],
         "measured": [{"what": what, "arguments": [str(folder), documents, s]} for what, s in choices],
         "simulated": [{"what": f"{n:,} documents, {m:,} shards", "arguments": [n, max(m, 1)]} for n, m in sizes],
     }
@@ -290,25 +301,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=float, default=1e8, help="whose weights are written")
     parser.add_argument("--simulate", type=float, default=1e10, help="documents of the simulation")
-    parser.add_argument("--only", default="measured,simulated")
+    parser.add_argument("--shards", type=float, default=1e5, help="whose scheduling is measured")
+    parser.add_argument("--only", default="measured,simulated,scheduled")
     parser.add_argument("--folder", type=Path, default=Path("runs/scale"), help="for weights and the result")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.row:
         kind, arguments = json.loads(chosen.row)
-        row = measured(Path(arguments[0]), *arguments[1:]) if kind == "measured" else simulated(*arguments)
-        print(json.dumps(row))
+        if kind == "measured":
+            arguments[0] = Path(arguments[0])
+        kinds: dict[str, Any] = {"measured": measured, "simulated": simulated, "scheduled": scheduling.scheduled}
+        print(json.dumps(kinds[kind](*arguments)))
         return
     chosen.folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[Row]] = {}
-    for kind, rows in rows_of(chosen.folder, int(chosen.documents), int(chosen.simulate)).items():
+    sizes = int(chosen.documents), int(chosen.simulate), int(chosen.shards)
+    for kind, rows in rows_of(chosen.folder, *sizes).items():
         if kind not in chosen.only.split(","):
             continue
         print(f"\n{kind}", flush=True)
         found[kind] = []
         for row in rows:
             found[kind].append({"what": row["what"], **in_a_process(kind, row["arguments"])})
-            print(line(found[kind][-1]), flush=True)
+            print((scheduling.line if kind == "scheduled" else line)(found[kind][-1]), flush=True)
     path = chosen.folder / "result.json"
     path.write_text(json.dumps(found, indent=1))
     print(f"\nwritten to {path}")

@@ -30,7 +30,8 @@ from tasks.cluster import DASK_CONFIG
 from tasks.fanout import DaskExecutor
 
 WORKERS_PER_PROCESS = 250
-START_SECONDS = 300.0
+START_SECONDS = 600.0
+MEASURED = ("driver", "scheduler")
 SHARD_BYTES = 2**27
 
 HOST_OF_WORKERS = """
@@ -73,7 +74,7 @@ def nothing(task: Trivial) -> Done:
     return Done(Tally(1000, 0, 700_000, task.shard.n_bytes), False, 0.0)
 
 
-def scheduled(shards: int, workers: int, *, alone: bool) -> dict[str, Any]:
+def scheduled(shards: int, workers: int, alone: bool) -> dict[str, Any]:
     """Map over so many shards.
 
     Args:
@@ -109,6 +110,19 @@ def scheduled(shards: int, workers: int, *, alone: bool) -> dict[str, Any]:
         "memory_before": memory_before,
         "memory_peak": peaks,
     }
+
+
+def title(shards: int, workers: int, alone: bool) -> str:
+    """What a row is of."""
+    return f"{shards:,} {'large' if alone else 'small'} shards, {workers:,} workers"
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    each = {name: f"{seconds / row['shards'] * 1e3:.2f}" for name, seconds in row["cpu_seconds"].items()}
+    megabytes = {name: [row[when][name] / 10**6 for when in ("memory_before", "memory_peak")] for name in MEASURED}
+    cells = [f"{name} {each[name]} ms, {at:.0f} -> {most:.0f} MB" for name, (at, most) in megabytes.items()]
+    return f"    {row['what']:<44} {row['seconds']:8.1f} s   " + "   ".join([*cells, f"workers {each['workers']} ms"])
 
 
 def _cpu(processes: list[psutil.Process]) -> float:

@@ -57,6 +57,8 @@ LOCAL_CONFIG: dict[str, Any] = {
     # Nannies start their workers again, and nobody replaces one that is given up. The timer of one loss (Dask 2026.8)
     # would give up a worker that is just starting again after another.
     "distributed.deploy.lost-worker-timeout": "1000 days",
+    # A run that ends or is interrupted wants its workers gone, whatever /etc/dask says of those that stay.
+    "distributed.nanny.preload": [],
 }
 """For a cluster on this machine, over `DASK_CONFIG`."""
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.executor import Outcome, nothing
 from dsir_core.worker import Assigned, Checked, call_each, versions
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
@@ -80,10 +80,27 @@ class DaskExecutor:
     ) -> Result:
         """See `Executor.reduce`; results stay with the workers, and Dask makes those again that a lost worker held.
 
+        Workers that come and go can take one piece with them twice; then all is made again, once.
+
         Raises:
+            WorkerLostError: a piece lost its workers even so.
             RunFailedError: no worker is left to run anything, or the scheduler went away.
         """
-        return cast(Result, Reduction(self._client, function, join, name, done).over(items))
+        told = n_done = 0
+
+        def tell() -> None:
+            nonlocal told, n_done
+            n_done += 1
+            if n_done > told:  # else one that a reduction which was given up has told of
+                told = n_done
+                done()
+
+        try:
+            return cast(Result, Reduction(self._client, function, join, name, tell).over(items))
+        except WorkerLostError:
+            logger.info("%s: a reduction lost its workers and is made again", name)
+            n_done = 0
+            return cast(Result, Reduction(self._client, function, join, name, tell).over(items))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import scale
+from benchmarks import scale, scheduling
 from benchmarks.synthetic import MEAN, histogram_statistics
 from dsir_core.choosing import Ranking, Search
 from dsir_core.radix import Goal, Histogram, HistogramSum, find_thresholds, keys_of_bits
@@ -32,6 +32,15 @@ def test_a_whole_driver_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(row["stages"]) == ["plan", "count", "fit", "score", "resample", "write"]
     assert row["came_back"] < 10 * scale.MB
     assert row["leaves"] >= 10
+
+
+def test_scheduling_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BATCH_BYTES", "MAX_BATCH"):
+        monkeypatch.setattr(fanout, name, getattr(fanout, name))
+    row = scheduling.scheduled(60, 2, True)
+    assert row["shards"] == 60
+    assert all(seconds > 0 for seconds in row["cpu_seconds"].values())
+    assert "scheduler" in scheduling.line({"what": "tiny", **row})
 
 
 def task(level: int, search: int, prefix: int) -> HistogramTask:

@@ -133,4 +133,4 @@ def test_schedulers_and_workers_that_stay_have_the_settings_of_those_that_a_run_
     found = {
         key.removeprefix("."): value for key, value in flat(yaml.safe_load((FOLDER / "dask.yaml").read_text())).items()
     }
-    assert found == DASK_CONFIG
+    assert found == {**DASK_CONFIG, "distributed.nanny.preload": ["tasks.draining"]}
