@@ -31,8 +31,8 @@ WORDS = {
     '{"wiki": ["s3://lake/wiki.jsonl"], "books": ["books/*.gz"]}',
     "quotas": "How the selection is divided among strata: as in raw, as in target, or by shares as JSON: "
     '{"news": 1, "law": 3}; where no size is given, these are numbers of documents.',
-    "proportions": 'Share of the selection for each separate target as JSON: {"wiki": 2, "books": 1}; default: by their '
-    "n-grams, as the reference.",
+    "proportions": 'Share of the selection for each separate target as JSON: {"wiki": 2, "books": 1}; default: by '
+    "their n-grams, as the reference.",
     "match": "As separate, but each target first takes of the documents that are nearest to it, then of the rest, so "
     "that the selection meets the proportions; default proportions: the targets' own, in documents (with a size in "
     "tokens: in tokens).",
