@@ -26,19 +26,51 @@ FIRST = (
 )
 """The rest follows as the settings' classes have it."""
 
-TARGET = (
-    'The target corpora as JSON, each name with its files: {"wiki": ["s3://lake/wiki.jsonl"], "books": ["books/*.gz"]}'
-)
-"""What the command's help says of `[NAME=]GLOB` is of no use in a form."""
+WORDS = {
+    "target": "The target corpora as JSON, each name with its files: "
+    '{"wiki": ["s3://lake/wiki.jsonl"], "books": ["books/*.gz"]}',
+    "quotas": "How the selection is divided among strata: as in raw, as in target, or by shares as JSON: "
+    '{"news": 1, "law": 3}; where no size is given, these are numbers of documents.',
+    "proportions": 'Share of the selection for each separate target as JSON: {"wiki": 2, "books": 1}; default: by '
+    "their n-grams, as the reference.",
+    "match": "As separate, but each target first takes of the documents that are nearest to it, then of the rest, so "
+    "that the selection meets the proportions; default proportions: the targets' own, in documents (with a size in "
+    "tokens: in tokens).",
+    "weights": "Scores from elsewhere as weights, of the records or of a table; alone, or added to the n-gram log "
+    "weight.",
+    "smoothing": "Added to the target's counts: a number to every bucket (Laplace; 0 is the reference), a prior in the "
+    "proportions of raw, or auto: what makes held-out target documents likeliest.",
+    "chunk": "Cut raw documents into pieces of equal word count, which are then selected; the paper has 128 words.",
+}
+"""Where the command's help speaks of how flags are written."""
 
-SIZES = ("count", "tokens", "fraction", "quotas")
+ONE_SIZE = "Give one of count, tokens and fraction, or quotas in numbers of documents."
+
+NULL: dict[str, Any] = {"type": "null"}
+NO_NUMBERS = {"type": ["null", "string"]}
+"""Of `quotas`: none, or `raw` and `target`, which divide a size and give none."""
+
+SIZED: dict[str, Any] = {
+    "if": {"properties": {"count": NULL, "tokens": NULL, "fraction": NULL, "quotas": NO_NUMBERS}},
+    "then": {"properties": {"count": {"type": "integer"}}, "required": ["count"]},
+    "else": {
+        "if": {"not": {"properties": {"tokens": NULL}}},
+        "then": {"properties": {"count": NULL, "fraction": NULL}},
+        "else": {
+            "if": {"not": {"properties": {"fraction": NULL}}},
+            "then": {"properties": {"count": NULL}},
+        },
+    },
+}
+"""How much is to be selected is said, and said once. The UI knows neither `if` nor `then` and makes its form without
+them (of `anyOf` it would make tabs); the server refuses the run by them, and names the field. No condition says
+`required`, for the server takes those out when it looks at a deployment's own parameters."""
 
 
 class Form:
     """Annotates `SelectConfig` where it is the parameter of a flow.
 
-    What `parse_config` asks beyond the model, a schema can say as well: where the selection goes, and how much it is
-    (a `not` rather than an `anyOf`, of which the UI would make tabs).
+    What `parse_config` asks beyond the model, a schema can say as well: where the selection goes, and how much it is.
 
     Args:
         selects: whether the flow writes a selection; else a workdir is enough.
@@ -56,10 +88,12 @@ class Form:
         for field in form["properties"].values():
             if "description" in field:
                 field["description"] = " ".join(field["description"].split())
-        form["properties"]["target"]["description"] = TARGET
+        for name, words in WORDS.items():
+            fields[name]["description"] = words
         if self.selects:
             form["required"] = [*form["required"], "output"]
             form["properties"]["output"] |= {"minLength": 1}
             form["properties"]["output"].pop("default", None)
-            form["not"] = {"properties": {name: {"type": "null"} for name in SIZES}}
+            fields["count"]["description"] += f" {ONE_SIZE}"
+            form |= SIZED
         return schema

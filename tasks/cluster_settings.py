@@ -43,7 +43,7 @@ class LocalSettings(_Settings):
 class Local(_Settings):
     """A cluster on this machine, for the length of the run."""
 
-    model_config = ConfigDict(title="On this machine")
+    model_config = ConfigDict(title="Local")
 
     local: LocalSettings
     """Worker processes on this machine."""
@@ -75,7 +75,7 @@ class Running(_Settings):
 class Address(Running):
     """A Dask scheduler that runs already, by its address."""
 
-    model_config = ConfigDict(title="Address of a scheduler")
+    model_config = ConfigDict(title="Address")
 
     address: str = Field(pattern=r"^(tcp|tls|ws|wss)://.+")
     """As in `tcp://scheduler:8786`, or `tls://`."""
@@ -84,7 +84,7 @@ class Address(Running):
 class SchedulerFile(Running):
     """A Dask scheduler that runs already, by the file it was told to write."""
 
-    model_config = ConfigDict(title="File of a scheduler")
+    model_config = ConfigDict(title="File")
 
     scheduler_file: str = Field(min_length=1)
     """Path on this machine, as given to `dask scheduler --scheduler-file`."""
@@ -109,7 +109,7 @@ class Adaptive(_Settings):
 class Started(_Settings):
     """A cluster that a class of Dask's ecosystem starts for the length of the run."""
 
-    model_config = ConfigDict(title="Class that starts a cluster")
+    model_config = ConfigDict(title="Class")
 
     class_: str = Field(alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
     """Dotted path, as in `dask_kubernetes.operator.KubeCluster`, `dask_jobqueue.SLURMCluster`, `coiled.Cluster`."""

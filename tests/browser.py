@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--disable-gpu", "--disable-quic")
 """Beside Playwright's own, which keep the browser from looking for anything on the network but the page under test."""
 
-SECONDS = 120.0
+SECONDS = 60.0
 """How long a page may take to load, and an element to come; no test's promise."""
+expect.set_options(timeout=1000 * SECONDS)
 
 
 def browser() -> str:

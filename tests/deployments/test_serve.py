@@ -46,9 +46,9 @@ def test_a_wrong_request_is_refused_before_it_runs(served: Served, tmp_path: Pat
 
 
 def test_what_only_the_run_can_know_to_be_wrong_fails_it_and_says_so(served: Served, tmp_path: Path) -> None:
-    run = served.start("select", request(tmp_path, inline=True, tokens=5))
+    run = served.start("select", request(tmp_path, inline=True, whole_documents=True))
     assert served.wait(run) == "FAILED"
-    served.hears(run, "exclude each other")
+    served.hears(run, "whole_documents has a meaning only when documents are cut")
 
 
 def test_two_runs_at_one_workdir_take_turns(served: Served, tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import re
+from typing import Any, Literal, get_origin
 
 import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
-from dsir_core.config import SelectConfig
+from dsir_core.config import SelectConfig, parse_config
+from dsir_core.errors import RequestError
 from flows.form import FIRST
 from flows.select import score_flow, select_flow
 
@@ -21,9 +24,32 @@ def problems(schema: dict[str, Any], config: dict[str, Any], cluster: Any = None
     return [error.message for error in validate({"config": config, "cluster": cluster}, schema)]
 
 
-@pytest.mark.parametrize("size", [{"count": 5}, {"tokens": 5}, {"fraction": 0.5, "count": None}])
-def test_a_request_with_a_size_is_accepted(size: dict[str, Any]) -> None:
-    assert problems(SELECT, GIVEN | size) == []
+SIZES = {
+    "count": [None, 5],
+    "tokens": [None, 5],
+    "fraction": [None, 0.5],
+    "quotas": [None, "raw", "target", {"a": 3, "b": 4}],
+}
+"""Every setting by which a request can say how much it selects, with values of each kind."""
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["null", "absent"])
+@pytest.mark.parametrize("values", list(itertools.product(*SIZES.values())), ids=str)
+def test_the_form_takes_and_refuses_the_sizes_that_the_run_does(values: tuple[Any, ...], absent: bool) -> None:
+    sizes = dict(zip(SIZES, values, strict=True))
+    config = GIVEN | {"strata": "shelf"} | {name: size for name, size in sizes.items() if not absent or size}
+    try:
+        parse_config(config)
+    except RequestError:
+        assert problems(SELECT, config)
+    else:
+        assert problems(SELECT, config) == []
+
+
+def test_a_request_without_a_size_is_told_so_at_a_field_that_takes_one() -> None:
+    (error,) = validate({"config": GIVEN}, SELECT)
+    assert error.message == "'count' is a required property"
+    assert "tokens and fraction" in SELECT["definitions"]["SelectConfig"]["properties"]["count"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +112,19 @@ def test_the_form_asks_for_everything_in_a_sensible_order_and_explains_each_fiel
     assert set(form) == set(SelectConfig.model_fields)
     assert [name for name, field in form.items() if not field.get("description")] == []
     assert SELECT["properties"]["cluster"]["description"]
+    assert not re.search(r"\w=[A-Z]|--\w", str([field["description"] for field in form.values()])), "flags in a form"
+
+
+def test_a_field_that_need_not_be_filled_in_has_a_default_and_choices_are_listed() -> None:
+    for name, kind in SELECT["definitions"].items():
+        required = set(kind.get("required", ()))
+        for field, schema in kind["properties"].items():
+            assert ("default" in schema) != (field in required), (name, field)
+            assert schema.get("description") or "$ref" in schema, (name, field)
+    literals = {name for name, field in SelectConfig.model_fields.items() if get_origin(field.annotation) is Literal}
+    form = SELECT["definitions"]["SelectConfig"]["properties"]
+    assert {"method", "hash", "refit", "compression", "tokenizer", "length_normalise"} <= literals
+    assert {name for name in literals if not form[name].get("enum")} == set()
 
 
 def test_choices_and_defaults_stand_in_the_form() -> None:
