@@ -22,7 +22,7 @@ class ShardDone:
 
     stage: str
     n_bytes: int
-    """Stored bytes of the shard."""
+    """Stored bytes of the shard; 0 where the stage reads none."""
     documents: int
     bad: int
     reused: bool

@@ -147,7 +147,7 @@ class StageWork:
 
     def announce(self, shards: Sequence[Shard]) -> None:
         """Tell the observer what is to be done."""
-        self.run.observe(StageBegins(self.name, len(shards), sum(shard.n_bytes for shard in shards)))
+        self.run.observe(StageBegins(self.name, len(shards), sum(map(self._n_bytes, shards))))
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], shards: Sequence[Shard]
@@ -237,17 +237,21 @@ class StageWork:
         self.run.observe(ends)
         return ends
 
+    def _n_bytes(self, shard: Shard) -> int:
+        """Stored bytes of source files that a shard of this stage reads."""
+        return shard.n_bytes if self.reads_source else 0
+
     def _count(self, shard: Shard, result: ShardResult) -> None:
         self.shards += 1
         self.reused += result.reused
-        self.n_bytes += shard.n_bytes if self.reads_source and not result.reused else 0
+        self.n_bytes += 0 if result.reused else self._n_bytes(shard)
         if not result.reused:
             keep = heapq.heappush if len(self._slowest) < N_SLOWEST else heapq.heappushpop
             keep(self._slowest, (result.seconds, self.shards, shard))
         self.run.observe(
             ShardDone(
                 self.name,
-                shard.n_bytes,
+                self._n_bytes(shard),
                 result.tally.documents,
                 result.tally.bad,
                 result.reused,
