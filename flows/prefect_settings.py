@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.watching.limiting import Limit
+
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -94,7 +96,7 @@ def log_to_run(flow_run_id: str) -> Iterator[None]:
     """File what `dsir_core` logs, in any thread, under this flow run; use inside the flow.
 
     Records of Dask workers arrive in a thread of the client that knows of no flow run, and Prefect's
-    handler drops such records.
+    handler drops such records. What comes too fast to be read is left out, and counted.
 
     Args:
         flow_run_id: `prefect.runtime.flow_run.id`.
@@ -104,12 +106,19 @@ def log_to_run(flow_run_id: str) -> Iterator[None]:
         record.flow_run_id = getattr(record, "flow_run_id", flow_run_id)
         return True
 
-    handlers = list(logging.getLogger("dsir_core").handlers)
-    for handler in handlers:
+    logger = logging.getLogger("dsir_core")
+    handlers = {handler: Limit() for handler in logger.handlers}
+    for handler, limit in handlers.items():
         handler.addFilter(name_run)
+        handler.addFilter(limit)
     try:
         yield
     finally:
+        dropped = max((limit.dropped for limit in handlers.values()), default=0)
+        for handler, limit in handlers.items():
+            handler.removeFilter(limit)
+        if dropped:
+            logger.warning("%s more messages came faster than a log can be read, and were left out", f"{dropped:,}")
         for handler in handlers:
             handler.removeFilter(name_run)
 

@@ -29,7 +29,7 @@ def dask_report(client: Client, path: str | None) -> Iterator[None]:
         yield
         return
     if find_spec("bokeh") is None:
-        raise RequestError("--dask-report needs Bokeh: pip install 'bokeh>=3.4,<4'")
+        raise RequestError("--dask-report needs Bokeh, which is not installed: pip install 'dsir-pipeline[dashboard]'")
     with client.as_current(), performance_report(filename=path):
         yield
 

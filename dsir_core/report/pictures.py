@@ -16,6 +16,9 @@ from dsir_core.report.sections import SECTIONS, Chart
 SHOWN = ("funnel", "distance", "histograms")
 """Sections whose charts tell most."""
 
+COLOURS = ("grey", "blue", "orange", "purple")
+"""Those of style.css on white ground."""
+
 SCALE = 2
 NAMESPACE = "http://www.w3.org/2000/svg"
 VIEW_BOX = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
@@ -31,7 +34,8 @@ def pictures(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for section in SECTIONS:
         if section.name in SHOWN and has_all(figures, section.needs):
             for chart in _charts(section.prepare(figures)):
-                legend = f" ({', '.join(filter(None, chart.legend))})" if chart.legend else ""
+                colours = [f"{colour} {name}" for colour, name in zip(COLOURS, chart.legend, strict=False) if name]
+                legend = f" ({', '.join(colours)})" if colours else ""
                 yield chart.title + legend, _data_url(str(chart.svg))
 
 
@@ -46,7 +50,7 @@ def _data_url(svg: str) -> str:
     size = VIEW_BOX.search(svg)
     assert size is not None, "a chart has a view box"
     width, height = (SCALE * int(n) for n in size.groups())
-    rules = DARK.sub("", style()).replace(".dsir", ":root")
+    rules = DARK.sub("", style()).replace(".dsir svg", ":root").replace(".dsir", ":root")
     ground = f"background: #fff; font: {FONT}px sans-serif"
     opening = f'<svg xmlns="{NAMESPACE}" width="{width}" height="{height}" style="{ground}" '
     whole = svg.replace("<svg ", opening, 1).replace(">", f"><style>{escape(rules)}</style>", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from prefect import Flow, flow
 
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError, RunFailedError
@@ -16,8 +17,17 @@ from flows.watching.terminal import Watch
 CONFIG = parse_config({"raw": ["a"], "target": ["b"], "output": "o", "count": 1})
 
 
+@flow
 def lost(config: object) -> None:
-    raise httpx.ConnectError("connection refused")
+    raise AssertionError("it is never reached")
+
+
+@pytest.fixture(autouse=True)
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise httpx.ConnectError("connection refused")
+
+    monkeypatch.setattr(Flow, "__call__", refuse)
 
 
 def test_a_result_that_is_there_outlives_the_server(capsys: pytest.CaptureFixture[str]) -> None:

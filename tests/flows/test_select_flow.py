@@ -96,7 +96,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, envir
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "run the same command again" in said
+    assert "to go on: dsir select --raw" in said
     assert "Traceback" not in said
     done = len(list((tmp_path / "output.work").glob("counts/*.json")))
     subprocess.run(words, check=True, capture_output=True, env=environment)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
+import logging
 import os
 import pty
 import re
@@ -28,6 +30,8 @@ from dsir_core.progress import (
     StageEnds,
 )
 from flows.cli import _fail
+from flows.prefect_settings import log_to_run
+from flows.watching.limiting import AT_ONCE, Limit
 from flows.watching.lines import JSON_SECONDS, WORDS_SECONDS, JsonLines, PlainLines
 from flows.watching.live import words_of
 from flows.watching.standing import Pace, RunStanding
@@ -219,3 +223,43 @@ def test_text_from_outside_is_no_markdown() -> None:
     shown: Any = escaped(text)
     for sign in "[]()<>*|`#!":
         assert not re.search(rf"(?<!\\){re.escape(sign)}", shown)
+
+
+def test_warnings_that_come_too_fast_are_counted_and_left_out() -> None:
+    clock = Clock()
+    limit = Limit(at_once=3, per_second=0.5, clock=clock)
+    record = logging.makeLogRecord({"msg": "slow disk"})
+    assert [limit.filter(record) for _ in range(5)] == [True, True, True, False, False]
+    clock.now = 2.0
+    assert [limit.filter(record) for _ in range(2)] == [True, False]
+    assert limit.dropped == 3
+    clock.now = 1000.0
+    assert sum(limit.filter(record) for _ in range(10)) == 3
+
+
+def test_what_was_left_out_of_a_runs_log_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("dsir_core")
+    handler = logging.StreamHandler(stream := io.StringIO())
+    logger.addHandler(handler)
+    try:
+        with log_to_run("0"):
+            for _ in range(AT_ONCE + 7):
+                logger.warning("slow disk")
+    finally:
+        logger.removeHandler(handler)
+    lines = stream.getvalue().splitlines()
+    assert lines.count("slow disk") == AT_ONCE
+    assert lines[-1] == "7 more messages came faster than a log can be read, and were left out"
+
+
+def test_every_key_is_documented(tmp_path: Path) -> None:
+    documented = {
+        (match[1], key)
+        for line in (DEMO.parent / "docs" / "watching.md").read_text().splitlines()
+        if (match := re.match(r"\| `(\w+)` \|", line))
+        for key in re.findall(r"`(\w+)`", line.rpartition("|")[0].rpartition("|")[2])
+    }
+    done = subprocess.run([*COMMAND, *request(tmp_path, "--log-format", "json")], capture_output=True, text=True)
+    for told in map(json.loads, done.stdout.splitlines()):
+        for key in set(told) - {"time", "event"}:
+            assert (told["event"], key) in documented or told["event"] == "progress"
