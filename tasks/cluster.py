@@ -32,6 +32,8 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.deploy.lost-worker-timeout": "120s",
     # Without this a cluster that lost all its workers waits for ever.
     "distributed.scheduler.no-workers-timeout": "10 minutes",
+    # A worker that says nothing for so long is given up, and what it was at runs elsewhere; Dask waits five minutes.
+    "distributed.scheduler.worker-ttl": "60s",
     # The executor tries each suspect again by itself, so that two lost workers are evidence enough.
     "distributed.scheduler.allowed-failures": 1,
     # Results are receipts of a few hundred bytes and histograms of a few megabytes: there is nothing to spill, and a

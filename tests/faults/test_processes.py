@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from distributed import Client
 
 from dsir_core.config import parse_config
 from dsir_core.pipeline import select
-from dsir_core.progress import StageBegins
+from dsir_core.progress import StageBegins, StageEnds
 from dsir_core.stages.run import Run
 from flows.prefect_server import is_prefect_server
+from tasks import straggling
+from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
 from tests.faults.processes import kill, kill_child, kill_tree, run_until, stage_begun, wait_for_end_of, words
 from tests.integration.conftest import DEMO, without_notes
@@ -196,6 +199,32 @@ def test_a_nanny_is_killed(
 
     run.observe = observe
     select(run)
+    assert content(tmp_path) == undisturbed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["count", "score"])
+def test_a_worker_hangs_and_comes_back(
+    tmp_path: Path, pool: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(straggling, "MIN_SECONDS", 1.0)
+    values = {
+        "raw": str(pool),
+        "target": {"speeches": SPEECHES.partition("=")[2]},
+        "count": 70,
+        "shard_bytes": int(SHARD_BYTES),
+        "output": str(tmp_path / "output"),
+        "workdir": str(tmp_path / "work"),
+    }
+    with local_cluster(2) as client:
+        pid = next(iter(client.run(os.getpid).values()))
+        signals = {StageBegins: signal.SIGSTOP, StageEnds: signal.SIGCONT}
+
+        def observe(event: object) -> None:
+            if isinstance(event, StageBegins | StageEnds) and event.stage == stage:
+                os.kill(pid, signals[type(event)])
+
+        select(Run(parse_config(values), DaskExecutor(client), observe))
     assert content(tmp_path) == undisturbed
 
 

@@ -17,7 +17,9 @@ from dsir_core.pipeline import select
 from dsir_core.stages.run import Run
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
-from tests.integration.conftest import DEMO
+from tests.integration.conftest import DEMO, pool
+
+__all__ = ["pool"]
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
 
