@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
@@ -83,6 +84,12 @@ def test_lock_names_no_index_host_or_path() -> None:
 def test_what_is_installed_is_what_is_locked_where_answers_depend_on_it() -> None:
     assert version("data-selection") == "1.0.3"
     assert version("nltk") == "3.9.4"
+
+
+def test_what_is_installed_has_all_that_it_needs() -> None:
+    # `make install` takes the lock as it is, and resolves nothing.
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def modules_imported(path: Path) -> set[str]:

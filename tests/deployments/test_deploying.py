@@ -9,7 +9,7 @@ import shlex
 import signal
 import socket
 import subprocess
-import sysconfig
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,9 +26,10 @@ from tasks.cluster_settings import parse_cluster
 from tests.deployments.conftest import ROOT, until
 from tests.s3 import s3_server
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 PAGE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 PATIENCE = 400.0
+SAYS = {"serve": "started!", "scheduler": "Scheduler at:", "worker": "Registered to:"}
+"""What each of the page's terminals says when it is ready."""
 
 
 class Block(NamedTuple):
@@ -90,8 +91,10 @@ def clone(tmp_path: Path) -> Path:
         if path.name not in ("runs", ".git", ".venv"):
             (folder / path.name).symlink_to(path)
     (folder / ".venv").mkdir()
-    (folder / ".venv" / "bin").symlink_to(SCRIPTS)
-    (folder / ".venv" / ".installed").touch()
+    for path in Path(sys.prefix).iterdir():
+        if path.name != ".installed":
+            (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv" / ".installed").touch()  # else `make serve` would install
     return folder
 
 
@@ -106,12 +109,14 @@ class Terminals:
         self._mine = self._shell("mine", subprocess.PIPE)
         self._blocks = 0
 
-    def open(self, name: str, text: str) -> None:
-        """Run a block in a terminal of its own, which stays open."""
+    def open(self, name: str, text: str, says: str) -> None:
+        """Run a block in a terminal of its own, which stays open, and wait until it says something."""
         shell = self._shell(name, subprocess.PIPE)
         assert shell.stdin is not None
         shell.stdin.write(self._as_here(text))
         shell.stdin.close()
+        until(lambda: says in self.log(name) or shell.poll() is not None)
+        assert shell.poll() is None, self.log(name)
 
     def run(self, text: str) -> str:
         """Run a block in the terminal that all the rest goes into; what it says."""
@@ -193,9 +198,7 @@ def test_a_newcomer_follows_the_page(clone: Path, tmp_path: Path) -> None:
         for block in blocks("sh", "", "terminal", "wait"):
             kind, _, name = block.kind.partition("=")
             if kind == "terminal" and name != "s3":  # that one runs already, at ports that are free
-                here.open(name, block.text)
-                if name == "serve":
-                    until(lambda: "started!" in here.log("serve"))
+                here.open(name, block.text, SAYS[name.partition("-")[0]])
             elif kind != "terminal":
                 if kind == "wait":
                     until(lambda name=name: completed(port, name))
