@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_two_runs_at_one_workdir_take_turns(served: Served, tmp_path: Path) -> N
     reused = sorted(report(tmp_path / name)["stages"]["score"]["reused"] for name in "ab")
     assert reused[0] == 0
     assert reused[1] > 0
+
+
+def test_a_second_run_of_a_deployment_waits_and_a_second_night_is_left_out(served: Served, tmp_path: Path) -> None:
+    first, second = (served.start("select", request(tmp_path / name, inline=True)) for name in "ab")
+    nights = [served.start("select-nightly", request(tmp_path / name, inline=True)) for name in "cd"]
+    assert [served.wait(run) for run in (first, second)] == ["COMPLETED"] * 2
+    begun, ended = zip(
+        *sorted(map(span, map(served.get, (f"/flow_runs/{run}" for run in (first, second))))), strict=True
+    )
+    assert ended[0] <= begun[1]
+    assert sorted(served.wait(run) for run in nights) == ["CANCELLED", "COMPLETED"]
+
+
+def span(run: dict[str, Any]) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(run["start_time"]), datetime.fromisoformat(run["end_time"])
 
 
 def test_the_cluster_of_runs_that_name_none_is_a_variable(served: Served, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import live_page
-from tests.deployments.conftest import Served, request
+from tests.deployments.conftest import DEMO, ENDED, Served, request
 
 pytestmark = pytest.mark.long
 
@@ -101,13 +101,32 @@ def test_wrong_values_are_refused_in_the_form(served: Served, form: Callable[[in
     assert served.call("/flow_runs/count", {}) == before
 
 
-def test_the_form_is_filled_in_and_the_run_completes(
+def large(folder: Path) -> str:
+    """A corpus of so many shards that it takes a while on any machine."""
+    folder.mkdir()
+    text = (DEMO / "raw" / "pool-1.jsonl").read_bytes()
+    for i in range(8):
+        (folder / f"{i}.jsonl").write_bytes(text * 5)
+    return str(folder)
+
+
+def shards_done(page: Page) -> tuple[int, int] | None:
+    """What the progress artifact of counting says: shards done, and shards in all; None while there is none."""
+    for tab in ("Details", "Artifacts"):  # a tab that is opened asks the server anew
+        page.get_by_text(tab, exact=True).last.click()
+        page.wait_for_timeout(500)
+    told = re.search(r"dsir-count\b[^/]*?([0-9,]+) of ([0-9,]+) shards", page.locator("body").inner_text())
+    return (int(told[1].replace(",", "")), int(told[2].replace(",", ""))) if told else None
+
+
+def test_the_form_is_filled_in_the_run_moves_completes_and_links_its_report(
     served: Served, form: Callable[[int], Page], tmp_path: Path
 ) -> None:
-    wanted = request(tmp_path)
+    wanted = request(tmp_path, raw=[large(tmp_path / "raw")])
     page = form(WIDE)
     fill(page, wanted)
     fill_number(page, "Count", wanted["count"])
+    field(page, "Shard Bytes").get_by_role("spinbutton").fill("10000")
     drawn = page.get_by_role("textbox").first.input_value()
     submit(page)
     # It is called as the form has drawn by lot until it begins, then by what it does.
@@ -116,8 +135,22 @@ def test_the_form_is_filled_in_and_the_run_completes(
     drawn_link.or_(own_link).first.click()
     page.wait_for_url(re.compile("/runs/flow-run/"))
     run = page.url.split("/runs/flow-run/")[1].split("?")[0]
-    state = page.locator("[class*=page-heading-flow-run]").get_by_text("Completed")
-    expect(state).to_be_visible(timeout=180_000)
+
+    seen = []
+    while served.state(run) not in ENDED:
+        if (found := shards_done(page)) and found not in seen:
+            seen.append(found)
+            page.screenshot(path=tmp_path / f"progress-{found[0]}.png")
+    assert served.state(run) == "COMPLETED"
+    seen.append(shards_done(page))
+    assert len(set(seen)) > 1, "it never moved"
+    assert seen == sorted(seen)
+    assert seen[-1] == (seen[0][1], seen[0][1])
+
+    expect(page.locator("[class*=page-heading-flow-run]").get_by_text("Completed")).to_be_visible()
     expect(page.get_by_text(f"select to {tmp_path}/output").first).to_be_visible()
-    assert served.wait(run) == "COMPLETED"
+    page.get_by_text("dsir-report", exact=True).last.click()
+    link = page.get_by_role("link", name=f"{tmp_path}/output/report.html")
+    expect(link).to_be_visible()
+    assert (tmp_path / "output" / "report.html").is_file()
     assert json.loads((tmp_path / "output" / "report.json").read_text())["documents"]["selected"] == wanted["count"]
