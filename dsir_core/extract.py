@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
+from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
@@ -26,7 +27,7 @@ from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import OFFSET
 
-EXTRACT_VERSION = "extract-v4"
+EXTRACT_VERSION = "extract-v5"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class ExtractResult:
 
     extracted: Extracted
     counts: npt.NDArray[np.int64]
-    """int64[len(names), buckets], by who chose the document."""
+    """int64[len(names), buckets], by who chose the document (the first of its chosen pieces, where it is written
+    whole)."""
     reused: bool
     seconds: float
 
@@ -178,7 +180,7 @@ def _extract_piece(
         for target in np.unique(targets):
             count_chosen(piece, found, chosen.n_tokens[mine], targets == target, task.features, by_whom[target])
         if task.chunk is not None and task.whole_documents:
-            counts[targets[0]] += _count_whole(task, batch)
+            _count_whole(task, batch, found, targets, counts)
         else:
             counts += by_whom
         records = batch.records if task.chunk is None or task.whole_documents else pieces_as_lines(piece, found)
@@ -198,7 +200,15 @@ def pieces_as_lines(piece: Piece, pieces: Batch) -> list[bytes]:
     return lines
 
 
-def _count_whole(task: ExtractTask, batch: Batch) -> npt.NDArray[np.int64]:
-    counts = np.zeros(task.features.buckets, np.int64)
-    count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
-    return counts
+def _count_whole(
+    task: ExtractTask, batch: Batch, pieces: Batch, targets: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
+) -> None:
+    """Add the n-grams of whole documents to those of who has chosen the first of their chosen pieces.
+
+    Args:
+        targets: int32[pieces]. counts: int64[len(names), buckets], added to in place.
+    """
+    _, first = np.unique(pieces.positions, return_index=True)
+    whose = targets[first]
+    for target in np.unique(whose):
+        count_ngrams(*texts_of(batch, whose == target), task.features, counts[target])

@@ -47,3 +47,16 @@ def allocate(size: int, shares: Sequence[float], available: Sequence[int]) -> li
         for i in full:
             amounts[i], is_open[i] = min(available[i], amounts[i] + wanted[i]), False
     return amounts
+
+
+def fill(wanted: Sequence[int], shares: Sequence[float], available: Sequence[int]) -> list[int]:
+    """Give each stratum what is still wanted of it; what it lacks goes to the others, in proportion to their shares.
+
+    Args:
+        wanted: of each stratum, at least 0.
+        shares, available: as for `allocate`.
+    """
+    own = [min(n, room) for n, room in zip(wanted, available, strict=True)]
+    rest = [room - n for n, room in zip(own, available, strict=True)]
+    more = allocate(sum(wanted) - sum(own), shares, rest)
+    return [n + extra for n, extra in zip(own, more, strict=True)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsir_core.choosing import EVERYONE, Pool
 from dsir_core.errors import RunFailedError
 from dsir_core.model import FittedModel, split_size
-from dsir_core.quotas import allocate, divide
+from dsir_core.quotas import divide, fill
 from dsir_core.radix import Unit
 from dsir_core.sampling import Strata
 from dsir_core.settings import Method, SampleSettings
 from dsir_core.spread import Spread
 from dsir_core.stages.count import Counts
-from dsir_core.stages.run import Run
+from dsir_core.stages.run import N_NAMED, Run
 from dsir_core.stages.score import Scores
 from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds
 
@@ -89,6 +89,8 @@ class _Chooser:
     sizes: list[int] = field(default_factory=list)
     everyone: Strata = field(default_factory=dict)
     """All eligible documents by stratum, where there are quotas."""
+    lacking: dict[int, list[int]] = field(default_factory=dict)
+    """By target, in the choice's unit: what is left of its quota of each stratum, in order of their names."""
 
     def fill(self, target: int, pool: Pool, size: int | None = None) -> int:
         """Let a target take its size, or a rest of it, from a pool; what it lacks then."""
@@ -107,26 +109,44 @@ class _Chooser:
 
     def _fill_strata(self, target: int, pool: Pool, size: int | None) -> int:
         name = self.model.names[target]
-        if not self.everyone:
-            self.everyone = self.search.strata(target, ())
+        shares = self._shares_held(target, name)
+        strata = sorted(shares)
+        weights = [shares[stratum] for stratum in strata]
         if size is None:
             size = self._size(target, sum(documents for documents, _ in self.everyone.values()), EVERYONE)
             self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
-        free = self.search.strata(target, self.choice.cuts[self.method], pool)
-        shares = self._shares(name)
-        strata = sorted(shares)
-        if not any(shares.values()):
-            raise RunFailedError("quotas: no stratum that has a share holds an eligible document")
-        weights = [shares[stratum] for stratum in strata]
-        amounts = allocate(size, weights, [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in strata])
-        if pool is EVERYONE or not self.choice.quotas:
-            for stratum, quota in zip(strata, divide(size, weights), strict=True):
+            self.lacking[target] = divide(size, weights)
+            for stratum, quota in zip(strata, self.lacking[target], strict=True):
                 self.choice.quotas[stratum] = self.choice.quotas.get(stratum, 0) + quota
+        free = self.search.strata(target, self.choice.cuts[self.method], pool)
+        available = [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in strata]
+        lacking = self.lacking[target]
+        # No stratum stands in for another as long as it may have documents that are not nearest.
+        amounts = fill(lacking, weights, available) if pool is EVERYONE else list(map(min, lacking, available))
+        self.lacking[target] = [max(0, wanted - n) for wanted, n in zip(lacking, amounts, strict=True)]
         some = [(Pool(s, pool.nearest), n) for s, n in zip(strata, amounts, strict=True) if n]
         self.choice.cuts = self.search.cut_pools(
             target, self.choice.cuts, [pool for pool, _ in some], [n for _, n in some], self.choice.unit
         )
         return size - sum(amounts)
+
+    def _shares_held(self, target: int, name: str) -> Mapping[str, float]:
+        """Share of each stratum in what a target takes.
+
+        Raises:
+            RunFailedError: there is no eligible document, or none in a stratum that has a share.
+        """
+        if not self.everyone:
+            self.everyone = self.search.strata(target, ())
+        self._some(sum(documents for documents, _ in self.everyone.values()))
+        shares = self._shares(name)
+        if not any(share and stratum in self.everyone for stratum, share in shares.items()):
+            asked = _named(stratum for stratum, share in shares.items() if share)
+            raise RunFailedError(
+                f"quotas: no stratum that has a share ({asked or 'none has'}) holds an eligible document; by the "
+                f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}"
+            )
+        return shares
 
     def _shares(self, name: str) -> Mapping[str, float]:
         """Share of each stratum in what a target takes."""
@@ -158,6 +178,13 @@ class _Chooser:
             f"no document is eligible: of {self.scores.tally.documents:,} none has min_tokens = "
             f"{self.run.config.min_tokens} tokens; lower --min-tokens"
         )
+
+
+def _named(strata: Iterable[str]) -> str:
+    """The first of some strata in words."""
+    names = sorted(strata)
+    more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
+    return ", ".join(map(repr, names[:N_NAMED])) + more
 
 
 def _in(unit: Unit, documents: int, tokens: int) -> int:

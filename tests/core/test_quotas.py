@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.quotas import allocate, divide
+from dsir_core.quotas import allocate, divide, fill
 
 SHARES = st.lists(st.floats(0, 10) | st.sampled_from([0.0, 1.0, 1 / 3]), min_size=1, max_size=6).filter(any)
 
@@ -38,3 +38,12 @@ def test_what_a_stratum_lacks_goes_to_the_others_by_their_shares(
 def test_equal_remainders_go_to_the_first() -> None:
     assert divide(5, [1, 1, 1]) == [2, 2, 1]
     assert allocate(10, [1, 1, 2], [1, 100, 100]) == [1, 3, 6]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0.1, 10), st.integers(0, 80)), min_size=1, max_size=6))
+def test_what_is_wanted_of_a_stratum_comes_from_it_as_far_as_it_has_that(strata: list[tuple[int, float, int]]) -> None:
+    wanted, shares, available = zip(*strata, strict=True)
+    amounts = fill(wanted, shares, available)
+    assert sum(amounts) == min(sum(wanted), sum(available))
+    for n, has, amount in zip(wanted, available, amounts, strict=True):
+        assert min(n, has) <= amount <= has

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -18,6 +19,11 @@ from hypothesis import strategies as st
 from dsir_core.config import parse_config
 from dsir_core.corpus.pieces import piece_starts
 from dsir_core.errors import RequestError
+from dsir_core.memory import text_buffers
+from dsir_core.metrics import kl_divergence
+from dsir_core.model import distribution
+from dsir_core.ngrams import count_ngrams
+from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
 from tests.integration.conftest import DEMO, Select
 from tests.ngrams.texts import TEXTS, buffers
@@ -79,6 +85,42 @@ def test_pieces_are_selected_and_written_with_where_they_stand(run_select: Selec
     assert report["selection_digest"] == hashlib.sha256(pairs).hexdigest()
     again = run_select(**asked, shard_bytes=20_000, output=str(tmp_path / "2"), workdir=str(tmp_path / "w2"))
     assert again["selection_digest"] == report["selection_digest"]
+
+
+def test_whole_documents_count_for_the_target_that_has_chosen_them(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    targets = {name: str(DEMO / "targets" / f"{name}.jsonl") for name in ("speeches", "go_code")}
+    asked: dict[str, Any] = {
+        "raw": [str(pool)],
+        "target": targets,
+        "separate": True,
+        "smoothing": 1.0,
+        "min_tokens": 50,
+    }
+    report = run_select(**asked, count=200, chunk={"words": 128}, whole_documents=True)
+    rows = pq.read_table(tmp_path / "output" / "selected.parquet").to_pylist()
+    chosen_by: dict[int, str] = {}
+    for row in rows:
+        chosen_by.setdefault(row["position"], row["target"])
+    assert set(chosen_by.values()) == set(targets)
+    lines = pool.read_bytes()
+    for name, path in targets.items():
+        texts = [
+            json.loads(lines[place : lines.index(b"\n", place)])["text"]
+            for place in chosen_by
+            if chosen_by[place] == name
+        ]
+        target = [json.loads(line)["text"] for line in Path(path).read_text().splitlines()]
+        p, q = (distribution(counts_of(some)) for some in (target, texts))
+        assert report["targets"][name]["kl_selected"] == pytest.approx(kl_divergence(p, q))
+
+
+def counts_of(texts: list[str]) -> npt.NDArray[np.int64]:
+    features = FeatureSettings()
+    counts = np.zeros(features.buckets, np.int64)
+    count_ngrams(*text_buffers(texts), features, counts)
+    return counts
 
 
 def test_the_documents_of_chosen_pieces_can_be_written_whole(run_select: Select, pool: Path, tmp_path: Path) -> None:

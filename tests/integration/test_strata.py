@@ -148,6 +148,37 @@ def test_a_matched_target_without_near_documents_takes_of_the_rest(run_select: S
     assert 38_000 < by_tokens["tokens"]["selected"] <= 40_000
 
 
+def test_quotas_and_proportions_are_both_met_when_targets_are_matched(run_select: Select, raw: str) -> None:
+    # Hardly any go code is nearest to speeches, nor any speech to go code: that half of each comes from the rest.
+    quotas = {"go_code": 1, "speeches": 1}
+    asked: dict[str, Any] = {"raw": [raw], "target": TARGETS, "match": True, "strata": "kind", "quotas": quotas}
+    report = run_select(**asked, count=60, proportions=dict.fromkeys(TARGETS, 1))
+    assert {name: target["selected"] for name, target in report["targets"].items()} == dict.fromkeys(TARGETS, 20)
+    strata = {name: (s["selected"], s["quota"]) for name, s in report["strata"].items() if s["selected"] or s["quota"]}
+    assert strata == {"go_code": (30, 30), "speeches": (30, 30)}
+    as_raw = run_select(**{**asked, "quotas": "raw"}, count=300, overwrite=True)
+    eligible = as_raw["documents"]["eligible"]
+    for stratum in as_raw["strata"].values():
+        assert abs(stratum["selected"] - 300 * stratum["eligible"] / eligible) <= len(TARGETS)
+
+
+def test_a_target_that_is_to_take_nothing_is_reported(run_select: Select, raw: str) -> None:
+    targets = {name: TARGETS[name] for name in ("speeches", "go_code")}
+    report = run_select(raw=[raw], target=targets, separate=True, count=1, strata="kind", quotas="raw")
+    assert [target["selected"] for target in report["targets"].values()] == [0, 1]
+    assert set(report["histograms"]) == set(targets)
+
+
+def test_quotas_of_strata_without_documents_are_an_error_that_names_those_that_are_there(
+    run_select: Select, raw: str
+) -> None:
+    asked: dict[str, Any] = {"raw": [raw], "target": SPEECHES, "count": 10, "strata": "kind"}
+    with pytest.raises(RunFailedError, match=r"\('books'\).*'kind' of raw.*'bible', 'dictionary'.* and \d more"):
+        run_select(**asked, quotas={"books": 1, "bible": 0})
+    with pytest.raises(RunFailedError, match=r"\(''\)"):  # the target's records have no such field
+        run_select(**asked, quotas="target")
+
+
 def test_requests_that_make_no_sense_are_refused(run_select: Select, raw: str, tmp_path: Path) -> None:
     plain: dict[str, Any] = {"raw": raw, "target": "b", "output": "c"}
     with pytest.raises(RequestError, match="strata"):
