@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from dsir_core.executor import FAN_IN, InlineExecutor, Made, Tree, WatchedExecutor
+from dsir_core.progress import Event, PassAdvances, PassBegins
 from dsir_core.remote.connect import connect
 from dsir_core.remote.retries import Effects, warn
 from dsir_core.remote.settings import StorageSettings
@@ -53,7 +54,9 @@ def add(parts: Sequence[int]) -> int:
 @pytest.mark.parametrize("n", [1, 20])
 def test_a_watched_reduction_reaches_storage_as_the_run_says_and_tells_all_effects(n: int) -> None:
     told: list[Effects] = []
-    executor = WatchedExecutor(InlineExecutor(), StorageSettings(s3_anonymous=True), told.append)
+    seen: list[Event] = []
+    executor = WatchedExecutor(InlineExecutor(), StorageSettings(s3_anonymous=True), told.append, seen.append)
     assert executor.reduce(warn_and_add, range(n), add, name="resample") == sum(range(n))
+    assert seen == [PassBegins("resample", n), *[PassAdvances("resample")] * n]
     (effects,) = told
     assert effects.warnings == [f"item {item}, anonymous: True" for item in range(n)]
