@@ -126,7 +126,7 @@ def test_the_form_is_filled_in_the_run_moves_completes_and_links_its_report(
     page = form(WIDE)
     fill(page, wanted)
     fill_number(page, "Count", wanted["count"])
-    field(page, "Shard Bytes").get_by_role("spinbutton").fill("10000")
+    field(page, "Shard Bytes").get_by_role("spinbutton").fill("20000")
     drawn = page.get_by_role("textbox").first.input_value()
     submit(page)
     # It is called as the form has drawn by lot until it begins, then by what it does.
