@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.executor import Made
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
@@ -154,6 +155,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
         overview.merge(result.overview)
         while n_merged in early:  # in order: sums of floats depend on it
             total.merge(early.pop(n_merged))
+            check_strata(total.strata, work.run.config.strata, "raw")
             n_merged += 1
     work.finish()
     marks = tuple(marked[index] for index in range(len(tasks)))

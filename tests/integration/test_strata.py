@@ -187,5 +187,14 @@ def test_requests_that_make_no_sense_are_refused(run_select: Select, raw: str, t
         parse_config({**plain, "strata": "kind", "quotas": {"a": 0.5}})
     with pytest.raises(RequestError, match="all zero"):
         parse_config({**plain, "count": 1, "strata": "kind", "quotas": {"a": 0}})
-    with pytest.raises(RunFailedError, match="1,000 values"):
-        run_select(raw=[raw], target=SPEECHES, count=10, strata="id", quotas="raw")
+
+
+@pytest.mark.parametrize("shard_bytes", [10**9, 100_000])
+@pytest.mark.parametrize("more", [{}, {"quotas": "raw"}, {"quotas": "target"}])
+def test_a_field_that_names_documents_makes_no_strata(
+    run_select: Select, raw: str, tmp_path: Path, more: dict[str, Any], shard_bytes: int
+) -> None:
+    target = tmp_path / "target.jsonl"
+    target.write_text("".join(json.dumps({"text": f"one more {i}", "id": f"{i}"}) + "\n" for i in range(1001)))
+    with pytest.raises(RequestError, match="over 1,000 values"):
+        run_select(raw=[raw], target=str(target), count=10, strata="id", shard_bytes=shard_bytes, **more)
