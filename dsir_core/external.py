@@ -6,6 +6,7 @@ eligible, and is counted by reason.
 
 from __future__ import annotations
 
+import decimal
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def scores_of(values: Sequence[Any]) -> DocumentScores:
 def _status(value: Any) -> int:
     if value is None:
         return MISSING
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
         return NOT_A_NUMBER
     try:
         return FINE if np.isfinite(float(value)) else NOT_FINITE

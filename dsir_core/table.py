@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.columns import column_of, type_of
+from dsir_core.corpus.columns import column_of, type_of, values_of
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.jsonl import read_chunks
 from dsir_core.corpus.parquet import damage
@@ -59,7 +59,7 @@ def _parquet(file: SourceFile, key: str, column: str) -> Iterator[TableRows]:
                 there = keys.is_valid().to_numpy(zero_copy_only=False)
                 yield _rows(keys.cast(pa.large_string()).fill_null(""), there, scores)
             else:
-                yield _rows(*key_strings(keys.to_pylist()), scores)
+                yield _rows(*key_strings(values_of(table, key)), scores)
 
 
 def _rows(keys: Any, there: npt.NDArray[np.bool_], scores: Any) -> TableRows:

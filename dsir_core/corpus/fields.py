@@ -49,7 +49,14 @@ def _slowly(line: bytes, paths: list[list[str]]) -> Values | None:
         return None
     if not isinstance(record, dict):
         return None
-    return [_follow(record, path) for path in paths]
+    return [_text_or_other(_follow(record, path)) for path in paths]
+
+
+def _text_or_other(value: Any) -> Any:
+    """Half of a surrogate pair, which JSON can hold and UTF-8 cannot, makes no text."""
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        return None
+    return value
 
 
 def _number(digits: str) -> int | float:
