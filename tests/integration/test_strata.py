@@ -79,6 +79,15 @@ def test_shares_and_a_shortfall_that_the_others_fill(run_select: Select, raw: st
     assert selected == {"speeches": n_speeches, "go_code": n_code}
     assert report["strata"]["speeches"]["quota"] == 120
     assert any("'speeches'" in note and "fewer eligible" in note for note in report["notes"])
+    assert f"the strata that have a share hold only {n_speeches + n_code:,}" in report["notes"][-1]
+    by_tokens = run_select(
+        raw=[raw], target=SPEECHES, tokens=10**6, strata="kind", quotas={"speeches": 3, "?": 1}, overwrite=True
+    )
+    n_tokens = by_tokens["strata"]["speeches"]["tokens_selected"]
+    short, unfilled = by_tokens["notes"][-2:]
+    assert f"'speeches' {n_tokens:,} of 750,000" in short
+    assert "'?' 0 of 250,000" in short
+    assert unfilled == f"asked for 1,000,000 tokens, the strata that have a share hold only {n_tokens:,}"
 
 
 def test_quotas_as_in_raw_and_as_in_target(run_select: Select, raw: str, tmp_path: Path) -> None:
