@@ -79,13 +79,13 @@ def _jsonl(file: SourceFile, key: str, column: str) -> Iterator[TableRows]:
         for chunk in read_chunks(stream, 0, WHOLE, MAX_LINE_BYTES):
             values = []
             position = chunk.position
-            for line in chunk.data.splitlines(keepends=True):
+            for line in chunk.data.split(b"\n"):
                 if line.strip():
                     row = decode(line)
                     if row is None:
                         raise damaged(file, f"no JSON object at {position}")
                     values.append(row)
-                position += len(line)
+                position += len(line) + 1
             if chunk.too_large:
                 raise RequestError(f"{file.path}: a row of more than {MAX_LINE_BYTES:,} bytes at {chunk.position}")
             keys, there = key_strings([row[0] for row in values])

@@ -164,8 +164,8 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
         log_weights, log_odds = _parted(task, model, sums, n_tokens)
         if task.external is not None:
             found = joined.take(len(batch)) if task.joined else scores_of([values[-1] for values in batch.fields])
+            log_weights, found = add_scores(log_weights, found, task.external)
             account_scores(tally, piece.file.path, batch.positions, found)
-            log_weights = add_scores(log_weights, found.scores, task.external)
         strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
         if strata is not None:
             seen.update(strata.dictionary.to_pylist())
