@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
+from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
@@ -22,7 +23,6 @@ from dsir_core.metrics import WeightSums
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.rows import Rows, by_stratum, read_rows
-from dsir_core.sampling import MAX_STRATA
 from dsir_core.settings import Method
 from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store

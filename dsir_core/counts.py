@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.corpus.batches import texts_of
-from dsir_core.corpus.fields import stratum_of
+from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
@@ -140,6 +140,7 @@ def count_shard(task: CountTask) -> CountResult:
                 tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
                 for (value,), tokens in zip(batch.fields, n_tokens.tolist(), strict=False):
                     tally.add_stratum(stratum_of(value), 1, tokens)
+                check_strata(tally.strata, task.target.strata, piece.file.path)
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as draft:
         np.save(draft.stream, counts, allow_pickle=False)

@@ -6,9 +6,10 @@ eligible, and is counted by reason.
 
 from __future__ import annotations
 
+import decimal
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class DocumentScores:
     """Scores of documents, in order of position."""
 
     scores: npt.NDArray[np.float64]
-    """float64[n]: NaN where the status is not `FINE`."""
+    """float64[n]: NaN where there is none."""
     status: npt.NDArray[np.uint8]
     """uint8[n]."""
     duplicates: npt.NDArray[np.bool_]
@@ -63,7 +64,7 @@ def scores_of(values: Sequence[Any]) -> DocumentScores:
 def _status(value: Any) -> int:
     if value is None:
         return MISSING
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
         return NOT_A_NUMBER
     try:
         return FINE if np.isfinite(float(value)) else NOT_FINITE
@@ -72,17 +73,25 @@ def _status(value: Any) -> int:
 
 
 def add_scores(
-    log_weights: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], settings: ExternalSettings
-) -> npt.NDArray[np.float64]:
-    """`ngram * log_weight + external * score` for each target.
+    log_weights: npt.NDArray[np.float64], found: DocumentScores, settings: ExternalSettings
+) -> tuple[npt.NDArray[np.float64], DocumentScores]:
+    """`ngram * log_weight + external * score` for each target, NaN for all targets where the status is not `FINE`.
 
     Args:
-        log_weights: float64[n, targets]. scores: float64[n].
+        log_weights: float64[n, targets].
+
+    Returns:
+        float64[n, targets], and the scores with the status of those that are too large to be weights.
     """
-    added = np.float64(settings.external) * scores[:, None]
-    if settings.ngram == 0:
-        return np.broadcast_to(added, log_weights.shape)
-    return np.float64(settings.ngram) * log_weights + added
+    with np.errstate(over="ignore", invalid="ignore"):
+        added = np.broadcast_to(np.float64(settings.external) * found.scores[:, None], log_weights.shape)
+        if settings.ngram != 0:
+            added = np.float64(settings.ngram) * log_weights + added
+    too_large = ~np.isfinite(added).all(axis=1) & (found.status == FINE)
+    if not too_large.any():
+        return added, found
+    status = np.where(too_large, np.uint8(NOT_FINITE), found.status)
+    return np.where(too_large[:, None], np.nan, added), replace(found, status=status)
 
 
 def account_scores(tally: Tally, path: str, positions: npt.NDArray[np.int64], found: DocumentScores) -> None:

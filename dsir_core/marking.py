@@ -181,7 +181,8 @@ def mark_shard(task: MarkTask) -> MarkResult:
 def _marked(store: Store, task: MarkTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
     rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
     # A target that takes nothing has no ranking, but its weights are shown.
-    spreads = {one.column: one.spread for one in (*rankings, *task.scales)}
+    spreads = {ranking.column: ranking.spread for ranking in rankings}
+    spreads |= {scale.column: scale.spread for scale in task.scales}
     columns = tuple(dict.fromkeys([*(column for ranking in rankings for column in ranking.columns), *spreads]))
     chooser, top_k = Chooser(task.cuts, task.min_tokens), Chooser(task.top_k, task.min_tokens)
     target_of = np.array([cut.ranking.target for cut in task.cuts] + [-1], np.int32)

@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.choosing import Chooser, Cut, Search, View, eligible
-from dsir_core.errors import RunFailedError
+from dsir_core.corpus.fields import MAX_STRATA
+from dsir_core.errors import RequestError
 from dsir_core.metrics import WeightSums
 from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
 from dsir_core.rows import by_stratum, read_rows
 from dsir_core.settings import LengthNormalise
 from dsir_core.spread import Spread
 from dsir_core.store import Store
-
-MAX_STRATA = 1000
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,6 @@ def part_strata(task: StrataTask) -> Strata:
             for name, documents, tokens in by_stratum(view.rows, free):
                 before = found.get(name, (0, 0))
                 found[name] = before[0] + documents, before[1] + tokens
-        if len(found) > MAX_STRATA:
-            raise RunFailedError(
-                f"the field of strata has over {MAX_STRATA:,} values in {part.weights}: choose one with fewer"
-            )
     return found
 
 
@@ -165,7 +160,7 @@ def add_strata(parts: Sequence[Strata]) -> Strata:
     """The sums of some shards' strata."""
     names = sorted({name for part in parts for name in part})
     if len(names) > MAX_STRATA:
-        raise RunFailedError(f"the field of strata has over {MAX_STRATA:,} values: choose one with fewer")
+        raise RequestError(f"the field of strata has over {MAX_STRATA:,} values: choose one with fewer")
     found = {}
     for name in names:
         mine = [part[name] for part in parts if name in part]

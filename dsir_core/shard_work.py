@@ -12,7 +12,7 @@ from dsir_core.digests import digest
 from dsir_core.store import Store
 from dsir_core.tally import Quarantine, Tally
 
-READER_VERSION = "reader-v2"
+READER_VERSION = "reader-v3"
 """Changes whenever the same bytes would be read as other documents; part of every checkpoint's key."""
 
 

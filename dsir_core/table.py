@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.columns import column_of, type_of
+from dsir_core.corpus.columns import column_of, type_of, values_of
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.jsonl import read_chunks
 from dsir_core.corpus.parquet import damage
@@ -59,7 +59,7 @@ def _parquet(file: SourceFile, key: str, column: str) -> Iterator[TableRows]:
                 there = keys.is_valid().to_numpy(zero_copy_only=False)
                 yield _rows(keys.cast(pa.large_string()).fill_null(""), there, scores)
             else:
-                yield _rows(*key_strings(keys.to_pylist()), scores)
+                yield _rows(*key_strings(values_of(table, key)), scores)
 
 
 def _rows(keys: Any, there: npt.NDArray[np.bool_], scores: Any) -> TableRows:
@@ -79,13 +79,13 @@ def _jsonl(file: SourceFile, key: str, column: str) -> Iterator[TableRows]:
         for chunk in read_chunks(stream, 0, WHOLE, MAX_LINE_BYTES):
             values = []
             position = chunk.position
-            for line in chunk.data.splitlines(keepends=True):
+            for line in chunk.data.split(b"\n"):
                 if line.strip():
                     row = decode(line)
                     if row is None:
                         raise damaged(file, f"no JSON object at {position}")
                     values.append(row)
-                position += len(line)
+                position += len(line) + 1
             if chunk.too_large:
                 raise RequestError(f"{file.path}: a row of more than {MAX_LINE_BYTES:,} bytes at {chunk.position}")
             keys, there = key_strings([row[0] for row in values])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.fields import stratum_of
+from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
 from dsir_core.digests import digest
@@ -155,6 +155,7 @@ def load_model(workdir: str, model_digest: str) -> FittedModel:
 
 def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     joined, table = _Joined(task), model.table
+    seen: set[str] = set()
     for piece, batch in read_shard(task.shard, task.read, tally, quarantine, fields=task.fields):
         sums, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, table)
         tally.tokens += int(n_tokens.sum())
@@ -163,9 +164,12 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
         log_weights, log_odds = _parted(task, model, sums, n_tokens)
         if task.external is not None:
             found = joined.take(len(batch)) if task.joined else scores_of([values[-1] for values in batch.fields])
+            log_weights, found = add_scores(log_weights, found, task.external)
             account_scores(tally, piece.file.path, batch.positions, found)
-            log_weights = add_scores(log_weights, found.scores, task.external)
         strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
+        if strata is not None:
+            seen.update(strata.dictionary.to_pylist())
+            check_strata(seen, task.strata, piece.file.path)
         yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets)
     joined.finish()
 

@@ -25,9 +25,21 @@ def column_of(table: pa.Table, name: str) -> pa.Array:
 
 
 def values_of(table: pa.Table, name: str) -> list[Any]:
-    """A column's values as Python objects; bytes that are no UTF-8 are None."""
-    values: list[Any] = column_of(table, name).to_pylist()
-    return values
+    """A column's values as Python objects; bytes are taken for text, and are None where they are no UTF-8."""
+    values = column_of(table, name)
+    try:
+        found: list[Any] = (values.cast(pa.large_string()) if _is_text(values.type) else values).to_pylist()
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return [_value_of(scalar) for scalar in values]
+    return found
+
+
+def _value_of(scalar: Any) -> Any:
+    try:
+        value = scalar.as_py()
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return None
 
 
 def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = "the name of the field") -> pa.DataType:
@@ -58,7 +70,10 @@ def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> N
     for name in names:
         kind = type_of(file, schema, name, "text_field")
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
-                   pa.types.is_string_view, pa.types.is_binary_view)  # fmt: skip
-        if not any(check(plain) for check in is_text):
+        if not _is_text(plain):
             raise RequestError(f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set text_field")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(check(kind) for check in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary,
+               pa.types.is_large_binary, pa.types.is_string_view, pa.types.is_binary_view))  # fmt: skip

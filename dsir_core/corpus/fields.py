@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
+
+from dsir_core.errors import RequestError
+
+MAX_STRATA = 1000
+"""More than this are not strata but names of documents, and would be held in memory."""
 
 Values = list[Any]
 """One value for each field, None where the record has none."""
@@ -44,7 +49,14 @@ def _slowly(line: bytes, paths: list[list[str]]) -> Values | None:
         return None
     if not isinstance(record, dict):
         return None
-    return [_follow(record, path) for path in paths]
+    return [_text_or_other(_follow(record, path)) for path in paths]
+
+
+def _text_or_other(value: Any) -> Any:
+    """Half of a surrogate pair, which JSON can hold and UTF-8 cannot, makes no text."""
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        return None
+    return value
 
 
 def _number(digits: str) -> int | float:
@@ -82,3 +94,14 @@ def stratum_of(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(msgspec.to_builtins(value), default=str, sort_keys=True)
+
+
+def check_strata(names: Collection[str], field: str | None, where: str) -> None:
+    """
+    Raises:
+        RequestError: there are too many strata.
+    """
+    if len(names) > MAX_STRATA:
+        raise RequestError(
+            f"strata: the field {field!r} has over {MAX_STRATA:,} values in {where}: choose one with fewer"
+        )

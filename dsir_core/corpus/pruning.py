@@ -27,7 +27,7 @@ class Bounds:
     low: str | int | float
     high: str | int | float
     others: bool
-    """Whether nulls or NaN may be among them."""
+    """Whether nulls, NaN or what is no text may be among them."""
 
 
 def may_hold(include: str | None, exclude: str | None, group: Any) -> bool:
@@ -61,8 +61,13 @@ def _bounds(group: Any) -> dict[str, Bounds]:
             except UnicodeDecodeError:
                 low = high = None
             if _is_plain(low) and _is_plain(high):
-                # Statistics pass over NaN.
-                others = isinstance(low, float) or not statistics.has_null_count or statistics.null_count > 0
+                # Statistics pass over NaN; text that is no UTF-8 is read as null.
+                others = (
+                    isinstance(low, float)
+                    or (isinstance(low, str) and low != high)
+                    or not statistics.has_null_count
+                    or statistics.null_count > 0
+                )
                 found[name] = Bounds(low, high, others)
         elif name in seen:
             found.pop(name, None)
@@ -71,8 +76,9 @@ def _bounds(group: Any) -> dict[str, Bounds]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Types that a condition sees as they are, and orders as Parquet does (strings by code point)."""
-    return type(value) in (str, int, float)
+    """Types that a condition sees as they are, and orders as Parquet does (strings by code point). Some writers have
+    let NaN into statistics, which then say nothing."""
+    return type(value) in (str, int, float) and value == value
 
 
 def _outcomes(node: ast.expr, bounds: Mapping[str, Bounds]) -> Outcomes:

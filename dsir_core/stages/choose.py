@@ -32,6 +32,10 @@ class Choice:
     """By who selects, in `unit`."""
     quotas: dict[str, int] = field(default_factory=dict)
     """By stratum, in `unit`: what was asked of each."""
+    held: dict[str, int] = field(default_factory=dict)
+    """By stratum, in `unit`: what is eligible, where there are quotas."""
+    unfilled: int = 0
+    """In `unit`: what was asked for, and is not there."""
 
 
 def choose(
@@ -71,9 +75,10 @@ def choose(
     chooser = _Chooser(run, counts, scores, model, search, choice, methods[0])
     nearest = Pool(nearest=scores.columns) if config.match and len(model.names) > 1 else EVERYONE
     missing = [chooser.fill(target, nearest) for target in range(len(model.names))]
-    for target, lacking in enumerate(missing):
-        if lacking and nearest is not EVERYONE:
-            chooser.fill(target, EVERYONE, lacking)
+    if nearest is not EVERYONE:
+        missing = [chooser.fill(target, EVERYONE, lacking) if lacking else 0 for target, lacking in enumerate(missing)]
+    choice.unfilled = sum(missing)
+    choice.held = {name: _in(choice.unit, *size) for name, size in chooser.everyone.items()}
     return choice
 
 
@@ -174,10 +179,16 @@ class _Chooser:
     def _some(self, eligible: int) -> int:
         if eligible:
             return eligible
-        raise RunFailedError(
-            f"no document is eligible: of {self.scores.tally.documents:,} none has min_tokens = "
-            f"{self.run.config.min_tokens} tokens; lower --min-tokens"
-        )
+        documents, unscored = self.scores.tally.documents, sum(self.scores.tally.unscored.values())
+        if not unscored:
+            why = f"of {documents:,} none has min_tokens = {self.run.config.min_tokens} tokens; lower --min-tokens"
+        else:
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.scores.tally.unscored.items())
+            why = (
+                f"of {documents:,} {unscored:,} have no usable score ({reasons}), the others too few tokens; "
+                f"look at the names given with --weights"
+            )
+        raise RunFailedError(f"no document is eligible: {why}")
 
 
 def _named(strata: Iterable[str]) -> str:

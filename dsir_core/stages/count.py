@@ -55,7 +55,7 @@ def count(run: Run, plan: Plan) -> Counts:
     """Count targets and raw; the raw corpus on a sample of about `fit_ngrams` n-grams where that is less than all.
 
     Raises:
-        RequestError: a target holds no document.
+        RequestError: a target holds no document, or raw none that is not kept out.
         RunFailedError: bad records over budget, damaged files.
     """
     work = StageWork(run, "count", leaves_out=True)
@@ -73,6 +73,7 @@ def count(run: Run, plan: Plan) -> Counts:
         _check_target(run, name, found)
     if rate >= 1:
         check_budget(run, "raw", raw.tally)
+        _check_raw(raw.tally)
     return Counts(targets, raw, rate, dict(work.damaged))
 
 
@@ -82,6 +83,14 @@ def next_rate(config: SelectConfig, rate: float, n: int) -> float | None:
     if rate >= 1 or wanted is None or n >= ENOUGH * wanted:
         return None
     return min(1.0, rate * min(16.0, 1.1 * wanted / max(n, 1)))
+
+
+def _check_raw(tally: Tally) -> None:
+    if tally.excluded and not tally.documents:
+        raise RequestError(
+            f"include and exclude keep out all {tally.excluded:,} readable records of raw: look at the names and "
+            f"values of their fields (a field that is not there is null)"
+        )
 
 
 def _check_target(run: Run, name: str, found: CorpusCounts) -> None:

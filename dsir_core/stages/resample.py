@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.executor import Made
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
@@ -18,7 +19,7 @@ from dsir_core.model import FittedModel
 from dsir_core.radix import Unit, keys_of_bits
 from dsir_core.report.overview import Overview, Scale
 from dsir_core.spread import Spread
-from dsir_core.stages.choose import choose
+from dsir_core.stages.choose import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
@@ -107,7 +108,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
         choice.quotas,
         schema,
     )
-    _note_shortfall(run, sample)
+    _note_shortfall(run, sample, choice)
     _note_rounds(run, sample)
     return sample
 
@@ -154,6 +155,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
         overview.merge(result.overview)
         while n_merged in early:  # in order: sums of floats depend on it
             total.merge(early.pop(n_merged))
+            check_strata(total.strata, work.run.config.strata, "raw")
             n_merged += 1
     work.finish()
     marks = tuple(marked[index] for index in range(len(tasks)))
@@ -211,21 +213,20 @@ def _note_rounds(run: Run, sample: Sample) -> None:
             )
 
 
-def _note_shortfall(run: Run, sample: Sample) -> None:
-    account = sample.account
-    available = account.eligible if sample.unit == "documents" else account.eligible_tokens
-    wanted = sum(sample.wanted.values())
-    if not account.n_selected:
-        run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {sample.unit}")
-    if wanted > available:
-        run.note(f"asked for {wanted:,} {sample.unit}, only {available:,} are eligible: all of them are selected")
-    if sample.unit == "tokens":
-        return
-    short = [(name, n, account.strata.get(name, [0, 0])[1]) for name, n in sample.quotas.items()]
-    named = [f"{name!r} {has:,} of {n:,}" for name, n, has in short if has < n]
-    if named:
-        more = f" and {len(named) - N_NAMED:,} more" if len(named) > N_NAMED else ""
+def _note_shortfall(run: Run, sample: Sample, choice: Choice) -> None:
+    wanted, unit = sum(choice.wanted.values()), choice.unit
+    if not sample.account.n_selected and choice.unfilled < wanted:
+        run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {unit}")
+    short = [f"{name!r} {choice.held.get(name, 0):,} of {quota:,}" for name, quota in choice.quotas.items()
+             if choice.held.get(name, 0) < quota]  # fmt: skip
+    if short:
+        more = f" and {len(short) - N_NAMED:,} more" if len(short) > N_NAMED else ""
         run.note(
-            f"strata with fewer eligible documents than their quota: {', '.join(named[:N_NAMED])}{more}; the others "
-            f"took the rest, in proportion to their shares"
+            f"strata with fewer eligible {unit} than their quota: {', '.join(short[:N_NAMED])}{more}; others that have "
+            f"a share stand in, in proportion to their shares"
         )
+    if choice.unfilled and choice.quotas:
+        run.note(f"asked for {wanted:,} {unit}, the strata that have a share hold only {wanted - choice.unfilled:,}")
+    elif choice.unfilled:
+        available = wanted - choice.unfilled
+        run.note(f"asked for {wanted:,} {unit}, only {available:,} are eligible: all of them are selected")

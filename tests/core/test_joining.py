@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.errors import DamagedFileError, RequestError
-from dsir_core.external import FINE, REASONS, add_scores, scores_of
+from dsir_core.external import FINE, REASONS, DocumentScores, add_scores, scores_of
 from dsir_core.joining import KeyLookup
 from dsir_core.settings import ExternalSettings
 from dsir_core.strings import key_strings, string_hashes
@@ -108,10 +108,34 @@ def test_a_damaged_table_is_no_short_one(tmp_path: Path) -> None:
 @given(st.floats(-3, 3), st.floats(-3, 3))
 def test_weights_are_added_with_their_coefficients(ngram: float, external: float) -> None:
     settings = ExternalSettings(column="s", ngram=ngram, external=external)
-    weights = np.array([[1.0, 2.0], [3.0, -4.0], [-math.inf, 0.0]])
+    weights = np.array([[1.0, 2.0], [3.0, -4.0], [-1e6, 0.0]])
     scores = np.array([0.5, math.nan, 2.0])
-    found = add_scores(weights, scores, settings)
+    status = np.where(np.isnan(scores), np.uint8(3), np.uint8(FINE))
+    found, kept = add_scores(weights, DocumentScores(scores, status, np.zeros(3, bool)), settings)
+    assert kept.status.tolist() == status.tolist()
     assert np.isnan(found[1]).all()
     if ngram == 0:
         assert found[2].tolist() == [external * 2.0] * 2
     assert np.allclose(found[0], ngram * weights[0] + external * 0.5)
+
+
+def test_what_is_too_large_for_a_weight_is_not_finite_for_any_target() -> None:
+    found = scores_of([1e308, -(10**308), 1.0, None])
+    weights = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 3.0], [4.0, 5.0]])
+    added, kept = add_scores(weights, found, ExternalSettings(column="s", ngram=1.0, external=10.0))
+    assert [REASONS[status] for status in kept.status.tolist()] == ["not finite", "not finite", "", "missing"]
+    assert np.isnan(added[[0, 1, 3]]).all()
+    assert added[2].tolist() == [12.0, 13.0]
+    one_sided, kept = add_scores(
+        np.array([[0.0, 2.0]]), scores_of([1.0]), ExternalSettings(column="s", ngram=1e308, external=1.0)
+    )
+    assert np.isnan(one_sided).all()
+    assert kept.status.tolist() == [1]
+
+
+def test_a_carriage_return_ends_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    path.write_bytes(b'{"k": "a",\r"s": 1}\r\n\n{"k": "b", "s": 2}')
+    rows = list(read_table((source(path),), "k", "s"))
+    assert [key for part in rows for key in part.keys.to_pylist()] == ["a", "b"]
+    assert [score for part in rows for score in part.scores.tolist()] == [1.0, 2.0]

@@ -137,3 +137,40 @@ def test_groups_are_read_where_rows_may_be_wanted(
 def test_a_file_without_statistics_is_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "n": [1]}), tmp_path / "f.parquet", write_statistics=False)
     assert may_hold("n == 2", None, pq.read_metadata(tmp_path / "f.parquet").row_group(0))
+
+
+class Footer:
+    """Of a row group with one column, as a writer may have left it."""
+
+    num_columns = 1
+    path_in_schema = "n"
+    is_stats_set = True
+
+    def __init__(self, low: Any, high: Any) -> None:
+        self.min, self.max = low, high
+        self.has_min_max = self.has_null_count = True
+        self.null_count = 0
+
+    def column(self, _: int) -> Any:
+        return self
+
+    @property
+    def statistics(self) -> Any:
+        return self
+
+
+def test_statistics_that_are_not_a_number_say_nothing() -> None:
+    for low, high in ((math.nan, math.nan), (math.nan, 5.0), (1.0, math.nan)):
+        assert may_hold("n == 3", None, Footer(low, high))
+        assert may_hold("n > 0", None, Footer(low, high))
+    assert not may_hold("n == 3", None, Footer(4.0, 5.0))
+
+
+def test_groups_may_hold_text_that_is_no_utf8(tmp_path: Path) -> None:
+    data = pa.array([b"a", b"b\xff", b"c"], pa.binary())
+    column = pa.Array.from_buffers(pa.string(), 3, data.buffers())
+    pq.write_table(pa.table({"text": ["x", "y", "z"], "s": column}), tmp_path / "f.parquet")
+    for include, exclude in (("s == null", None), (None, 's >= "a"'), ('not (s >= "a")', None)):
+        settings = ReadSettings(include=include, exclude=exclude)
+        (batch,) = list(read_piece(Piece(source(tmp_path / "f.parquet")), settings))
+        assert (batch.positions.tolist(), batch.excluded) == ([1], 2)

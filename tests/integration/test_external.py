@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dsir_core.config import parse_config
-from dsir_core.errors import RequestError
+from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.ledger import of_runs
 from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
@@ -105,3 +105,17 @@ def test_a_request_for_scores_that_are_not_there_is_refused_by_name(run_select: 
             count=5,
             weights={"column": "s", "table": str(tmp_path / "nowhere.parquet"), "key": "id"},
         )
+
+
+def test_where_no_document_has_a_score_the_error_says_so(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(RunFailedError, match=r"2,730 have no usable score \(2,730 missing\).*--weights"):
+        run_select(raw=[str(tmp_path / "raw")], target=TARGET, count=5, weights={"column": "scroe"})
+
+
+def test_conditions_that_keep_out_everything_are_named(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="keep out all 2,730 readable records"):
+        run_select(raw=[str(tmp_path / "raw")], target=TARGET, count=5, include="lagn == 'en'")

@@ -79,6 +79,15 @@ def test_shares_and_a_shortfall_that_the_others_fill(run_select: Select, raw: st
     assert selected == {"speeches": n_speeches, "go_code": n_code}
     assert report["strata"]["speeches"]["quota"] == 120
     assert any("'speeches'" in note and "fewer eligible" in note for note in report["notes"])
+    assert f"the strata that have a share hold only {n_speeches + n_code:,}" in report["notes"][-1]
+    by_tokens = run_select(
+        raw=[raw], target=SPEECHES, tokens=10**6, strata="kind", quotas={"speeches": 3, "?": 1}, overwrite=True
+    )
+    n_tokens = by_tokens["strata"]["speeches"]["tokens_selected"]
+    short, unfilled = by_tokens["notes"][-2:]
+    assert f"'speeches' {n_tokens:,} of 750,000" in short
+    assert "'?' 0 of 250,000" in short
+    assert unfilled == f"asked for 1,000,000 tokens, the strata that have a share hold only {n_tokens:,}"
 
 
 def test_quotas_as_in_raw_and_as_in_target(run_select: Select, raw: str, tmp_path: Path) -> None:
@@ -187,5 +196,14 @@ def test_requests_that_make_no_sense_are_refused(run_select: Select, raw: str, t
         parse_config({**plain, "strata": "kind", "quotas": {"a": 0.5}})
     with pytest.raises(RequestError, match="all zero"):
         parse_config({**plain, "count": 1, "strata": "kind", "quotas": {"a": 0}})
-    with pytest.raises(RunFailedError, match="1,000 values"):
-        run_select(raw=[raw], target=SPEECHES, count=10, strata="id", quotas="raw")
+
+
+@pytest.mark.parametrize("shard_bytes", [10**9, 100_000])
+@pytest.mark.parametrize("more", [{}, {"quotas": "raw"}, {"quotas": "target"}])
+def test_a_field_that_names_documents_makes_no_strata(
+    run_select: Select, raw: str, tmp_path: Path, more: dict[str, Any], shard_bytes: int
+) -> None:
+    target = tmp_path / "target.jsonl"
+    target.write_text("".join(json.dumps({"text": f"one more {i}", "id": f"{i}"}) + "\n" for i in range(1001)))
+    with pytest.raises(RequestError, match="over 1,000 values"):
+        run_select(raw=[raw], target=str(target), count=10, strata="id", shard_bytes=shard_bytes, **more)
