@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -158,4 +159,6 @@ def _cell(text: str) -> str:
 
 
 def _link(url: str) -> str:
-    return url.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+    """A link that leads to the file, not to a page of Prefect's server: browsers take it for a file of their machine."""
+    whole = url if "://" in url else Path(url).resolve().as_uri()
+    return whole.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
