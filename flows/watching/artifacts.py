@@ -159,6 +159,6 @@ def _cell(text: str) -> str:
 
 
 def _link(url: str) -> str:
-    """A link that leads to the file, not to a page of Prefect's server: browsers take it for a file of their machine."""
+    """A link to the file itself: a bare path would be a page of Prefect's server."""
     whole = url if "://" in url else Path(url).resolve().as_uri()
     return whole.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
