@@ -192,4 +192,4 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{place}: no such setting"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message} (got {problem['input']!r:.80})" if place else message
+    return f"{place}: {message} (got {without_credentials(repr(problem['input'])):.80})" if place else message

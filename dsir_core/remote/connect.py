@@ -37,8 +37,14 @@ def connect(url: str, *, listing: bool = False) -> tuple[Any, str]:
         listing: whether it may remember what it has listed: a glob looks twice at the same pages.
 
     Raises:
-        RequestError: no such kind of filesystem, or its package is not installed (named).
+        RequestError: no such kind of filesystem, or its package is not installed (named), or credentials in an S3 URL.
     """
+    if _is_s3(url) and "@" in url.partition("://")[2].partition("/")[0]:
+        # They would be taken for a part of the bucket's name, and be told in every error.
+        raise RequestError(
+            f"{without_credentials(url)}: S3 URLs hold no credentials: use --s3-profile, or the environment "
+            f"(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **_options(url, listing=listing))
     except (ImportError, ValueError) as error:

@@ -54,8 +54,9 @@ def histograms(method: Method, stages: Stages) -> Json:
         raw, selected = chosen.overview.histograms[scale.target]
         column = chosen.names.index(scale.target)
         mine = {name: found for name, found in weighed.items() if len(chosen.names) == 1 or name == scale.target}
-        # Keys are log weights divided by the temperature, and noise.
+        # Keys of a sample are log weights divided by the temperature, and noise; those of top-k are log weights.
         keys = chosen.thresholds[scale.target] if by_weight else []
+        unit = scale.spread.temperature if method == "importance" else 1.0
         shown[scale.target] = {
             "low": scale.low,
             "high": scale.high,
@@ -64,7 +65,7 @@ def histograms(method: Method, stages: Stages) -> Json:
             "targets": {
                 name: scale.count(found.log_weights[:, column], found.n_tokens).tolist() for name, found in mine.items()
             },
-            "thresholds": [key * scale.spread.temperature for key in keys if np.isfinite(key)],
+            "thresholds": [key * unit for key in keys if np.isfinite(key)],
         }
     return shown
 

@@ -108,6 +108,8 @@ class _Chooser:
             wanted = self._size(target, eligible.documents, pool) if size is None else size
             return wanted, self.choice.unit
 
+        if pool is not EVERYONE:
+            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
         self.choice.cuts, quantiles, eligible = self.search.cut_target(target, self.choice.cuts, goal, pool)
         self.choice.quantiles.setdefault(name, quantiles)
         return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))

@@ -63,3 +63,10 @@ def test_a_wrong_request_is_said_in_one_line(change: dict[str, Any], words: str)
 def test_every_field_has_a_help_text() -> None:
     missing = [name for name, field in SelectConfig.model_fields.items() if not field.description]
     assert missing == []
+
+
+def test_a_wrong_request_tells_no_credentials() -> None:
+    table = "https://user:SECRET@host/t.parquet?sig=SECRET"
+    with pytest.raises(RequestError, match="a table is joined by a key") as caught:
+        parse_config({"raw": "a", "target": "b", "output": "c", "count": 1, "weights": {"table": table, "column": "s"}})
+    assert "SECRET" not in str(caught.value)

@@ -13,7 +13,7 @@ import pytest
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, Piece, SourceFile
 from dsir_core.corpus.urls import without_credentials
-from dsir_core.errors import DamagedFileError
+from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, positions, read_all, write_parquet
 from tests.corpus.remote import FETCHED, OBJECTS, BucketFileSystem
 
@@ -137,3 +137,10 @@ def test_row_groups_without_a_chosen_row_cost_nothing(tmp_path: Path) -> None:
     assert read_all(Piece(file), positions=positions(7, 1500))[0] == [(7, texts[7]), (1500, texts[1500])]
     assert sum(FETCHED) < file.size / 4
     assert read_all(Piece(file))[0] == list(enumerate(texts))
+
+
+@pytest.mark.parametrize("spec", ["s3://KEY:hidden@bucket/raw.jsonl", "s3a://KEY:hidden@bucket/*.parquet"])
+def test_credentials_in_an_s3_url_are_refused_and_not_told(spec: str) -> None:
+    with pytest.raises(RequestError, match="hold no credentials") as caught:
+        list_corpus([spec])
+    assert "hidden" not in str(caught.value)

@@ -146,6 +146,14 @@ def test_matched_targets_meet_their_proportions_and_take_what_is_nearest(
         assert Counter(mine).most_common(1)[0][0] == name
 
 
+def test_quantiles_are_of_all_eligible_documents_also_when_targets_are_matched(run_select: Select, raw: str) -> None:
+    asked: dict[str, Any] = {"raw": [raw], "target": TARGETS, "count": 30, "overwrite": True}
+    matched, separate = run_select(**asked, match=True), run_select(**asked, separate=True)
+    assert matched["weights"]["quantiles"]["speeches"] == separate["weights"]["quantiles"]["speeches"]
+    raw_histogram = matched["histograms"]["speeches"]["raw"]
+    assert sum(raw_histogram[1:-1]) > 0.9 * sum(raw_histogram)
+
+
 def test_a_matched_target_without_near_documents_takes_of_the_rest(run_select: Select, raw: str) -> None:
     report = run_select(raw=[raw], target=TARGETS, match=True, count=2000, proportions=dict.fromkeys(TARGETS, 1))
     selected = [target["selected"] for target in report["targets"].values()]

@@ -164,3 +164,11 @@ def test_strata_have_rates_and_thresholds_of_their_own(run_select: Select) -> No
     missed = [example for example in report["examples"] if example["kind"] == "missed"]
     assert missed
     assert all(example["key"] <= example["threshold"] for example in missed)
+
+
+def test_thresholds_are_log_weights_whatever_the_temperature(run_select: Select) -> None:
+    plain, warm = (
+        run_select(f"warm-{t}", count=50, method="top-k", temperature=t)["histograms"]["speeches"]["thresholds"]
+        for t in (1.0, 3.0)
+    )
+    assert warm == plain
