@@ -73,7 +73,7 @@ class KeyLookup:
     def __init__(
         self, first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64], there: npt.NDArray[np.bool_]
     ) -> None:
-        self._order = np.argsort(first, kind="stable")
+        self._order = np.lexsort((second, first))
         self._sorted, self._second = first[self._order], second[self._order]
         self._there = there
         self._scores = np.full(len(first), np.nan)

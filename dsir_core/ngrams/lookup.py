@@ -28,7 +28,7 @@ def _hash_strings(data, offsets, first, second):
 
 @njit(nogil=True)
 def _match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
-    """Give each of n keys, sorted by first hash, the score of the first row that has both of its hashes.
+    """Give each of n keys, sorted by both hashes, the score of the first row that has both of its hashes.
 
     Args:
         keys, seconds: uint64[n]. first, second, scores, status: of rows, as they come.
@@ -39,9 +39,11 @@ def _match(keys, seconds, first, second, scores, status, found_scores, found_sta
         at = np.searchsorted(keys, first[row])
         while at < len(keys) and keys[at] == first[row]:
             if seconds[at] == second[row]:
+                if seen[at] == 2:
+                    break  # so are all that share the key: many rows may meet many documents
                 if seen[at] == 0:
                     found_scores[at], found_status[at] = scores[row], status[row]
-                seen[at] = min(2, seen[at] + 1)
+                seen[at] += 1
             at += 1
 
 
