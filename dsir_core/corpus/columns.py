@@ -12,6 +12,8 @@ from dsir_core.corpus.types import SourceFile
 from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 
+FIELD_SETTINGS = "whichever of include, exclude, strata and weights names it"
+
 
 def column_of(table: pa.Table, name: str) -> pa.Array:
     """A column as one array, without dictionary."""
@@ -42,7 +44,7 @@ def _value_of(scalar: Any) -> Any:
         return None
 
 
-def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = "the name of the field") -> pa.DataType:
+def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = FIELD_SETTINGS) -> pa.DataType:
     """A column's type.
 
     Raises:

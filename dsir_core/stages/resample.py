@@ -26,6 +26,9 @@ from dsir_core.stages.score import Scores
 from dsir_core.store import Receipt
 from dsir_core.thresholds import Cuts, ShardWeights, temperature_of
 
+ESS_TOLERANCE = 0.05
+"""Relative difference from the effective sample size asked for, from which on the user is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Marked:
@@ -110,6 +113,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     )
     _note_shortfall(run, sample, choice)
     _note_rounds(run, sample)
+    _note_temperatures(run, scores, sample)
     return sample
 
 
@@ -210,6 +214,19 @@ def _note_rounds(run: Run, sample: Sample) -> None:
             run.note(
                 f"heuristic: Pareto noise keeps fewer documents for {name!r} than were asked for: it was drawn "
                 f"{rounds:,} times, for those not kept before"
+            )
+
+
+def _note_temperatures(run: Run, scores: Scores, sample: Sample) -> None:
+    if run.config.target_ess is None:
+        return
+    wanted = run.config.target_ess * sample.account.eligible
+    for name, column in zip(sample.names, scores.columns, strict=True):
+        size = sample.account.weights[column].effective_sample_size
+        if abs(size - wanted) > ESS_TOLERANCE * wanted:
+            run.note(
+                f"target_ess: no temperature gives {name!r} an effective sample size of {wanted:,.4g} documents; "
+                f"the nearest, {sample.temperatures[name]:g}, gives {size:,.4g}"
             )
 
 

@@ -119,3 +119,14 @@ def test_conditions_that_keep_out_everything_are_named(
 ) -> None:
     with pytest.raises(RequestError, match="keep out all 2,730 readable records"):
         run_select(raw=[str(tmp_path / "raw")], target=TARGET, count=5, include="lagn == 'en'")
+
+
+def test_a_column_that_is_not_there_is_told_with_the_settings_that_may_name_it(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    pq.write_table(pa.Table.from_pylist(scored), tmp_path / "raw.parquet")
+    for more in ({"strata": "scroe"}, {"include": "scroe > 1"}, {"weights": {"column": "scroe"}}):
+        with pytest.raises(
+            RequestError, match=r"no column 'scroe'; is it 'score'\?.*include, exclude, strata and weights"
+        ):
+            run_select(raw=[str(tmp_path / "raw.parquet")], target=TARGET, count=5, **more)

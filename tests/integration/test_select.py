@@ -352,9 +352,15 @@ def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
         weights = report["weights"]
         assert weights["effective_sample_size"] == pytest.approx(0.2 * report["documents"]["eligible"], rel=0.01)
         digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
+        assert not any("target_ess" in note for note in report["notes"])
     assert len(digests) == 1
     divisor = {"tokens": " / tokens", "sqrt": " / √tokens"}.get(more.get("length_normalise", ""), "")
     assert f"Quantiles of the log weights{divisor}</summary>" in (tmp_path / "output" / "report.html").read_text()
+
+
+def test_an_effective_sample_size_that_cannot_be_had_is_told(run_select: Select, pool: Path) -> None:
+    report = run_select(raw=[str(pool)], target=TARGET, count=70, target_ess=1e-5)
+    assert any("target_ess: no temperature gives" in note for note in report["notes"])
 
 
 def test_temperature_spreads_the_selection_and_reuses_the_weights(run_select: Select, pool: Path) -> None:
