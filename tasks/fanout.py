@@ -16,6 +16,7 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.executor import Outcome, nothing
 from dsir_core.worker import Assigned, Checked, call_each, versions
+from tasks.places import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
 from tasks.straggling import Finished, Running, stragglers
 from tasks.trials import Trials
@@ -57,7 +58,7 @@ class DaskExecutor:
 
     def __init__(self, client: Client) -> None:
         self.client = self._client = client
-        self._places: dict[str, str] = {}
+        self._places = Places(client)
         self.n_workers = max(1, sum(client.nthreads().values()))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
@@ -127,11 +128,10 @@ class _Map:
         function: Callable[[Any], Any],
         items: Sequence[Any],
         name: str,
-        places: dict[str, str],
+        places: Places,
     ) -> None:
         self._client = client
         self._places = places
-        """Worker that keeps something, by place."""
         self._function = Checked(function, versions())
         self._items = items
         self._name = name
@@ -168,7 +168,7 @@ class _Map:
         status = future.status
         if status == "finished":
             self._finished.append(Finished(time.monotonic() - work.begun, work.n_bytes))
-            self._remember(future, work.indices, result[0])
+            self._places.remember(future, [self._items[index] for index in work.indices], result[0])
         for one in work.futures:
             self._in_flight.pop(one.key, None)
             one.release()
@@ -220,6 +220,8 @@ class _Map:
         for key in stragglers(running, self._finished, idle=idle):
             work = self._in_flight[key]
             logger.info("%s: item %d straggles and is started a second time", self._name, work.indices[0])
+            if work.worker is not None:
+                self._places.forget(work.worker)
             self._send(work)  # an idle worker is who has least to do
 
     def _submit_more(self) -> None:
@@ -249,7 +251,7 @@ class _Map:
         left = len(self._items) - self._next
         if self._seconds is None or left <= 1:
             return min(1, left)
-        if self._places and self._worker(self._next):
+        if self._places.worker(self._items[self._next]):
             return 1
         share = left // (2 * IN_FLIGHT_PER_THREAD * self._n_threads)
         return max(1, min(int(BATCH_SECONDS / max(self._seconds, 1e-6)), share, MAX_BATCH))
@@ -264,7 +266,7 @@ class _Map:
 
     def _submit(self, indices: tuple[int, ...], *, alone: bool = False) -> None:
         n_bytes = sum(_size(self._items[index]) for index in indices)
-        worker = self._worker(indices[0]) if len(indices) == 1 and not alone else None
+        worker = self._places.worker(self._items[indices[0]]) if len(indices) == 1 and not alone else None
         self._send(_Work(indices, n_bytes, time.monotonic(), worker, []), worker)
 
     def _send(self, work: _Work, worker: str | None = None) -> None:
@@ -283,17 +285,6 @@ class _Map:
         work.futures.append(future)
         self._in_flight[key] = work
         self._done.add(future)
-
-    def _worker(self, index: int) -> str | None:
-        """The worker that keeps something for an item."""
-        return self._places.get(getattr(self._items[index], "place", "")) if self._places else None
-
-    def _remember(self, future: Future[Any], indices: tuple[int, ...], results: Sequence[Any]) -> None:
-        """Note which worker keeps something; the scheduler knows where a result lies until it is released."""
-        kept = [index for index, found in zip(indices, results, strict=False) if getattr(found, "kept", False)]
-        workers = self._client.who_has([future])[future.key] if kept else ()
-        for index in kept if workers else ():
-            self._places[self._items[index].place] = workers[0]
 
     def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""

@@ -55,7 +55,7 @@ def run_select(tmp_path: Path) -> Select:
     return run
 
 
-ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |\w+: (done, )?[\d,]+ of )")
+ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |\w+: (done, )?([\d,]+ of |[\d.]+ (s|min|h)\b))")
 """A note, or a stage's progress."""
 
 

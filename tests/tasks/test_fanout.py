@@ -340,6 +340,31 @@ def test_what_straggles_is_started_a_second_time_and_counts_once(
     assert (tmp_path / "3").read_text() == "xx"
 
 
+def index_kept(item: Kept) -> int:
+    return item.index
+
+
+def test_a_worker_that_hangs_is_not_wished_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(straggling, "MIN_SECONDS", 1.0)
+    caplog.set_level("INFO", "dsir_core.tasks")
+    with local_cluster(2) as client:
+        executor = DaskExecutor(client)
+        items = [Kept(i, tmp_path, str(i)) for i in range(100)]
+        assert all(o.result is not None for o in executor.map(keep, items, name="count"))
+        pid = client.run(os.getpid)[max(client.nthreads())]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            outcomes = list(executor.map(index_kept, items, name="score"))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert sorted((o.index, o.result, o.error) for o in outcomes) == [(i, i, None) for i in range(100)]
+    again = [record for record in caplog.records if "a second time" in record.message]
+    # What was in flight when the first of them was found, and not all that the worker kept something for.
+    assert 1 <= len(again) <= 3 * 2 * IN_FLIGHT_PER_THREAD
+
+
 def wait_while_wanted(item: tuple[int, Path]) -> int:
     """Goes on for a minute, as a large shard does, unless nobody waits for it."""
     index, folder = item
