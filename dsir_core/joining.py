@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dsir_core.compiled.sources import read_only
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
+from dsir_core.errors import DamagedFileError
 from dsir_core.external import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
 from dsir_core.ngrams.lookup import match
 from dsir_core.settings import ExternalSettings
@@ -23,6 +24,8 @@ from dsir_core.store import Receipt, Store
 from dsir_core.strings import key_strings, string_hashes
 from dsir_core.table import TableRows, read_table
 from dsir_core.tally import Tally
+
+_Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]
 
 JOIN_VERSION = "join-v1"
 KIND = "external"
@@ -55,8 +58,8 @@ class JoinTask:
 class JoinResult:
     """Where the scores lie."""
 
-    receipts: tuple[Receipt, ...]
-    """One for each shard."""
+    receipts: tuple[Receipt | DamagedFileError, ...]
+    """One for each shard, or what is wrong with a file of it."""
     reused: int
     """Shards whose scores were there."""
     seconds: float
@@ -109,26 +112,31 @@ def join_shards(task: JoinTask) -> JoinResult:
     """Write the scores of each shard's documents to the store, or take those that are there.
 
     Raises:
-        DamagedFileError: a file of a shard or of the table cannot be read whole.
+        DamagedFileError: a file of the table cannot be read whole.
         RequestError: a file has no such column.
     """
     begin = time.perf_counter()
     store = Store(task.workdir)
-    receipts = {
-        i: receipt for i, shard in enumerate(task.shards) if (receipt := store.intact(KIND, task.key_of(shard)))
-    }
-    reused = len(receipts)
-    missing = [i for i in range(len(task.shards)) if i not in receipts]
-    if missing:
-        keys = [_keys(task, store, task.shards[i]) for i in missing]
-        first, second, has_key = (np.concatenate(parts) for parts in zip(*keys, strict=True))
+    receipts: dict[int, Receipt | DamagedFileError] = {}
+    keys: dict[int, _Keys] = {}
+    for i, shard in enumerate(task.shards):
+        if receipt := store.intact(KIND, task.key_of(shard)):
+            receipts[i] = receipt
+            continue
+        try:
+            keys[i] = _keys(task, store, shard)
+        except DamagedFileError as error:
+            receipts[i] = error
+    reused = sum(isinstance(receipt, Receipt) for receipt in receipts.values())
+    if keys:
+        first, second, has_key = (np.concatenate(parts) for parts in zip(*keys.values(), strict=True))
         lookup = KeyLookup(first, second, has_key)
         assert task.settings.key is not None
         for rows in read_table(task.table, task.settings.key, task.settings.column):
             lookup.offer(rows)
         found = lookup.found()
         stop = 0
-        for i, (mine, *_) in zip(missing, keys, strict=True):
+        for i, (mine, *_) in keys.items():
             start, stop = stop, stop + len(mine)
             summary = {"documents": stop - start}
             with store.checkpoint(KIND, task.key_of(task.shards[i]), ".npz", summary) as draft:
@@ -137,9 +145,7 @@ def join_shards(task: JoinTask) -> JoinResult:
     return JoinResult(tuple(receipts[i] for i in range(len(task.shards))), reused, time.perf_counter() - begin)
 
 
-def _keys(
-    task: JoinTask, store: Store, shard: Shard
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+def _keys(task: JoinTask, store: Store, shard: Shard) -> _Keys:
     """Hashes of the keys of a shard's documents, and which have one."""
     assert task.settings.key is not None
     parts = [(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, bool))]

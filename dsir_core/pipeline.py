@@ -124,5 +124,5 @@ def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
     classifier = call(connected(classify), run, planned, counts) if run.config.classifies else None
     fitted = call(connected(fit), run, counts, classifier)
     from_table = run.config.weights is not None and run.config.weights.table is not None
-    joined = call(connected(join), run, planned, counts) if from_table else {}
+    joined = call(connected(join), run, planned, counts) if from_table else None
     return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model, joined)

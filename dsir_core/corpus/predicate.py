@@ -18,6 +18,9 @@ from typing import Any
 
 MAX_CHARACTERS = 10_000
 
+MAX_DEPTH = 100
+"""Of conditions within conditions: each is a call when a record is looked at."""
+
 CONSTANTS = {"true": True, "false": False, "null": None}
 
 ORDERS: dict[type, Callable[[Any, Any], bool]] = {
@@ -54,6 +57,8 @@ def parse_predicate(text: str) -> Predicate:
         raise ValueError(f"a condition of {len(text):,} characters: more than {MAX_CHARACTERS:,}")
     try:
         tree = ast.parse(text.strip(), mode="eval")
+        if _depth(tree) > MAX_DEPTH:
+            raise RecursionError
         fields: list[str] = []
         test = _test(tree.body, fields)
         if not fields:
@@ -63,6 +68,14 @@ def parse_predicate(text: str) -> Predicate:
     except (RecursionError, MemoryError):
         raise ValueError("a condition that is nested too deeply") from None
     return Predicate(tuple(fields), test)
+
+
+def _depth(tree: ast.AST) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def plain(value: Any) -> Any:

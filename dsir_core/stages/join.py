@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, RequestError, RunFailedError
+from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.joining import KIND, JoinTask, join_shards
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
@@ -17,12 +18,22 @@ GROUP_DOCUMENTS = 4_000_000
 """Whose keys one worker holds at once: about 40 bytes each."""
 
 
-def join(run: Run, plan: Plan, counts: Counts) -> dict[Shard, Receipt]:
+@dataclass(frozen=True)
+class Joined:
+    """Result of the stage."""
+
+    receipts: Mapping[Shard, Receipt]
+    """Where the scores of each shard's documents lie."""
+    damaged: Mapping[Shard, DamagedFileError | WorkerLostError]
+    """Shards that are left out from here on."""
+
+
+def join(run: Run, plan: Plan, counts: Counts) -> Joined:
     """Scores of each raw shard's documents, from the table that the request names.
 
     Raises:
         RequestError: the table is not there, or has not the columns.
-        RunFailedError: a file is damaged.
+        RunFailedError: a file of the table is damaged, or more shards hold one than may be left out.
         StageFailedError: storage failed for a reason that may pass.
     """
     settings = run.config.weights
@@ -39,17 +50,22 @@ def join(run: Run, plan: Plan, counts: Counts) -> dict[Shard, Receipt]:
     tasks = [JoinTask(run.config.workdir_url, group, run.config.read, settings, table) for group in groups]
     run.ledger.need("join", [f"{KIND}/{task.key_of(shard)}" for task in tasks for shard in task.shards])
     found: dict[Shard, Receipt] = {}
+    work.damaged.update(counts.damaged)
     for outcome in run.executor.map(join_shards, tasks, name="join"):
         if isinstance(outcome.error, RequestError | DamagedFileError):
             raise RunFailedError(f"join: {outcome.error}") from outcome.error
         if outcome.error is not None:
             raise StageFailedError(f"join: {type(outcome.error).__name__}: {outcome.error}") from outcome.error
         assert outcome.result is not None
-        group = groups[outcome.index]
-        found.update(zip(group, outcome.result.receipts, strict=True))
-        work.add(len(group), outcome.result.reused)
+        receipts = dict(zip(groups[outcome.index], outcome.result.receipts, strict=True))
+        for shard, receipt in receipts.items():
+            if isinstance(receipt, DamagedFileError):
+                work.fail(shard, receipt)
+            else:
+                found[shard] = receipt
+        work.add(sum(shard in found for shard in receipts), outcome.result.reused)
     work.finish()
-    return found
+    return Joined(found, dict(work.damaged))
 
 
 def _groups(run: Run, shards: list[Shard], counts: Counts) -> Iterator[tuple[Shard, ...]]:

@@ -113,6 +113,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
     )
     _note_shortfall(run, sample, choice)
     _note_rounds(run, sample)
+    _note_idle_dials(run)
     _note_temperatures(run, scores, sample)
     return sample
 
@@ -215,6 +216,19 @@ def _note_rounds(run: Run, sample: Sample) -> None:
                 f"heuristic: Pareto noise keeps fewer documents for {name!r} than were asked for: it was drawn "
                 f"{rounds:,} times, for those not kept before"
             )
+
+
+def _note_idle_dials(run: Run) -> None:
+    """Say which settings change nothing, since nobody looks at weights."""
+    config = run.config
+    asked = {
+        "temperature": config.temperature != 1.0,
+        "target_ess": config.target_ess is not None,
+        "length_normalise": config.length_normalise != "none",
+    }
+    if config.method == "random" and any(asked.values()):
+        names = " and ".join(name for name, is_asked in asked.items() if is_asked)
+        run.note(f"method random looks at no weight: {names} changes nothing in what is chosen")
 
 
 def _note_temperatures(run: Run, scores: Scores, sample: Sample) -> None:

@@ -160,7 +160,7 @@ class StageWork:
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
             if outcome.error is not None:
-                self._fail(shard, outcome.error)
+                self.fail(shard, outcome.error)
                 continue
             assert outcome.result is not None
             self._count(shard, outcome.result)
@@ -223,7 +223,7 @@ class StageWork:
         """
         self.judge()
         for shard, error in self.damaged.items():
-            self.run.note(f"{self.name}: left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
+            self.run.note(f"left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
         ends = StageEnds(
             self.name,
             time.perf_counter() - self.begin,
@@ -259,7 +259,8 @@ class StageWork:
             )
         )
 
-    def _fail(self, shard: Shard, error: Exception) -> None:
+    def fail(self, shard: Shard, error: Exception) -> None:
+        """Note a shard that failed, for `judge`."""
         self.run.observe(ShardFailed(self.name, describe(shard), str(error)))
         if isinstance(error, DamagedFileError):
             self.damaged[shard] = error

@@ -12,6 +12,7 @@ from dsir_core.executor import Made
 from dsir_core.model import FittedModel
 from dsir_core.report.samples import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
 from dsir_core.stages.count import Counts
+from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
 from dsir_core.store import Receipt
@@ -36,7 +37,7 @@ class Scores:
     """Samples of the targets, scored to be compared with raw."""
 
 
-def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapping[Shard, Receipt]) -> Scores:
+def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Joined | None) -> Scores:
     """Score every shard of the raw corpus.
 
     Args:
@@ -49,9 +50,11 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
     config = run.config
     # A shard that ended every worker when it was counted would do so again.
     deadly = {shard for shard, error in counts.damaged.items() if isinstance(error, WorkerLostError)}
-    shards = [shard for shard in plan.raw.shards if (shard in joined or not joined) and shard not in deadly]
+    shards = [
+        shard for shard in plan.raw.shards if (joined is None or shard in joined.receipts) and shard not in deadly
+    ]
     work.announce(shards)
-    tasks = score_tasks(config, shards, model.digest, joined)
+    tasks = score_tasks(config, shards, model.digest, joined.receipts if joined is not None else {})
     found: dict[int, ScoreResult] = {}
     tally = Tally()
     for index, result in work.map(score_shard, tasks, shards):
@@ -59,7 +62,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Mapp
         found[index] = replace(result, receipt=result.receipt.bare(), tally=result.tally.bare())
     targets = _weigh_targets(work, plan, counts, model)
     work.finish()
-    damaged = {**counts.damaged, **work.damaged}
+    damaged = {**counts.damaged, **(joined.damaged if joined is not None else {}), **work.damaged}
     for index in sorted(found):
         counted = tuple(counts.raw.by_shard[shards[index].index].tolist())
         if counts.rate >= 1 and counted[0] >= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,35 @@ def test_documents_without_a_usable_score_are_counted_named_and_not_chosen(
     assert report["documents"]["selected"] == len(kept) == 2730 - report["documents"]["ineligible"]
     assert {record["key"] for record in chosen(tmp_path / "output")} == {record["key"] for record in kept}
     assert any("273 documents have no usable score" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize("fit_ngrams", ["all", 1000])
+def test_a_damaged_file_is_left_out_where_it_may_be_before_or_after_a_sample_has_met_it(
+    run_select: Select, scored: list[dict[str, Any]], tmp_path: Path, fit_ngrams: Any
+) -> None:
+    rows = [record for record in scored if record["key"] % 4 == 3]
+    (tmp_path / "raw" / "3.jsonl").unlink()
+    damaged = tmp_path / "raw" / "3.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), damaged, row_group_size=20, write_page_checksum=True)
+    about = pq.read_metadata(damaged)
+    last = about.row_group(about.num_row_groups - 1)
+    texts = next(last.column(i) for i in range(last.num_columns) if last.column(i).path_in_schema == "text")
+    with damaged.open("r+b") as stream:
+        stream.seek((texts.dictionary_page_offset or texts.data_page_offset) + texts.total_compressed_size // 2)
+        stream.write(b"damage")
+    table = {"column": "score", "table": str(tmp_path / "scores.parquet"), "key": "key"}
+    asked: dict[str, Any] = {
+        "raw": [str(tmp_path / "raw")], "target": TARGET, "count": 3000, "min_tokens": 0, "weights": table,
+        "fit_ngrams": fit_ngrams, "shard_bytes": 10**6,
+    }  # fmt: skip
+    with pytest.raises(RunFailedError, match=r"3\.parquet.*--max-bad-shards 1"):
+        run_select(**asked)
+    report = run_select(**asked, max_bad_shards=1)
+    assert list(report["damaged"]) == ["3.parquet"]
+    assert sum("left out" in note for note in report["notes"]) == 1
+    found = Counter(pq.read_table(tmp_path / "output" / "selected.parquet")["file"].to_pylist())
+    assert all(found[f"{i}.jsonl"] == sum(record["key"] % 4 == i for record in scored) for i in range(3))
+    assert found["3.parquet"] < len(rows)
 
 
 def test_a_request_for_scores_that_are_not_there_is_refused_by_name(run_select: Select, tmp_path: Path) -> None:

@@ -110,6 +110,15 @@ def test_random_selection_does_not_reduce_kl_as_importance_does(run_select: Sele
     assert chance["stages"]["score"]["reused"] == chance["stages"]["score"]["shards"]
 
 
+def test_dials_that_random_does_not_look_at_are_named(run_select: Select, pool: Path) -> None:
+    common = {"raw": [str(pool)], "target": TARGET, "count": 20, "method": "random", "overwrite": True}
+    plain = run_select(**common)
+    turned = run_select(**common, temperature=2.0, length_normalise="sqrt")
+    assert turned["selection_digest"] == plain["selection_digest"]
+    assert any("temperature and length_normalise changes nothing" in note for note in turned["notes"])
+    assert not any("changes nothing" in note for note in plain["notes"])
+
+
 def test_separate_targets_each_get_their_share(run_select: Select, pool: Path, tmp_path: Path) -> None:
     targets = {name: str(DEMO / "targets" / f"{name}.jsonl") for name in ("speeches", "go_code")}
     report = run_select(
