@@ -118,6 +118,7 @@ class SelectConfig(
                 "output": without_credentials(self.output),
                 "workdir": without_credentials(self.workdir),
                 "weights": self.weights and self.weights.shown(),
+                "s3_endpoint": self.s3_endpoint and without_credentials(self.s3_endpoint),
             }
         )
 

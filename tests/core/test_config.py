@@ -70,3 +70,13 @@ def test_a_wrong_request_tells_no_credentials() -> None:
     with pytest.raises(RequestError, match="a table is joined by a key") as caught:
         parse_config({"raw": "a", "target": "b", "output": "c", "count": 1, "weights": {"table": table, "column": "s"}})
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_request_is_shown_without_credentials_in_any_url() -> None:
+    url = "https://user:SECRET@host"
+    weights = {"table": f"{url}/t.parquet", "key": "id", "column": "s"}
+    config = parse_config(
+        {"raw": url, "target": url, "output": url, "workdir": url, "count": 1, "weights": weights, "s3_endpoint": url}
+    )
+    assert "SECRET" not in config.shown().model_dump_json()
+    assert config.shown().s3_endpoint == "https://host"
