@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from dsir_core.config import SelectConfig, parse_config
+from dsir_core.corpus.urls import without_credentials
 from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.progress import Observer
@@ -48,17 +49,26 @@ PREPARED: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
 """Set by the command, which starts the cluster beside Prefect; a deployment's run makes its own."""
 
 
-def _name() -> str:
+def _given(name: str) -> str:
+    """A URL of the request, as a run's name may show it: names are in logs, and in messages to webhooks."""
     config = flow_run.parameters["config"]
-    output = config.output if isinstance(config, SelectConfig) else config.get("output", "")
-    return f"select to {output}" if output else "score"
+    values = config.model_dump() if isinstance(config, SelectConfig) else config
+    return without_credentials(values.get(name) or "")
+
+
+def _select_name() -> str:
+    return f"select to {_given('output')}"
+
+
+def _score_name() -> str:
+    return f"score in {_given('workdir') or _given('output').rstrip('/') + '.work'}"
 
 
 def _compare_name() -> str:
-    return f"compare in {_name().removeprefix('select to ')}"
+    return f"compare in {_given('output')}"
 
 
-@flow(name="dsir-select", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
+@flow(name="dsir-select", flow_run_name=_select_name, retries=0, persist_result=False, validate_parameters=True)
 def select_flow(
     config: Annotated[SelectConfig, Form(selects=True)], cluster: ClusterSettings | None = None
 ) -> dict[str, Any]:
@@ -75,7 +85,7 @@ def select_flow(
         return _keep(shown.ends(run, select(run, call_as_task)))
 
 
-@flow(name="dsir-score", flow_run_name=_name, retries=0, persist_result=False, validate_parameters=True)
+@flow(name="dsir-score", flow_run_name=_score_name, retries=0, persist_result=False, validate_parameters=True)
 def score_flow(
     config: Annotated[SelectConfig, Form(selects=False)], cluster: ClusterSettings | None = None
 ) -> tuple[str, int]:

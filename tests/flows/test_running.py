@@ -5,13 +5,14 @@ from __future__ import annotations
 import httpx
 import pytest
 from prefect import Flow, flow
+from prefect.runtime import flow_run
 
 from dsir_core.config import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.progress import ignore
 from flows.running import _call, run_select
-from flows.select import Prepared
+from flows.select import Prepared, compare_flow, score_flow, select_flow
 from flows.watching.terminal import Watch
 
 CONFIG = parse_config({"raw": ["a"], "target": ["b"], "output": "o", "count": 1})
@@ -42,3 +43,21 @@ def test_a_result_that_is_there_outlives_the_server(capsys: pytest.CaptureFixtur
 def test_memory_urls_need_inline() -> None:
     with pytest.raises(RequestError, match="--inline"):
         run_select(CONFIG.model_copy(update={"output": "memory://o"}), watch=Watch())
+
+
+@pytest.mark.parametrize("as_model", [False, True])
+def test_a_run_is_named_after_what_it_does_and_where_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, as_model: bool
+) -> None:
+    secret = "sftp://me:SECRET@host"
+    values = {"raw": ["a"], "target": {"t": ["b"]}, "count": 1}
+    for flow_, place, name in (
+        (select_flow, {"output": f"{secret}/o"}, "select to sftp://host/o"),
+        (compare_flow, {"output": f"{secret}/o"}, "compare in sftp://host/o"),
+        (score_flow, {"output": f"{secret}/o/"}, "score in sftp://host/o.work"),
+        (score_flow, {"output": "", "workdir": f"{secret}/w"}, "score in sftp://host/w"),
+    ):
+        config = parse_config(values | place, output=False) if as_model else values | place
+        monkeypatch.setattr(flow_run, "parameters", {"config": config}, raising=False)
+        assert callable(flow_.flow_run_name)
+        assert flow_.flow_run_name() == name
