@@ -15,9 +15,12 @@ N_ERRORS = (12.7, 4.3, 3.2, 2.8, 2.6, 2.5, 2.4, 2.3, 2.3, 2.2)
 UNKNOWN = 0.5
 """To either side of an estimate from a single place, as a share of it."""
 
-
 BEGINNING = 0.05
 """To either side of what only the beginnings of files tell, as a share of it: they are entered nowhere else."""
+
+RARE = 3.0
+"""To either side at least, in units of what one in the sample stands for: by the rule of three, what a sample lacks is
+there no more often in 95 of 100 cases."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def estimate(stored: Mapping[str, int], reads: Sequence[Read], figure: Callable[
         reads: what was read of each kind.
         figure: of a place: its documents, its tokens, ...
     """
-    value = squares = 0.0
+    value = squares = rare = 0.0
     least = sum(figure(read) for read in reads)
     for kind, n_stored in stored.items():
         x = np.array([figure(read) for read in reads if read.kind == kind], np.float64)
@@ -59,9 +62,10 @@ def estimate(stored: Mapping[str, int], reads: Sequence[Read], figure: Callable[
         value += float(x.sum()) * (factor if factor > 1 else 1.0)
         left = max(0.0, 1 - 1 / factor)
         squares += left * (_spread(x, s) * n_stored) ** 2
+        rare += left * (RARE * factor) ** 2
         if left and kind != PLAIN:
             squares += float(BEGINNING * x.sum() / s.sum() * n_stored) ** 2
-    spread = min(value, squares**0.5)
+    spread = max(min(value, squares**0.5), rare**0.5)
     return Estimate(value, min(value, max(least, value - spread)), value + spread)
 
 

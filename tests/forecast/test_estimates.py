@@ -109,6 +109,15 @@ def test_estimates_add_up_over_kinds_and_are_exact_only_where_all_was_read() -> 
     assert whole == Estimate(45, 45, 45)
 
 
+def test_what_a_sample_lacks_may_be_there_all_the_same() -> None:
+    reads = [Read("jsonl", 100, documents=50) for _ in range(10)]
+    found = estimate({"jsonl": 100_000}, reads, lambda read: read.eligible)
+    assert (found.value, found.low, found.high) == (0, 0, pytest.approx(300, rel=0.01))
+    assert not found.is_exact
+    assert not estimate({"jsonl": 100_000}, reads, lambda read: read.documents).is_exact
+    assert estimate({"jsonl": 1_000}, reads, lambda read: read.eligible) == Estimate(0, 0, 0)
+
+
 def test_a_single_place_gives_a_wide_range() -> None:
     found = estimate({"a": 1000}, [Read("a", 100, documents=10)], lambda read: read.documents)
     assert (found.value, found.low < 60, found.high > 140) == (100, True, True)
