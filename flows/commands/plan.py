@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CANNOT_RUN = 1
 
+UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `flows.cli`."""
@@ -132,8 +134,8 @@ def _about(figure: Estimate | None) -> str:
 
 def _short(value: float) -> str:
     """Three digits: 1.23 M."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e4)):
-        if value >= size:
-            scale = 1e3 if unit == "k" else size
-            return f"{value / scale:.3g} {unit}"
-    return f"{value:,.0f}"
+    if round(value) < 1e4:
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.3g}")
+    unit, size = next((unit, size) for unit, size in UNITS if rounded >= size)
+    return f"{rounded / size:.4g} {unit}"
