@@ -34,7 +34,7 @@ def check(what: str, action: Callable[[], str]) -> Check:
     """A check by an action that returns what it has found, or fails."""
     try:
         return Check(what, True, action())
-    except (OSError, DsirError) as error:
+    except Exception as error:  # each kind of storage has its own
         kind = "" if isinstance(error, DsirError) else f"{type(error).__name__}: "
         return Check(what, False, without_credentials(" ".join(f"{kind}{error}".split())))
 

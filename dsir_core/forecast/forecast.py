@@ -112,15 +112,20 @@ def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
     say("checking access")
     corpora = {"raw": planned.raw, **{f"target {name}": corpus for name, corpus in planned.targets.items()}}
     found.checks += [check_read(what, corpus) for what, corpus in corpora.items()]
+    writes = _check_writes(run)
     if all(each.ok for each in found.checks):
-        _look(run, planned, found, say)
-    if config.output or config.workdir:
-        found.checks.append(check_write("workdir", config.workdir_url))
-    if config.output:
-        found.checks += [check_write("output", config.output), check_output_free(run)]
+        _look(run, planned, found, say, has_workdir=any(each.ok for each in writes[:1]))
+    found.checks += writes
     room = {config.workdir_url: found.workdir_bytes or 0.0} if config.output or config.workdir else {}
     found.checks += check_room(room | ({config.output: found.output_bytes or 0.0} if config.output else {}))
     return found
+
+
+def _check_writes(run: Run) -> list[Check]:
+    """Of the places that the request names; the workdir first."""
+    config = run.config
+    writes = [check_write("workdir", config.workdir_url)] if config.output or config.workdir else []
+    return writes + ([check_write("output", config.output), check_output_free(run)] if config.output else [])
 
 
 def _cores() -> int:
@@ -139,8 +144,12 @@ class _Samples:
     raw: Sampled
 
 
-def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None]) -> None:
-    """Fill in what samples tell."""
+def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None], *, has_workdir: bool) -> None:
+    """Fill in what samples tell.
+
+    Args:
+        has_workdir: whether there is one in which results to reuse may lie.
+    """
     config = run.config
     say("reading samples")
     samples = _read_samples(config, planned, found)
@@ -148,6 +157,9 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None]) 
         return
     figures = raw_figures(samples.raw)
     _describe(found, samples, figures)
+    if figures.eligible.high == 0:
+        text = f"none of the {figures.documents.value:,.0f} documents of raw has {config.min_tokens:,} tokens or more"
+        found.checks.append(Check("eligible documents", False, text))
     _estimate_sizes(config, planned, found, samples.raw, figures)
     _warn(config, planned, found, samples, figures)
     try:
@@ -162,7 +174,6 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None]) 
     say("measuring speed")
     speed = speeds.measure_speed(config, planned.raw.shards, model)
     say("looking for what can be reused")
-    has_workdir = bool(config.workdir or config.output)
     reuse = find_reuse(run, planned, found.fit_rate) if has_workdir else Reuse(0, 0, 0, found.fit_rate)
     found.fit_rate = reuse.rate
     _time(found, planned, samples.raw.stored, figures, speed, reuse)

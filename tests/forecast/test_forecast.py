@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.commands.plan import _short
 from tests.forecast.conftest import Plan
 from tests.integration.conftest import DEMO, Select
 
@@ -94,6 +95,40 @@ def test_checks_that_fail_say_why(plan: Plan, run_select: Select, pool: Path, tm
     assert "NotADirectoryError" in failed["write workdir"]
     assert "--overwrite" in failed["output free"]
     assert not found.can_run
+
+
+def test_storage_that_lets_nobody_in_is_a_check_that_fails(
+    plan: Plan, pool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    url = "s3://bucket/output"
+    found = plan(**request(pool, output=url, workdir=f"{url}.work", s3_endpoint="http://127.0.0.1:9"))
+    failed = {check.what: check.detail for check in found.checks if not check.ok}
+    assert set(failed) == {"write workdir", "write output", "output free"}
+    assert failed["write workdir"] == "NoCredentialsError: Unable to locate credentials"
+    assert found.raw.documents is not None
+
+
+def test_a_run_without_an_eligible_document_is_a_check_that_fails(plan: Plan, pool: Path) -> None:
+    found = plan(**request(pool, min_tokens=1_000_000))
+    (failed,) = [check for check in found.checks if not check.ok]
+    assert (failed.what, failed.detail) == (
+        "eligible documents",
+        f"none of the {found.raw.documents.value:,.0f} documents of raw has 1,000,000 tokens or more",  # type: ignore[union-attr]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (9_999.4, "9,999"), (9_999.6, "10 k"), (12_345, "12.3 k"), (999_499, "999 k"), (999_600, "1 M"),
+     (999_999_999, "1 G"), (2.5e15, "2500 T")],
+)  # fmt: skip
+def test_large_figures_have_three_digits(value: float, shown: str) -> None:
+    assert _short(value) == shown
 
 
 def test_damage_in_the_sample_is_a_check_that_fails(plan: Plan, tmp_path: Path) -> None:
