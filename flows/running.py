@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,9 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Itera
         from tasks.cluster import start_in_background
         from tasks.clusters import open_cluster
 
-        with start_in_background(open_cluster(cluster, config.workers, verbose=watch.verbose)) as start:
+        given_up = threading.Event()
+        opened = open_cluster(cluster, config.workers, verbose=watch.verbose, given_up=given_up)
+        with start_in_background(opened, given_up) as start:
             api.wait()
             from flows.select import PREPARED, Prepared
             from tasks.dashboards import dask_report

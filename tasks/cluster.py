@@ -139,10 +139,15 @@ def local_cluster(
 
 
 class BackgroundStart:
-    """A client that is being made in a thread; a context manager that closes it, made or not."""
+    """A client that is being made in a thread; a context manager that closes it, made or not.
 
-    def __init__(self, context: AbstractContextManager[Client]) -> None:
-        self._context = context
+    Args:
+        context: gives the client.
+        given_up: is set when nobody wants it any more.
+    """
+
+    def __init__(self, context: AbstractContextManager[Client], given_up: threading.Event) -> None:
+        self._context, self._given_up = context, given_up
         self._client: Future[Client] = Future()
         self._thread = threading.Thread(target=self._start, name="dask-start", daemon=True)
         self._thread.start()
@@ -163,17 +168,23 @@ class BackgroundStart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._given_up.set()
         self._thread.join()
         if self._client.exception() is None:
             self._context.__exit__(kind, error, trace)
 
 
-def start_in_background(context: AbstractContextManager[Client]) -> BackgroundStart:
+def start_in_background(
+    context: AbstractContextManager[Client], given_up: threading.Event | None = None
+) -> BackgroundStart:
     """Start `local_cluster(...)` or `connect(...)` in a thread, so that other start-up work goes on.
 
     Use as `with start_in_background(local_cluster()) as start: ...; client = start.result()`.
+
+    Args:
+        given_up: set at the end of the block, so that a context that knows it waits for no workers any more.
     """
-    return BackgroundStart(context)
+    return BackgroundStart(context, given_up or threading.Event())
 
 
 @contextmanager
@@ -186,7 +197,7 @@ def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
     the SIGTERM that Prefect sends to all processes of a run that is cancelled: this process ends them
     in order. A nanny that ends its worker for its memory uses SIGKILL, a tenth of a second later.
     """
-    made: Future[LocalCluster] = Future()
+    made: Future[AnyCluster] = Future()
 
     def run() -> None:
         if hasattr(signal, "pthread_sigmask"):
@@ -202,7 +213,7 @@ def without_interrupts(build: Callable[[], AnyCluster]) -> Iterator[AnyCluster]:
     thread.start()
     try:
         cluster = made.result()
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or what Prefect makes of SIGTERM
         thread.join()
         if made.exception() is None:
             made.result().close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -27,14 +29,23 @@ EXTRAS = {"dask_kubernetes": "kubernetes", "dask_jobqueue": "slurm"}
 """Extras of this package by the module that they bring."""
 
 
+POLL_SECONDS = 0.5
+"""How often who waits for workers looks whether anybody still wants them."""
+
+
 def open_cluster(
-    settings: Cluster = HERE, workers: int | None = None, *, verbose: bool = False
+    settings: Cluster = HERE,
+    workers: int | None = None,
+    *,
+    verbose: bool = False,
+    given_up: threading.Event | None = None,
 ) -> AbstractContextManager[Client]:
     """A client of the cluster that `settings` describe; with workers, whose versions are those of this process.
 
     Args:
         workers: the request's own `workers`, for a cluster on this machine.
         verbose: show Dask's own log.
+        given_up: once it is set, no worker is waited for any more; for who opens it in another thread.
 
     Raises:
         RequestError: the settings contradict each other.
@@ -48,11 +59,16 @@ def open_cluster(
         return local_cluster(workers or settings.local.workers, memory_limit=memory, verbose=verbose)
     if workers:
         raise RequestError("workers is for a cluster on this machine, and cluster names another: give one of them")
-    return _started(settings, verbose) if isinstance(settings, Started) else connect(settings, verbose=verbose)
+    given_up = given_up or threading.Event()
+    if isinstance(settings, Started):
+        return _started(settings, verbose, given_up)
+    return connect(settings, verbose=verbose, given_up=given_up)
 
 
 @contextmanager
-def connect(settings: Address | SchedulerFile, *, verbose: bool = False) -> Iterator[Client]:
+def connect(
+    settings: Address | SchedulerFile, *, verbose: bool = False, given_up: threading.Event | None = None
+) -> Iterator[Client]:
     """A client of a scheduler that runs already, and goes on running afterwards.
 
     Raises:
@@ -70,12 +86,13 @@ def connect(settings: Address | SchedulerFile, *, verbose: bool = False) -> Iter
         except (OSError, ValueError, TypeError) as error:  # TypeError: TLS without certificates
             raise RunFailedError(f"no Dask scheduler answers at {named}: {error}") from error
         with client:
-            _wait_for_workers(client, 1, settings.wait_seconds, f"the Dask scheduler at {named}")
+            named = f"the Dask scheduler at {named}"
+            _wait_for_workers(client, 1, settings.wait_seconds, named, given_up or threading.Event())
             yield client
 
 
 @contextmanager
-def _started(settings: Started, verbose: bool) -> Iterator[Client]:
+def _started(settings: Started, verbose: bool, given_up: threading.Event) -> Iterator[Client]:
     kind = _cluster_class(settings.class_)
 
     def build() -> DaskCluster:
@@ -98,16 +115,19 @@ def _started(settings: Started, verbose: bool) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         at_least = settings.adaptive.minimum if settings.adaptive else 1
-        _wait_for_workers(client, at_least, settings.wait_seconds, f"cluster {settings.class_}")
+        _wait_for_workers(client, at_least, settings.wait_seconds, f"cluster {settings.class_}", given_up)
         yield client
 
 
-def _wait_for_workers(client: Client, n_workers: int, seconds: float, named: str) -> None:
-    try:
-        if n_workers:
-            client.wait_for_workers(n_workers, timeout=seconds)
-    except TimeoutError as error:
-        raise RunFailedError(f"{named} has no worker") from error
+def _wait_for_workers(client: Client, n_workers: int, seconds: float, named: str, given_up: threading.Event) -> None:
+    deadline = time.monotonic() + seconds
+    while n_workers:
+        try:
+            client.wait_for_workers(n_workers, timeout=min(seconds, POLL_SECONDS))
+            break
+        except TimeoutError as error:
+            if given_up.is_set() or time.monotonic() > deadline:
+                raise RunFailedError(f"{named} has no worker") from error
     check_workers(client)
     client.forward_logging("dsir_core", level=logging.WARNING)
 

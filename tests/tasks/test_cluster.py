@@ -23,10 +23,11 @@ from tasks.cluster import (
     local_cluster,
     n_cores,
     start_in_background,
+    without_interrupts,
     worker_memory_bytes,
 )
-from tasks.cluster_settings import Address
-from tasks.clusters import connect
+from tasks.cluster_settings import Address, Started
+from tasks.clusters import connect, open_cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -89,6 +90,56 @@ def test_start_in_background_closes_a_cluster_that_nobody_asked_for() -> None:
     with start_in_background(local_cluster(1, processes=False)):
         pass
     assert threading.active_count() <= threads_before + 2
+
+
+def test_nobody_waits_for_workers_of_a_cluster_that_is_not_wanted_any_more() -> None:
+    options = {"n_workers": 0, "processes": False, "dashboard_address": None}
+    settings = Started(class_="distributed.LocalCluster", options=options, wait_seconds=3600)
+    given_up = threading.Event()
+    interrupted = pytest.raises(KeyboardInterrupt)
+    with interrupted, start_in_background(open_cluster(settings, given_up=given_up), given_up) as start:
+        with pytest.raises(TimeoutError):
+            start.result(2)
+        raise KeyboardInterrupt
+
+
+class Ended(BaseException):
+    """As Prefect's TerminationSignal, which is no KeyboardInterrupt."""
+
+
+class Closing:
+    """What is asked of a cluster when it is not wanted any more."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_cluster_that_is_just_starting_at_sigterm_is_closed() -> None:
+    made = Closing()
+    begun = threading.Event()
+
+    def build() -> Closing:
+        begun.set()
+        time.sleep(0.5)
+        return made
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    def send() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        threading.Thread(target=send).start()
+        with pytest.raises(Ended), without_interrupts(build):  # type: ignore[type-var]
+            pytest.fail("a signal was lost")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert made.closed
 
 
 def test_start_in_background_tells_what_failed() -> None:
