@@ -202,7 +202,7 @@ def _stages(run: Run, documents: int, shards: int) -> Iterator[tuple[str, Any]]:
     yield "count", counts
     model = fit(run, counts).model
     yield "fit", model
-    scores = score(run, plan, counts, model, {})
+    scores = score(run, plan, counts, model, None)
     yield "score", scores
     sample = resample(run, counts, scores, model)
     yield "resample", sample
