@@ -6,7 +6,7 @@ import gettext
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,8 @@ def _write(path: Path, kind: str, index: int, texts: Iterator[str]) -> None:
             for start in range(0, len(rows), 10_000):
                 writer.write_table(pa.Table.from_pylist(rows[start : start + 10_000], schema))
         return
-    opened = {"jsonl": open, "jsonl.gz": gzip.open, "jsonl.zst": zstd.open}[kind]
-    with opened(path, "wb") as file:
+    openers: dict[str, Callable[..., Any]] = {"jsonl": open, "jsonl.gz": gzip.open, "jsonl.zst": zstd.open}
+    with openers[kind](path, "wb") as file:
         for i, text in enumerate(texts):
             file.write(json.dumps({"id": f"{index}-{i}", "text": text}, ensure_ascii=False).encode() + b"\n")
 

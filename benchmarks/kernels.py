@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def against_reference(n_bytes: int) -> Iterator[Row]:
                 get_ngram_counts(text, counts=total)
             speeds["reference count"].append(few_bytes / (time.perf_counter() - begin))
             size = int(many[1][-1])
-            speeds["score"].append(size / best(lambda f=features: score_ngrams(*many, f, log_ratio), 1))
-            speeds["count"].append(size / best(lambda f=features, c=counts: count_ngrams(*many, f, c), 1))
+            speeds["score"].append(size / best(partial(score_ngrams, *many, features, log_ratio), 1))
+            speeds["count"].append(size / best(partial(count_ngrams, *many, features, counts), 1))
         middle = {name: float(np.median(values)) for name, values in speeds.items()}
         for what in ("score", "count"):
             yield {
@@ -73,7 +74,7 @@ def kinds_of_text(n_bytes: int) -> Iterator[Row]:
         row: Row = {"what": kind}
         for name in HASHES:
             features = FeatureSettings(hash=name)
-            seconds = best(lambda b=batch, f=features: score_ngrams(*b, f, log_ratio))
+            seconds = best(partial(score_ngrams, *batch, features, log_ratio))
             row[f"{name} MB/s"] = int(batch[1][-1]) / seconds / 1e6
         yield row
 
@@ -95,8 +96,8 @@ def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
 
         yield {
             "what": kind,
-            "unicode / wordpunct, seconds": interleaved(lambda s=score: s("unicode"), lambda s=score: s("wordpunct")),
-            "pieces / whole, seconds": interleaved(cut_and_score, lambda s=score: s("wordpunct")),
+            "unicode / wordpunct, seconds": interleaved(partial(score, "unicode"), partial(score, "wordpunct")),
+            "pieces / whole, seconds": interleaved(cut_and_score, partial(score, "wordpunct")),
         }
     (path,) = list_corpus([str(write_corpus(folder, n_bytes, "jsonl"))]).files[:1]
 
@@ -111,7 +112,7 @@ def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
     }
 
 
-def interleaved(one: Callable[[], None], other: Callable[[], None]) -> float:
+def interleaved(one: Callable[[], object], other: Callable[[], object]) -> float:
     """How many times as long one function takes as another: the median of calls in alternation."""
     one()
     other()
@@ -135,8 +136,8 @@ def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
             return done
 
         size = read(score=False)
-        reading = best(lambda r=read: r(score=False))
-        both = best(lambda r=read: r(score=True))
+        reading = best(partial(read, score=False))
+        both = best(partial(read, score=True))
         yield {
             "what": kind,
             "read MB/s": size / reading / 1e6,

@@ -94,7 +94,7 @@ def cpu_seconds() -> float:
     """Processor time of this process and its children: on a busy machine it says more than the clock."""
     me = psutil.Process()
     times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
+    return float(sum(time.user + time.system for time in times))
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def measured(folder: Path, documents: int, settings: Row) -> Row:
 
 def simulated(documents: int, shards: int) -> Row:
     """The driver of a whole run over a corpus of which only statistics exist."""
-    fanout.BATCH_BYTES = sys.maxsize  # type: ignore[assignment]  # statistics of a large shard take no longer
+    fanout.BATCH_BYTES = sys.maxsize  # statistics of a large shard take no longer
     with tempfile.TemporaryDirectory() as scratch, local_cluster() as client:
         run = Run(config_of(Path(scratch), {"count": int(documents * SELECTED)}), DaskExecutor(client))
         run.executor = meter = Meter(Mocked(run.executor))

@@ -80,7 +80,7 @@ def scheduled(shards: int, workers: int, alone: bool) -> dict[str, Any]:
     Args:
         alone: each shard is a future of its own, as large ones are; else small ones share futures.
     """
-    fanout.BATCH_BYTES = sys.maxsize  # type: ignore[assignment]
+    fanout.BATCH_BYTES = sys.maxsize
     if alone:
         fanout.MAX_BATCH = 1
     tasks = Made(shards, lambda index: Trivial(Shard(index, (), SHARD_BYTES), f"counts/{index:064d}"))
@@ -126,7 +126,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in processes)))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -189,7 +189,7 @@ def _shares(level: int, prefix: int) -> npt.NDArray[np.float64]:
     top = min((prefix + 1) << (shift + DIGIT_BITS), int(ends[1]))
     last = 1 / (1 + np.exp(-np.clip((keys_of_bits(np.array([top], np.uint64)) - MEAN) / SPREAD, -700, 700)))
     shares = np.diff(below, append=last)
-    return shares / shares.sum()
+    return cast(npt.NDArray[np.float64], shares / shares.sum())
 
 
 def tie_statistics(task: TieTask) -> Ties:

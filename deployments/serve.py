@@ -159,6 +159,7 @@ def _end_runs(pool: str) -> None:
     """Put on record that runs whose worker is gone have ended: they would keep their deployments' turns for minutes."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.client.schemas.objects import State
     from prefect.states import Crashed
 
     under_way = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
@@ -168,7 +169,9 @@ def _end_runs(pool: str) -> None:
             work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [pool]}}),
         )
         for run in runs:
-            state = Crashed(message="Its worker was stopped. What is finished is kept: run it again to go on.")
+            state: State[Any] = Crashed(
+                message="Its worker was stopped. What is finished is kept: run it again to go on."
+            )
             client.set_flow_run_state(run.id, state, force=True)
 
 

@@ -26,7 +26,7 @@ from dsir_core.settings import (
     WeightSettings,
 )
 
-GROUPS = {
+GROUPS: dict[str, type[BaseModel]] = {
     "sample": SampleSettings,
     "features": FeatureSettings,
     "model": FitSettings,

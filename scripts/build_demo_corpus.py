@@ -112,7 +112,10 @@ def write_pool(rows: list[dict[str, str]], folder: Path) -> None:
     )
     (folder / "pool-1.jsonl").write_bytes(json_lines(plain))
     (folder / "pool-2.jsonl.gz").write_bytes(gzip.compress(json_lines(first), compresslevel=9, mtime=0))
-    options = {zstd.CompressionParameter.compression_level: 19, zstd.CompressionParameter.checksum_flag: 1}
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: 19,
+        zstd.CompressionParameter.checksum_flag: 1,
+    }
     (folder / "pool-3.jsonl.zst").write_bytes(zstd.compress(json_lines(second), options=options))
     schema = pa.schema([("id", pa.string()), ("text", pa.string())])
     pq.write_table(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
-from distributed.deploy import Cluster
+from distributed.deploy.cluster import Cluster
 from distributed.system import MEMORY_LIMIT
 
 from dsir_core.worker import warm_up_in_background

@@ -13,7 +13,7 @@ from pathlib import Path
 import dask
 from dask.utils import parse_bytes
 from distributed import Client
-from distributed.deploy import Cluster as DaskCluster
+from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.security import Security
 
 from dsir_core import worker

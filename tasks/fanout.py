@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from dask.typing import Key
 from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
@@ -140,7 +141,7 @@ class _Map:
         self._again: deque[int] = deque()
         """Items that stood behind one that failed, and that one: each goes out by itself."""
         self._seconds: float | None = None
-        self._in_flight: dict[str, _Work] = {}
+        self._in_flight: dict[Key, _Work] = {}
         """By the keys of its futures."""
         self._finished: deque[Finished] = deque(maxlen=REMEMBERED)
         self._looked = time.monotonic()
@@ -212,7 +213,8 @@ class _Map:
             return
         now = time.monotonic()
         running = [
-            Running(key, now - work.begun, work.n_bytes, len(work.futures)) for key, work in self._in_flight.items()
+            Running(str(key), now - work.begun, work.n_bytes, len(work.futures))
+            for key, work in self._in_flight.items()
         ]
         if not stragglers(running, self._finished, idle=1):
             return
@@ -286,7 +288,7 @@ class _Map:
         self._in_flight[key] = work
         self._done.add(future)
 
-    def _judge(self, indices: tuple[int, ...], status: str, result: Any) -> list[Outcome[Any]]:
+    def _judge(self, indices: tuple[int, ...], status: str | None, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
             results, seconds = result

@@ -34,7 +34,7 @@ class Places:
             results: of the items, fewer where it stopped before the last; `kept` says that something is.
         """
         kept = [item for item, found in zip(items, results, strict=False) if getattr(found, "kept", False)]
-        workers = self._client.who_has([future])[future.key] if kept else ()
+        workers: Sequence[str] = self._client.who_has([future])[future.key] if kept else ()
         for item in kept if workers else ():
             self._workers[item.place] = workers[0]
 

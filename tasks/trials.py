@@ -10,7 +10,7 @@ import time
 from collections import defaultdict, deque
 
 from distributed import Client
-from distributed.comm import get_address_host
+from distributed.comm.addressing import get_address_host
 from distributed.scheduler import KilledWorker
 
 from dsir_core.errors import WorkerLostError

@@ -72,7 +72,7 @@ def mixed(pool: str, **documents: int) -> list[Column]:
 
 def product(*parts: Mapping[str, Settings]) -> dict[str, Settings]:
     """Rows of all combinations."""
-    rows = {}
+    rows: dict[str, Settings] = {}
     for chosen in itertools.product(*(part.items() for part in parts)):
         title = ", ".join(name for name, _ in chosen if name)
         rows[title] = {key: value for _, settings in chosen for key, value in settings.items()}

@@ -56,7 +56,9 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     targets = {kind: _target(pool, kind, n, trial.draw, work) for kind, n in trial.ask.documents}
     counts = {kind: sum(1 for _ in path.open("rb")) for kind, path in targets.items()}
     shares = {kind: n / sum(counts.values()) for kind, n in counts.items()}
-    settings = {key: shares if value == SHARES else value for key, value in json.loads(trial.settings).items()}
+    settings: dict[str, Any] = {
+        key: shares if value == SHARES else value for key, value in json.loads(trial.settings).items()
+    }
     with tempfile.TemporaryDirectory(dir=work) as output:
         request = {
             "raw": str(pool.raw),

@@ -143,8 +143,8 @@ def _print(title: str, every: list[Explanation], chosen: Explanation, report: di
     positive, negative = strongest(chosen.contributions, top)
     for words, side in (("adds to the weight", positive), ("takes from the weight", negative)):
         print(f"\n{words:<{NGRAM_WIDTH}}{'times':>8}{'log ratio':>12}{'in all':>12}{'bucket':>10}")
-        for one in side:
-            _print_row(one)
+        for contribution in side:
+            _print_row(contribution)
         if not side:
             print("nothing")
 
