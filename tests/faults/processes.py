@@ -67,6 +67,15 @@ def kill_child(pid: int, mark: str) -> None:
     raise AssertionError(f"no child with {mark!r}")
 
 
+def kill_worker(pid: int) -> None:
+    """SIGKILL of a worker of a run's own cluster: a fork of the one process that is there to be forked."""
+    for child in psutil.Process(pid).children():
+        if "forkserver" in " ".join(child.cmdline()):
+            child.children()[0].kill()
+            return
+    raise AssertionError("no worker")
+
+
 def wait_for_end_of(mark: str) -> None:
     """Return once no process has a mark in its environment: what was left has noticed."""
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -26,13 +26,21 @@ from flows.prefect_server import is_prefect_server
 from tasks import straggling
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor
-from tests.faults.processes import kill, kill_child, kill_tree, run_until, stage_begun, wait_for_end_of, words
+from tests.faults.processes import (
+    kill,
+    kill_child,
+    kill_tree,
+    kill_worker,
+    run_until,
+    stage_begun,
+    wait_for_end_of,
+    words,
+)
 from tests.integration.conftest import DEMO, without_notes
 
 SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
 ROOT = Path(__file__).parents[2]
 SHARD_BYTES = "40000"
-WORKER = "spawn_main"
 STAGES = ("count", "score", "resample", "write")
 
 
@@ -92,7 +100,7 @@ def test_a_worker_is_killed(
         command(tmp_path, pool, "--workers", "2"),
         environment,
         stage_begun(tmp_path / "work", stage),
-        lambda pid: kill_child(pid, WORKER),
+        kill_worker,
     )
     assert (status, without_notes(errors)) == (0, [])
     assert content(tmp_path) == undisturbed

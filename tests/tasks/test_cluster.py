@@ -54,6 +54,25 @@ def test_local_cluster_is_single_threaded_processes_that_leave_nothing_behind(
     assert capfd.readouterr() == ("", "")
 
 
+def test_workers_are_forks_of_a_quiet_process_that_has_imported_what_they_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with local_cluster(1):
+        pass  # the process to fork is there from now on
+    monkeypatch.setenv("DSIR_TEST_OF_FORKS", "later")
+    with local_cluster(2) as client:
+        parents = {psutil.Process(pid).parent() for pid in client.run(os.getpid).values()}
+        (parent,) = parents
+        assert parent is not None
+        threads = {path.read_text().strip() for path in Path(f"/proc/{parent.pid}/task").glob("*/comm")}
+        assert threads - {"jemalloc_bg_thd"} == {"python"}
+        assert psutil.Process(parent.pid).ppid() == os.getpid()
+        mapped = " ".join(one.path for one in parent.memory_maps())
+        assert "llvmlite" in mapped
+        assert "libarrow" in mapped
+        assert set(client.run(os.getenv, "DSIR_TEST_OF_FORKS").values()) == {"later"}
+
+
 def test_warnings_of_a_worker_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
     with local_cluster(1) as client:
         assert client.submit(warn, 3).result() != os.getpid()
