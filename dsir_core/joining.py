@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.compiled.sources import read_only
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
+from dsir_core.kernels.cache_key import read_only
 from dsir_core.ngrams.lookup import match
 from dsir_core.settings import ExternalSettings
 from dsir_core.shard_work import identity, quarantining, read_shard

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsir_core.compiled.sources import read_only
+from dsir_core.kernels.cache_key import read_only
 from dsir_core.ngrams.lookup import hash_strings
 
 

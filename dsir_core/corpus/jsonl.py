@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsir_core.compiled.json_lines import LEFT, TAKEN, take_texts
-from dsir_core.compiled.json_values import BLOCK
-from dsir_core.compiled.sources import read_only
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.predicate import Condition
 from dsir_core.corpus.records import TOO_LARGE, BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
+from dsir_core.kernels.cache_key import read_only
+from dsir_core.kernels.json_lines import LEFT, TAKEN, take_texts
+from dsir_core.kernels.json_values import BLOCK
 
 CHUNK_BYTES = 2**20
 LAST_LINE_BYTES = 2**14

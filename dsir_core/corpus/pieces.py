@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.compiled.sources import read_only
 from dsir_core.corpus.types import Batch
+from dsir_core.kernels.cache_key import read_only
 from dsir_core.ngrams.pieces import cut
 from dsir_core.ngrams.unicode_table import ENTRIES, INDEX
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.sources import sources_digest
+from dsir_core.kernels.cache_key import sources_digest
 from dsir_core.ngrams.oracle import FOLD
 from dsir_core.ngrams.scan import SCRATCH_FACTOR, scan
 from dsir_core.ngrams.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.machine import load_byte
-from dsir_core.compiled.sources import sources_digest
+from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.machine import load_byte
 from dsir_core.ngrams.xxh3 import xxh3
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)

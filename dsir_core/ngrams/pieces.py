@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.machine import load_byte
-from dsir_core.compiled.sources import sources_digest
+from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.machine import load_byte
 from dsir_core.ngrams.scan import decode
 from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.machine import load_byte, lower_and_classify, trailing_zeros
-from dsir_core.compiled.utf8 import encode
+from dsir_core.kernels.machine import load_byte, lower_and_classify, trailing_zeros
+from dsir_core.kernels.utf8 import encode
 from dsir_core.ngrams.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dsir_core.compiled.machine import load32, load64, load_byte, store_byte, swap_bytes
+from dsir_core.kernels.machine import load32, load64, load_byte, store_byte, swap_bytes
 
 CACHE_BITS = 20
 _BUCKET_BITS = 24

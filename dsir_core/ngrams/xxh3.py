@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.machine import load64, multiply_fold, swap_bytes
+from dsir_core.kernels.machine import load64, multiply_fold, swap_bytes
 
 SECRET = bytes.fromhex(
     "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"

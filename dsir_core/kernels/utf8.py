@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from dsir_core.compiled.machine import store_byte
+from dsir_core.kernels.machine import store_byte
 
 
 @njit(nogil=True)

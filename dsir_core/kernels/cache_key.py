@@ -16,7 +16,7 @@ def sources_digest(*packages: str) -> str:
     older version of the others. What a compiled function closes over is part of its key there: let it close over this.
     """
     digest = hashlib.sha256()
-    for package in ("dsir_core.compiled", *packages):
+    for package in ("dsir_core.kernels", *packages):
         files = [file for file in resources.files(package).iterdir() if file.name.endswith((".py", ".npz"))]
         for file in sorted(files, key=lambda file: file.name):
             digest.update(file.read_bytes())

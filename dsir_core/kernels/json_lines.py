@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from numba import njit
 
-from dsir_core.compiled.json_values import copy_string, skip_colon, skip_space, skip_string, skip_value
-from dsir_core.compiled.machine import load_byte
-from dsir_core.compiled.sources import sources_digest
+from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.json_values import copy_string, skip_colon, skip_space, skip_string, skip_value
+from dsir_core.kernels.machine import load_byte
 
 BLANK, TAKEN, LEFT = 0, 1, 2
 """Status of a line: nothing but white space, its text is taken, left to the slow decoder."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.compiled.machine import copy_json_block, json_block, load32, load_byte, store_byte, trailing_zeros
-from dsir_core.compiled.utf8 import encode
+from dsir_core.kernels.machine import copy_json_block, json_block, load32, load_byte, store_byte, trailing_zeros
+from dsir_core.kernels.utf8 import encode
 
 BLOCK = 64
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.compiled.json_lines import BLANK, LEFT, TAKEN, take_texts
-from dsir_core.compiled.json_values import BLOCK, MAX_DEPTH
-from dsir_core.compiled.sources import read_only
+from dsir_core.kernels.cache_key import read_only
+from dsir_core.kernels.json_lines import BLANK, LEFT, TAKEN, take_texts
+from dsir_core.kernels.json_values import BLOCK, MAX_DEPTH
 
 KEY = "text"
 VALUES = st.recursive(
