@@ -11,7 +11,6 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dsir_core.corpus.types import ReadSettings
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.remote.settings import StorageSettings
@@ -25,6 +24,7 @@ from dsir_core.settings import (
     ShardSettings,
     WeightSettings,
 )
+from dsir_core.urls import without_credentials
 
 
 class SelectConfig(

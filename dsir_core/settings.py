@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dsir_core.corpus.urls import without_credentials
+from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
 Method = Literal["importance", "top-k", "random", "heuristic", "heuristic-top-k"]

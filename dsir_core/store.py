@@ -23,11 +23,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dsir_core.corpus.urls import is_local, without_credentials
 from dsir_core.digests import digest
 from dsir_core.remote.connect import connect
 from dsir_core.remote.ranges import RangeReader
 from dsir_core.remote.retries import trying, warn
+from dsir_core.urls import is_local, without_credentials
 from dsir_core.wanted import check_wanted
 
 CHUNK_BYTES = 8 * 2**20

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
 
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DsirError, RequestError
+from dsir_core.urls import without_credentials
 from flows.parser import Parser
 
 COMMANDS = {

@@ -13,11 +13,11 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from dsir_core.config import SelectConfig, parse_config
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.progress import Observer
 from dsir_core.stages.run import Run
+from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, log_events, turn_at
 from flows.form import Form
 from flows.prefect_settings import log_to_run

@@ -17,8 +17,8 @@ from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.security import Security
 
 from dsir_core import worker
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.urls import without_credentials
 from tasks.cluster import DASK_CONFIG, local_cluster, log_level, without_interrupts
 from tasks.cluster_settings import HERE, Address, Cluster, Local, SchedulerFile, Started, TlsSettings
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsir_core.corpus.types import SourceFile
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
+from dsir_core.urls import without_credentials
 
 FIELD_SETTINGS = "whichever of include, exclude, strata and weights names it"
 

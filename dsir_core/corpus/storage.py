@@ -17,11 +17,11 @@ from fsspec.archive import AbstractArchiveFileSystem
 from isal import igzip, isal_zlib
 
 from dsir_core.corpus.types import Compression, SourceFile
-from dsir_core.corpus.urls import is_local, without_credentials
 from dsir_core.errors import DamagedFileError
 from dsir_core.remote.connect import connect
 from dsir_core.remote.ranges import RangeReader
 from dsir_core.remote.retries import trying
+from dsir_core.urls import is_local, without_credentials
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsir_core.config import SelectConfig
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DsirError
 from dsir_core.forecast import speed as speeds
 from dsir_core.forecast import warnings
@@ -28,6 +27,7 @@ from dsir_core.forecast.sizes import (
 from dsir_core.stages.estimate import first_rate
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
 from dsir_core.stages.run import Run
+from dsir_core.urls import without_credentials
 
 SECONDS_LOW, SECONDS_HIGH = 0.6, 1.8
 """By how much a stage's time is often missed: disks, networks and other users of the machine."""

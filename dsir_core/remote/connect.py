@@ -9,9 +9,9 @@ from typing import Any
 
 import fsspec
 
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 from dsir_core.remote.settings import StorageSettings
+from dsir_core.urls import without_credentials
 
 S3_PROTOCOLS = ("s3", "s3a")
 CONNECT_TIMEOUT_SECONDS = 15

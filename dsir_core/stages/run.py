@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 
 from dsir_core.config import SelectConfig
 from dsir_core.corpus.types import Shard
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
@@ -30,6 +29,7 @@ from dsir_core.remote.connect import using
 from dsir_core.remote.retries import Effects, is_transient, watching
 from dsir_core.store import Store
 from dsir_core.tally import Tally
+from dsir_core.urls import without_credentials
 
 N_NAMED = 3
 """How many failed shards or bad records an error names."""

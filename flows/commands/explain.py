@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.remote.connect import using
+from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 
 if TYPE_CHECKING:

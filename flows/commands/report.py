@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import RequestError
 from dsir_core.remote.connect import using
+from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 
 

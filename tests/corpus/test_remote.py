@@ -12,8 +12,8 @@ import pytest
 
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, Piece, SourceFile
-from dsir_core.corpus.urls import without_credentials
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.urls import without_credentials
 from tests.corpus.files import PACK, lines, oracle, positions, read_all, write_parquet
 from tests.corpus.remote import FETCHED, OBJECTS, BucketFileSystem
 
