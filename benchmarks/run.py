@@ -16,9 +16,9 @@ from typing import Any
 
 from benchmarks import kernels, runs
 from benchmarks.measure import on_one_core
+from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus import jsonl
 from dsir_core.ngrams import warm_up
-from dsir_core.ngrams.settings import FeatureSettings
 
 MB, GB = 10**6, 10**9
 Row = dict[str, Any]

@@ -32,7 +32,7 @@ import psutil
 from benchmarks import scheduling, synthetic
 from benchmarks.synthetic import NAME, SELECTED, Mocked, Synthetic
 from dsir_core import worker
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.executor import Executor, Made, Outcome, nothing

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.read import read_piece
@@ -15,7 +16,6 @@ from dsir_core.corpus.storage import damaged
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.errors import DamagedFileError
 from dsir_core.ngrams import count_ngrams
-from dsir_core.ngrams.settings import FeatureSettings
 
 
 @dataclass(frozen=True)

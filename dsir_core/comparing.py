@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
@@ -21,9 +23,7 @@ from dsir_core.heuristic import keep_probability
 from dsir_core.marking import cut_values
 from dsir_core.metrics import WeightSums
 from dsir_core.ngrams import TOKENIZER_VERSION
-from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.rows import Rows, by_stratum, read_rows
-from dsir_core.settings import Method
 from dsir_core.shard_work import identity
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.settings import ExternalSettings
+from dsir_core.config.settings import ExternalSettings
 from dsir_core.tally import Tally
 
 FINE, NOT_FINITE, NOT_A_NUMBER, MISSING, NO_KEY, NOT_IN_TABLE = range(6)

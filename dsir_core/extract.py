@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
+from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
-from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.parts import ExtractFile, ExtractWriter
 from dsir_core.remote.retries import warn
 from dsir_core.shard_work import identity

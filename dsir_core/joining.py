@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
 from dsir_core.kernels.cache_key import read_only
 from dsir_core.ngrams.lookup import match
-from dsir_core.settings import ExternalSettings
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.store import Receipt, Store
 from dsir_core.strings import key_strings, string_hashes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.settings import LengthNormalise
+from dsir_core.config.settings import LengthNormalise
 
 STEPS = 16
 """Temperatures tried in one pass over the weights."""

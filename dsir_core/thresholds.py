@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.choosing import EVERYONE, Chosen, Pool, Ranking, Search
+from dsir_core.config.settings import LengthNormalise, Method
 from dsir_core.executor import Executor, Made
 from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds, keys_of_bits
 from dsir_core.sampling import (
@@ -27,7 +28,6 @@ from dsir_core.sampling import (
     part_strata,
     part_ties,
 )
-from dsir_core.settings import LengthNormalise, Method
 from dsir_core.spread import Spread, find_temperature
 
 GROUP_DOCUMENTS = 10_000_000

@@ -20,6 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
@@ -29,8 +31,6 @@ from dsir_core.external import DocumentScores, account_scores, add_scores, score
 from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams
-from dsir_core.ngrams.settings import FeatureSettings
-from dsir_core.settings import ExternalSettings
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Quarantine, Tally

@@ -152,8 +152,8 @@ def warm_up() -> None:
     import dsir_core.marking
     import dsir_core.weights  # noqa: F401
     from dsir_core import ngrams
+    from dsir_core.config.features import FeatureSettings
     from dsir_core.corpus import jsonl
-    from dsir_core.ngrams.settings import FeatureSettings
 
     jsonl.warm_up()
     ngrams.warm_up(FeatureSettings())

@@ -11,12 +11,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dsir_core.config import SelectConfig
-from dsir_core.corpus.types import ReadSettings
-from dsir_core.errors import RequestError
-from dsir_core.ngrams.settings import FeatureSettings
-from dsir_core.remote.settings import StorageSettings
-from dsir_core.settings import (
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.request import SelectConfig
+from dsir_core.config.settings import (
     BudgetSettings,
     FitSettings,
     OutputSettings,
@@ -25,6 +22,9 @@ from dsir_core.settings import (
     ShardSettings,
     WeightSettings,
 )
+from dsir_core.config.storage import StorageSettings
+from dsir_core.corpus.types import ReadSettings
+from dsir_core.errors import RequestError
 
 GROUPS: dict[str, type[BaseModel]] = {
     "sample": SampleSettings,

@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.runtime import flow_run
 
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.progress import Observer

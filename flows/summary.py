@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dsir_core.config import SelectConfig
+from dsir_core.config.request import SelectConfig
 from dsir_core.report.comparison import PAGE
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.config.predicate import Condition
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.predicate import Condition
 from dsir_core.corpus.records import TOO_LARGE, BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.storage import ByteStream
 from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings

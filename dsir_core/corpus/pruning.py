@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dsir_core.corpus.predicate import ORDERS, constants_of, field_of
+from dsir_core.config.predicate import ORDERS, constants_of, field_of
 
 
 class Outcomes(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dsir_core.corpus.predicate import parse_predicate
+from dsir_core.config.predicate import parse_predicate
 
 Format = Literal["jsonl", "parquet"]
 Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsir_core.config import SelectConfig
+from dsir_core.config.request import SelectConfig
 from dsir_core.forecast.estimates import Estimate, estimate
 from dsir_core.forecast.look import Sampled
 

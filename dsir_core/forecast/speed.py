@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsir_core.config import SelectConfig
+from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.forecast.probe import longest, read_probe
 from dsir_core.model import FittedModel

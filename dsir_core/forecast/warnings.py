@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dsir_core.config import SelectConfig
+from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
 from dsir_core.forecast.fields import suggest_fields
 from dsir_core.forecast.look import Sampled

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from dsir_core.ngrams.settings import FeatureSettings, TokenizerName
+from dsir_core.config.features import FeatureSettings, TokenizerName
 from dsir_core.ngrams.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,

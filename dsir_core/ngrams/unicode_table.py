@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.ngrams.settings import TokenizerName
+from dsir_core.config.features import TokenizerName
 
 SPACE, WORD, PUNCTUATION, SINGLE = 0, 1, 2, 3
 """Classes. Only the tokenizer `unicode` knows the last: a letter of a script without spaces, a token by itself."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import fsspec
 
+from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
-from dsir_core.remote.settings import StorageSettings
 from dsir_core.urls import without_credentials
 
 S3_PROTOCOLS = ("s3", "s3a")

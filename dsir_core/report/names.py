@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.config.features import FeatureSettings
 from dsir_core.metrics import EPSILON
 from dsir_core.ngrams import score_ngrams
 from dsir_core.ngrams.oracle import tokenize
-from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.report.samples import Sample
 
 N_MOVED = 12

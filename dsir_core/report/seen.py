@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dsir_core.config.settings import Method
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, Shard
 from dsir_core.model import distribution
@@ -23,7 +24,6 @@ from dsir_core.report.names import (
 )
 from dsir_core.report.overview import KINDS, Candidate
 from dsir_core.report.samples import Sample
-from dsir_core.settings import Method
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample as Chosen

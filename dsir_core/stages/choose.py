@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsir_core.choosing import EVERYONE, Pool
+from dsir_core.config.settings import Method, SampleSettings
 from dsir_core.errors import RunFailedError
 from dsir_core.model import FittedModel, split_size
 from dsir_core.quotas import divide, fill
 from dsir_core.radix import Unit
 from dsir_core.sampling import Strata
-from dsir_core.settings import Method, SampleSettings
 from dsir_core.spread import Spread
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
 from flows.cluster_options import cluster_of
 from flows.commands.select import add_arguments as add_select_arguments

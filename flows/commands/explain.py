@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
+    from dsir_core.config.features import FeatureSettings
     from dsir_core.explain import explain
-    from dsir_core.ngrams.settings import FeatureSettings
     from dsir_core.stages.output import complete_report
 
     with using(storage_of(arguments)):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from flows.options import add_options, request_values
 
 if TYPE_CHECKING:

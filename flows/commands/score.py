@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from flows.cluster_options import cluster_of
 from flows.commands.select import add_arguments, begin
 from flows.options import request_values

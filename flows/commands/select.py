@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from flows.cluster_options import add_cluster_option, cluster_of
 from flows.options import add_options, request_values
 from flows.watching.terminal import Watch, add_watch_options, say_json, watch_of

@@ -18,7 +18,7 @@ from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Ex
 from benchmarks.quality.pools import Document, Pool, load
 from benchmarks.quality.tables import cell, markdown, trials
 from benchmarks.quality.trial import SHARES, Ask, Trial, size
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from scripts.build_demo_corpus import unpack
 from scripts.demo_sources import Kind, Package
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dsir_core import chosen, extract
+from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 from dsir_core.extract import ExtractTask, extract_shard
-from dsir_core.ngrams.settings import FeatureSettings
 from dsir_core.store import Receipt
 
 

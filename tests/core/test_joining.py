@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsir_core.config.settings import ExternalSettings
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.external import FINE, REASONS, DocumentScores, add_scores, scores_of
 from dsir_core.joining import KeyLookup
-from dsir_core.settings import ExternalSettings
 from dsir_core.strings import key_strings, string_hashes
 from dsir_core.table import TableRows, read_table
 from tests.corpus.files import source

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsir_core.config.predicate import Condition
 from dsir_core.corpus import parquet
 from dsir_core.corpus.columns import values_of
-from dsir_core.corpus.predicate import Condition
 from dsir_core.corpus.pruning import may_hold
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Piece, ReadSettings

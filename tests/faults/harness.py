@@ -12,7 +12,7 @@ from typing import Any
 
 import s3fs
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import DsirError
 from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import select

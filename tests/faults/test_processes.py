@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.pipeline import select
 from dsir_core.progress import StageBegins, StageEnds
 from dsir_core.stages.run import Run

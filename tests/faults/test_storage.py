@@ -13,7 +13,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
+from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Piece, ReadSettings
@@ -24,7 +25,6 @@ from dsir_core.pipeline import select
 from dsir_core.progress import StageBegins
 from dsir_core.remote.connect import connect, using
 from dsir_core.remote.retries import ATTEMPTS, watching
-from dsir_core.remote.settings import StorageSettings
 from dsir_core.stages.run import Run
 from dsir_core.store import Store, stream_digest
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults

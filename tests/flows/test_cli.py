@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsir_core.config import SelectConfig
+from dsir_core.config.request import SelectConfig
 from flows.cli import COMMANDS, main
 from tests.integration.conftest import DEMO, without_notes
 

@@ -10,7 +10,7 @@ import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.errors import RequestError
 from flows.form import FIRST
 from flows.select import score_flow, select_flow

@@ -6,8 +6,8 @@ import argparse
 
 import pytest
 
-from dsir_core.config import parse_config
-from dsir_core.settings import RawPrior
+from dsir_core.config.request import parse_config
+from dsir_core.config.settings import RawPrior
 from flows.cli import main
 from flows.options import add_options, request_values
 

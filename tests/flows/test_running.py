@@ -7,7 +7,7 @@ import pytest
 from prefect import Flow, flow
 from prefect.runtime import flow_run
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.progress import ignore

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.executor import InlineExecutor
 from dsir_core.forecast.forecast import Forecast, forecast
 from dsir_core.stages.run import Run

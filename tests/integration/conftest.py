@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
 from dsir_core.stages.run import Run

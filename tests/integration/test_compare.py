@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
 from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import compare_methods, select

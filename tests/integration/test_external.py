@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.ledger import of_runs
 from dsir_core.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.executor import InlineExecutor
 from dsir_core.ledger import of_runs
 from dsir_core.pipeline import score_only

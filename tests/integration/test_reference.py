@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_selection import HashedNgramDSIR
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import score_only, select
 from dsir_core.stages.run import Run

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.executor import InlineExecutor
 from dsir_core.ledger import Ledger

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from tests.integration.conftest import DEMO, Select, demo_records
 

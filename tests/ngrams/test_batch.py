@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsir_core.config.features import FeatureSettings, HashName
 from dsir_core.ngrams import count_ngrams, score_ngrams, warm_up
 from dsir_core.ngrams.kernels import run_batch
-from dsir_core.ngrams.settings import FeatureSettings, HashName
 from dsir_core.ngrams.sha256 import token_checks
 from tests.ngrams.texts import buffers
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
 from dsir_core.ngrams import count_ngrams, oracle, score_ngrams
 from dsir_core.ngrams.kernels import TOKENS_AT_ONCE
-from dsir_core.ngrams.settings import FeatureSettings, HashName, TokenizerName
 from dsir_core.ngrams.sha256 import digest_modulo
 from dsir_core.ngrams.xxh3 import xxh3
 from tests.ngrams.texts import TEXTS, buffers

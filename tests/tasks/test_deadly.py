@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dsir_core.config import parse_config
+from dsir_core.config.request import parse_config
 from dsir_core.errors import RunFailedError
 from dsir_core.executor import Executor, InlineExecutor, Outcome
 from dsir_core.pipeline import select

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsir_core.config.predicate import Condition, parse_predicate
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.predicate import Condition, parse_predicate
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Piece, ReadSettings
 from tests.corpus.files import source, texts_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dsir_core.config import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.errors import RequestError
 
 GOOD: dict[str, Any] = {"raw": ["a"], "target": ["b"], "output": "o", "count": 1}

@@ -10,11 +10,8 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dsir_core.corpus.types import ReadSettings
-from dsir_core.errors import RequestError
-from dsir_core.ngrams.settings import FeatureSettings
-from dsir_core.remote.settings import StorageSettings
-from dsir_core.settings import (
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.settings import (
     HEURISTIC,
     BudgetSettings,
     FitSettings,
@@ -24,6 +21,9 @@ from dsir_core.settings import (
     ShardSettings,
     WeightSettings,
 )
+from dsir_core.config.storage import StorageSettings
+from dsir_core.corpus.types import ReadSettings
+from dsir_core.errors import RequestError
 from dsir_core.urls import without_credentials
 
 
