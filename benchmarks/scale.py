@@ -35,9 +35,9 @@ from dsir_core import worker
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.shards import plan_shards
-from dsir_core.executor import Executor, Made, Outcome, nothing
 from dsir_core.model import FittedModel
 from dsir_core.noise import gumbel
+from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
 from dsir_core.stages.plan import Plan, PlannedCorpus

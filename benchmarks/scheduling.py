@@ -23,7 +23,7 @@ import psutil
 from distributed import Client
 
 from dsir_core.corpus.types import Shard
-from dsir_core.executor import Made
+from dsir_core.runtime.executor import Made
 from dsir_core.tally import Tally
 from tasks import fanout
 from tasks.cluster import DASK_CONFIG

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from dsir_core.corpus.types import Piece, Shard, SourceFile
 from dsir_core.counts import CountResult, CountTask, count_shard
 from dsir_core.digests import digest, hash64
-from dsir_core.executor import Executor, Outcome, nothing
 from dsir_core.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.metrics import WeightSums
@@ -23,6 +22,7 @@ from dsir_core.parts import ExtractFile, PartResult, PartTask, write_part
 from dsir_core.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
 from dsir_core.report.overview import Overview
 from dsir_core.report.samples import Weighed, WeighTask, weigh_target
+from dsir_core.runtime.executor import Executor, Outcome, nothing
 from dsir_core.sampling import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.store import Receipt, Store

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.noise import document_bits, gumbel, uniform
+from dsir_core.runtime.cancellation import check_wanted
 from dsir_core.store import Store
-from dsir_core.wanted import check_wanted
 from dsir_core.weights import OFFSET, STRATUM
 
 READ_ROWS = 1 << 18

@@ -27,8 +27,8 @@ from dsir_core.digests import digest
 from dsir_core.remote.connect import connect
 from dsir_core.remote.ranges import RangeReader
 from dsir_core.remote.retries import trying, warn
+from dsir_core.runtime.cancellation import check_wanted
 from dsir_core.urls import is_local, without_credentials
-from dsir_core.wanted import check_wanted
 
 CHUNK_BYTES = 8 * 2**20
 READ_BYTES = 2**20

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from dsir_core.choosing import EVERYONE, Chosen, Pool, Ranking, Search
 from dsir_core.config.settings import LengthNormalise, Method
-from dsir_core.executor import Executor, Made
 from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds, keys_of_bits
+from dsir_core.runtime.executor import Executor, Made
 from dsir_core.sampling import (
     HistogramTask,
     SizesTask,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dsir_core.errors import MixedVersionsError
-from dsir_core.wanted import while_wanted
+from dsir_core.runtime.cancellation import while_wanted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -14,7 +14,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.variables import Variable
 
-from dsir_core.progress import Event, Note, Observer, ShardFailed, StageBegins, StageEnds
+from dsir_core.runtime.events import Event, Note, Observer, ShardFailed, StageBegins, StageEnds
 from dsir_core.urls import without_credentials
 from tasks.cluster_settings import HERE, Cluster, parse_cluster
 

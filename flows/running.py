@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.executor import InlineExecutor
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.watching.terminal import Watch, watching
 from tasks.cluster_settings import HERE, Cluster

@@ -13,9 +13,9 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from dsir_core.config.request import SelectConfig, parse_config
-from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import compare_methods, score_only, select
-from dsir_core.progress import Observer
+from dsir_core.runtime.events import Observer
+from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, log_events, turn_at

@@ -15,7 +15,7 @@ from distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.executor import Outcome, nothing
+from dsir_core.runtime.executor import Outcome, nothing
 from dsir_core.worker import Assigned, Checked, call_each, versions
 from tasks.places import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
@@ -43,7 +43,7 @@ REMEMBERED = 256
 
 
 class DaskExecutor:
-    """`dsir_core.executor.Executor` over the workers of a Dask client.
+    """`dsir_core.runtime.executor.Executor` over the workers of a Dask client.
 
     Dask fails a task with `KilledWorker` when the workers that held it kept dying, and cannot tell
     the shard that killed them from one that only waited beside it. Such a shard is a suspect: it

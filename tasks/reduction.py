@@ -11,7 +11,7 @@ from distributed import CancelledError, Client, Future, as_completed
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.executor import Tree
+from dsir_core.runtime.executor import Tree
 from dsir_core.worker import Checked, versions
 
 IN_FLIGHT_PER_THREAD = 2

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.quality.pools import Pool, load
 from dsir_core.config.request import parse_config
-from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 
 SHARES = "shares"

@@ -13,7 +13,7 @@ from dsir_core.corpus.parquet import read_parquet
 from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.storage import ByteStream, damaged, decompressed, open_source
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, ReadSettings, Wanted
-from dsir_core.wanted import check_wanted
+from dsir_core.runtime.cancellation import check_wanted
 
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""

@@ -11,9 +11,9 @@ from dsir_core.corpus.types import ReadSettings, SourceFile
 from dsir_core.counts import BlockSample
 from dsir_core.digests import digest, hash64
 from dsir_core.errors import RequestError
-from dsir_core.executor import Made
 from dsir_core.gathering import GatherTask, gather_shard
 from dsir_core.model import selecting_names
+from dsir_core.runtime.executor import Made
 from dsir_core.sparse import Bound, Gathering, SparseDocuments
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus

@@ -12,7 +12,7 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
-from dsir_core.executor import Made
+from dsir_core.runtime.executor import Made
 from dsir_core.shard_work import quarantine_of
 from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.stages.estimate import first_rate, ngrams_wanted

@@ -10,7 +10,7 @@ from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
-from dsir_core.progress import StageEnds
+from dsir_core.runtime.events import StageEnds
 from dsir_core.stages.run import Run
 from dsir_core.store import Store
 

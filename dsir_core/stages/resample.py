@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.executor import Made
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
 from dsir_core.model import FittedModel
 from dsir_core.radix import Unit, keys_of_bits
 from dsir_core.report.overview import Overview, Scale
+from dsir_core.runtime.executor import Made
 from dsir_core.spread import Spread
 from dsir_core.stages.choose import Choice, choose
 from dsir_core.stages.count import Counts

@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
-from dsir_core.executor import Executor, WatchedExecutor
 from dsir_core.ledger import Ledger
-from dsir_core.progress import (
+from dsir_core.remote.connect import using
+from dsir_core.remote.retries import Effects, is_transient, watching
+from dsir_core.runtime.events import (
     Note,
     Observer,
     Retried,
@@ -25,8 +26,7 @@ from dsir_core.progress import (
     StageEnds,
     ignore,
 )
-from dsir_core.remote.connect import using
-from dsir_core.remote.retries import Effects, is_transient, watching
+from dsir_core.runtime.executor import Executor, WatchedExecutor
 from dsir_core.store import Store
 from dsir_core.tally import Tally
 from dsir_core.urls import without_credentials

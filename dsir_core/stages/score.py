@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.executor import Made
 from dsir_core.model import FittedModel
 from dsir_core.report.samples import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
+from dsir_core.runtime.executor import Made
 from dsir_core.stages.count import Counts
 from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan

@@ -30,9 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     config = parse_config(request_values(arguments), sized=False, output=False, workdir=False)
 
-    from dsir_core.executor import InlineExecutor
     from dsir_core.forecast.forecast import forecast
-    from dsir_core.progress import Event, Note
+    from dsir_core.runtime.events import Event, Note
+    from dsir_core.runtime.executor import InlineExecutor
     from dsir_core.stages.run import Run
 
     notes: list[str] = []

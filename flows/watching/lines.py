@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dsir_core.progress import Event, Note, ShardFailed, StageBegins, StageEnds
+from dsir_core.runtime.events import Event, Note, ShardFailed, StageBegins, StageEnds
 from flows.watching.live import words_of
 from flows.watching.standing import Clock, Pace, RunStanding, Standing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsir_core.progress import Event, StageEnds
+from dsir_core.runtime.events import Event, StageEnds
 from flows.watching.standing import Pace, RunStanding, Standing
 from tasks.dashboards import SchedulerMetrics
 

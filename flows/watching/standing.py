@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dsir_core.progress import (
+from dsir_core.runtime.events import (
     Event,
     PassAdvances,
     PassBegins,

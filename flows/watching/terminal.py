@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from dsir_core.progress import Event, Observer
+from dsir_core.runtime.events import Event, Observer
 
 LogFormat = Literal["auto", "plain", "json"]
 

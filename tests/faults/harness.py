@@ -14,9 +14,9 @@ import s3fs
 
 from dsir_core.config.request import parse_config
 from dsir_core.errors import DsirError
-from dsir_core.executor import Executor, InlineExecutor
 from dsir_core.pipeline import select
-from dsir_core.progress import Event, StageEnds
+from dsir_core.runtime.events import Event, StageEnds
+from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.run import Run
 from tests.faults.proxy import Mode, Proxy, Rule, fault_proxy
 from tests.s3 import REGION, S3Server

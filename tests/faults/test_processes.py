@@ -20,7 +20,7 @@ from distributed import Client
 
 from dsir_core.config.request import parse_config
 from dsir_core.pipeline import select
-from dsir_core.progress import StageBegins, StageEnds
+from dsir_core.runtime.events import StageBegins, StageEnds
 from dsir_core.stages.run import Run
 from flows.prefect_server import is_prefect_server
 from tasks import straggling

@@ -9,8 +9,8 @@ from prefect.runtime import flow_run
 
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.executor import InlineExecutor
-from dsir_core.progress import ignore
+from dsir_core.runtime.events import ignore
+from dsir_core.runtime.executor import InlineExecutor
 from flows.running import _call, run_select
 from flows.select import Prepared, compare_flow, score_flow, select_flow
 from flows.watching.terminal import Watch

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.progress import (
+from dsir_core.runtime.events import (
     Note,
     PassAdvances,
     PassBegins,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dsir_core.config.request import parse_config
-from dsir_core.executor import InlineExecutor
 from dsir_core.forecast.forecast import Forecast, forecast
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tests.integration.conftest import pool as pool  # the fixture
 from tests.integration.conftest import run_select as run_select

@@ -14,8 +14,8 @@ import pytest
 from backports import zstd
 
 from dsir_core.config.request import parse_config
-from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 
 DEMO = Path(__file__).parents[2] / "demo"

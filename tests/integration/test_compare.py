@@ -13,8 +13,8 @@ import pytest
 
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
-from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import compare_methods, select
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.compare import METHODS
 from dsir_core.stages.run import Run
 from tests.browser import ask

@@ -15,10 +15,10 @@ from dsir_core import stages
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
-from dsir_core.executor import InlineExecutor
 from dsir_core.forecast.reuse import find_reuse
 from dsir_core.memory import count_texts
 from dsir_core.noise import random_bits, uniform
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.sparse import Bound
 from dsir_core.stages.plan import plan
 from dsir_core.stages.run import Run

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from dsir_core.config.request import parse_config
-from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
-from dsir_core.progress import Event, ShardDone
+from dsir_core.runtime.events import Event, ShardDone
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tasks.cluster_settings import Address
 from tasks.clusters import connect

@@ -17,9 +17,9 @@ import pytest
 
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.executor import InlineExecutor
 from dsir_core.ledger import Ledger
 from dsir_core.pipeline import select
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run, StageFailedError
 from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records

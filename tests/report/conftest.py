@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dsir_core.config.request import parse_config
-from dsir_core.executor import InlineExecutor
 from dsir_core.pipeline import select
 from dsir_core.report.html import render
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tests.integration.conftest import DEMO, demo_records
 

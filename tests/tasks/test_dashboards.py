@@ -13,7 +13,7 @@ from distributed import Client
 
 from dsir_core.errors import RequestError
 from dsir_core.exposition import MAX_RUNS
-from dsir_core.progress import Retried, ShardDone, StageBegins, StageEnds
+from dsir_core.runtime.events import Retried, ShardDone, StageBegins, StageEnds
 from flows.watching.metrics import Metrics
 from tasks import dashboards
 from tasks.cluster import local_cluster

@@ -12,8 +12,8 @@ import pytest
 
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RunFailedError
-from dsir_core.executor import Executor, InlineExecutor, Outcome
 from dsir_core.pipeline import select
+from dsir_core.runtime.executor import Executor, InlineExecutor, Outcome
 from dsir_core.stages.run import Run
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor

@@ -17,8 +17,8 @@ from distributed import Client, Future, LocalCluster
 
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, NotWantedError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.executor import FAN_IN, Executor, InlineExecutor, Made
-from dsir_core.wanted import check_wanted
+from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, Made
 from dsir_core.worker import usual_memory
 from tasks import fanout, straggling
 from tasks.cluster import local_cluster

@@ -1,0 +1,1 @@
+"""How work is run: the executor contract, events, cancellation."""
