@@ -21,8 +21,8 @@ from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.parts import ExtractFile, ExtractWriter
-from dsir_core.remote.retries import warn
 from dsir_core.shard_work import identity
+from dsir_core.storage.retries import warn
 from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import OFFSET

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dsir_core.digests import digest
-from dsir_core.remote.connect import connect
-from dsir_core.remote.ranges import RangeReader
-from dsir_core.remote.retries import trying, warn
 from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.storage.connect import connect
+from dsir_core.storage.ranges import RangeReader
+from dsir_core.storage.retries import trying, warn
 from dsir_core.urls import is_local, without_credentials
 
 CHUNK_BYTES = 8 * 2**20

@@ -16,8 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from dsir_core.corpus.storage import version_of
 from dsir_core.corpus.types import Compression, Format, SourceFile
 from dsir_core.errors import RequestError
-from dsir_core.remote.connect import connect
-from dsir_core.remote.retries import trying
+from dsir_core.storage.connect import connect
+from dsir_core.storage.retries import trying
 from dsir_core.urls import url_like, without_credentials
 
 FORMATS: dict[str, Format] = {

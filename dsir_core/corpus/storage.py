@@ -18,9 +18,9 @@ from isal import igzip, isal_zlib
 
 from dsir_core.corpus.types import Compression, SourceFile
 from dsir_core.errors import DamagedFileError
-from dsir_core.remote.connect import connect
-from dsir_core.remote.ranges import RangeReader
-from dsir_core.remote.retries import trying
+from dsir_core.storage.connect import connect
+from dsir_core.storage.ranges import RangeReader
+from dsir_core.storage.retries import trying
 from dsir_core.urls import is_local, without_credentials
 
 if sys.version_info >= (3, 14):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from dsir_core.corpus.storage import open_source
 from dsir_core.errors import DsirError
-from dsir_core.remote.connect import connect
 from dsir_core.report.words import human_bytes
 from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import PlannedCorpus
 from dsir_core.stages.run import Run
+from dsir_core.storage.connect import connect
 from dsir_core.store import Store
 from dsir_core.urls import is_local, without_credentials
 

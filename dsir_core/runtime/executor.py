@@ -8,9 +8,9 @@ from typing import Generic, Protocol, TypeVar, overload
 
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
-from dsir_core.remote.connect import using
-from dsir_core.remote.retries import Effects, watching
 from dsir_core.runtime.events import Observer, PassAdvances, PassBegins
+from dsir_core.storage.connect import using
+from dsir_core.storage.retries import Effects, watching
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -22,10 +22,10 @@ from dsir_core.digests import digest
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
 from dsir_core.ngrams import TOKENIZER_VERSION
-from dsir_core.remote.retries import warn
 from dsir_core.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import Run, StageWork
+from dsir_core.storage.retries import warn
 
 MAX_DRIFT_NATS = 0.001
 """`refit: auto` fits anew above it."""

@@ -13,8 +13,6 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.ledger import Ledger
-from dsir_core.remote.connect import using
-from dsir_core.remote.retries import Effects, is_transient, watching
 from dsir_core.runtime.events import (
     Note,
     Observer,
@@ -27,6 +25,8 @@ from dsir_core.runtime.events import (
     ignore,
 )
 from dsir_core.runtime.executor import Executor, WatchedExecutor
+from dsir_core.storage.connect import using
+from dsir_core.storage.retries import Effects, is_transient, watching
 from dsir_core.store import Store
 from dsir_core.tally import Tally
 from dsir_core.urls import without_credentials

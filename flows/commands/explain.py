@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsir_core.errors import DamagedFileError, RequestError
-from dsir_core.remote.connect import using
+from dsir_core.storage.connect import using
 from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dsir_core.errors import RequestError
-from dsir_core.remote.connect import using
+from dsir_core.storage.connect import using
 from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsir_core.remote.retries import watching
+from dsir_core.storage.retries import watching
 from dsir_core.store import Store
 
 

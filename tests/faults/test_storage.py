@@ -21,11 +21,11 @@ from dsir_core.corpus.types import Piece, ReadSettings
 from dsir_core.errors import DamagedFileError, DsirError, RequestError
 from dsir_core.forecast.forecast import forecast
 from dsir_core.pipeline import select
-from dsir_core.remote.connect import connect, using
-from dsir_core.remote.retries import ATTEMPTS, watching
 from dsir_core.runtime.events import StageBegins
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
+from dsir_core.storage.connect import connect, using
+from dsir_core.storage.retries import ATTEMPTS, watching
 from dsir_core.store import Store, stream_digest
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults
 from tests.faults.processes import words

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from dsir_core.config.storage import StorageSettings
-from dsir_core.remote.connect import connect
-from dsir_core.remote.retries import Effects, warn
 from dsir_core.runtime.events import Event, PassAdvances, PassBegins
 from dsir_core.runtime.executor import FAN_IN, InlineExecutor, Made, Tree, WatchedExecutor
+from dsir_core.storage.connect import connect
+from dsir_core.storage.retries import Effects, warn
 
 
 def test_made_items_are_a_sequence() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsir_core.remote.retries import is_transient
+from dsir_core.storage.retries import is_transient
 
 
 def _raised(error: OSError, while_handling: Exception) -> OSError:

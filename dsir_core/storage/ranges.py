@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from dsir_core.remote.retries import ShortBodyError, trying
+from dsir_core.storage.retries import ShortBodyError, trying
 
 BLOCK_BYTES = 8 * 2**20
 AHEAD = 2
