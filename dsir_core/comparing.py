@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
 from dsir_core.config.features import FeatureSettings
@@ -25,7 +26,6 @@ from dsir_core.metrics import WeightSums
 from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.rows import Rows, by_stratum, read_rows
 from dsir_core.shard_work import identity
-from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import odds_column
 

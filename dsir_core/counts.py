@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
@@ -19,7 +20,6 @@ from dsir_core.ngrams import TOKENIZER_VERSION, can_keep, count_ngrams
 from dsir_core.ngrams.scripts import unspaced_bytes
 from dsir_core.noise import random_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.store import Store
 from dsir_core.tally import Tally
 
 COUNTS_VERSION = "counts-v1"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.chosen import Chosen, count_chosen, read_chosen
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
@@ -23,7 +24,6 @@ from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.parts import ExtractFile, ExtractWriter
 from dsir_core.shard_work import identity
 from dsir_core.storage.retries import warn
-from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 from dsir_core.weights import OFFSET
 

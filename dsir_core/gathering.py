@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import BlockSample
@@ -15,7 +16,6 @@ from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
 from dsir_core.noise import document_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.sparse import Bound, Gathering
-from dsir_core.store import Receipt, Store
 from dsir_core.tally import Tally
 
 SAMPLE_VERSION = "documents-v1"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
@@ -20,7 +21,6 @@ from dsir_core.external import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
 from dsir_core.kernels.cache_key import read_only
 from dsir_core.ngrams.lookup import match
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.store import Receipt, Store
 from dsir_core.strings import key_strings, string_hashes
 from dsir_core.table import TableRows, read_table
 from dsir_core.tally import Tally

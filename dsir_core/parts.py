@@ -17,8 +17,8 @@ from typing import IO, Any, Literal, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.store import CHUNK_BYTES, Store, stream_digest
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.store import CHUNK_BYTES, Store, stream_digest
 
 if sys.version_info >= (3, 14):
     from compression import zstd

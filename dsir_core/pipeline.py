@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from dsir_core.ledger import Ledger
+from dsir_core.checkpoints.manifest import Ledger
 from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
 from dsir_core.stages.compare import check_comparison, compare

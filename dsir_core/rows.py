@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.noise import document_bits, gumbel, uniform
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.store import Store
 from dsir_core.weights import OFFSET, STRATUM
 
 READ_ROWS = 1 << 18

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.choosing import Chooser, Cut, Search, View, eligible
 from dsir_core.config.settings import LengthNormalise
 from dsir_core.corpus.fields import MAX_STRATA
@@ -17,7 +18,6 @@ from dsir_core.metrics import WeightSums
 from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
 from dsir_core.rows import by_stratum, read_rows
 from dsir_core.spread import Spread
-from dsir_core.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.store import Store
 from dsir_core.weights import OFFSET, gather_rows
 
 NAME = "selected.parquet"

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.store import Store
 from dsir_core.tally import Quarantine, Tally
 
 READER_VERSION = "reader-v3"

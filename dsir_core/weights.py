@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata, stratum_of
@@ -32,7 +33,6 @@ from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.store import Receipt, Store
 from dsir_core.tally import Quarantine, Tally
 
 WEIGHTS_VERSION = "weights-v1"

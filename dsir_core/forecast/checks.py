@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.storage import open_source
 from dsir_core.errors import DsirError
 from dsir_core.report.words import human_bytes
@@ -16,7 +17,6 @@ from dsir_core.stages.output import check_output
 from dsir_core.stages.plan import PlannedCorpus
 from dsir_core.stages.run import Run
 from dsir_core.storage.connect import connect
-from dsir_core.store import Store
 from dsir_core.urls import is_local, without_credentials
 
 

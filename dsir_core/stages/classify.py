@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.classifier import Classifier, fit_classifier
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import ReadSettings, SourceFile
@@ -18,7 +19,6 @@ from dsir_core.sparse import Bound, Gathering, SparseDocuments
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.run import Run, StageWork
-from dsir_core.store import Receipt, Store
 
 CLASSIFIER_VERSION = "classifier-v1"
 KIND = "classifier"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.comparing import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.config.settings import Method
 from dsir_core.errors import RequestError, RunFailedError
@@ -21,7 +22,6 @@ from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, spreads_of
 from dsir_core.stages.run import Run, StageWork
 from dsir_core.stages.score import Scores
-from dsir_core.store import Store
 from dsir_core.thresholds import Cuts
 
 METHODS: tuple[Method, ...] = ("random", "heuristic", "heuristic-top-k", "top-k", "importance")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
@@ -12,7 +13,6 @@ from dsir_core.joining import KIND, JoinTask, join_shards
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageFailedError, StageWork
-from dsir_core.store import Receipt
 
 GROUP_DOCUMENTS = 4_000_000
 """Whose keys one worker holds at once: about 40 bytes each."""

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsir_core import selected
+from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.parts import PartResult
 from dsir_core.stages.run import Run
-from dsir_core.store import Store
 
 REPORT = "report.json"
 REPORT_PAGE = "report.html"

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.runtime.events import StageEnds
 from dsir_core.stages.run import Run
-from dsir_core.store import Store
 
 
 @dataclass(frozen=True)

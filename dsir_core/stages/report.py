@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RunFailedError
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution
@@ -26,7 +27,6 @@ from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
 from dsir_core.stages.write import Written
-from dsir_core.store import Store
 
 Json = dict[str, Any]
 LIBRARIES = ("numpy", "numba", "pyarrow", "dask", "prefect")

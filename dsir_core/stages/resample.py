@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
@@ -23,7 +24,6 @@ from dsir_core.stages.choose import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.store import Receipt
 from dsir_core.thresholds import Cuts, ShardWeights, temperature_of
 
 ESS_TOLERANCE = 0.05

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from dsir_core.checkpoints.manifest import Ledger
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
-from dsir_core.ledger import Ledger
 from dsir_core.runtime.events import (
     Note,
     Observer,
@@ -27,7 +28,6 @@ from dsir_core.runtime.events import (
 from dsir_core.runtime.executor import Executor, WatchedExecutor
 from dsir_core.storage.connect import using
 from dsir_core.storage.retries import Effects, is_transient, watching
-from dsir_core.store import Store
 from dsir_core.tally import Tally
 from dsir_core.urls import without_credentials
 

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
+    from dsir_core.checkpoints.store import Store
     from dsir_core.report.html import render
     from dsir_core.stages.output import REPORT_PAGE, complete_report
-    from dsir_core.store import Store
 
     with using(storage_of(arguments)):
         for output in _outputs(arguments.place):
@@ -40,10 +40,10 @@ def _outputs(place: str) -> list[str]:
     Raises:
         RequestError: it is a workdir without a finished run.
     """
-    from dsir_core.ledger import recorded_runs
+    from dsir_core.checkpoints.manifest import recorded_runs
+    from dsir_core.checkpoints.store import Store
     from dsir_core.report.comparison import PAGE
     from dsir_core.stages.output import REPORT
-    from dsir_core.store import Store
 
     store = Store(place)
     if store.exists(REPORT):

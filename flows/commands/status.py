@@ -7,12 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from dsir_core.checkpoints.manifest import Recorded, checkpoint_of, of_runs, recorded_runs
+from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
-from dsir_core.ledger import Recorded, checkpoint_of, of_runs, recorded_runs
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.words import human_bytes
 from dsir_core.storage.connect import using
-from dsir_core.store import Entry, Store
 from flows.options import add_storage_options, storage_of
 
 KINDS = {

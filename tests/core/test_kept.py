@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dsir_core import counts as counting
 from dsir_core import kept
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings, HashName
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.shards import plan_shards
@@ -21,7 +22,6 @@ from dsir_core.counts import CountTask, count_shard
 from dsir_core.kept import KEEPER, Keeper, KeptShard
 from dsir_core.model import fit_model
 from dsir_core.ngrams import count_and_keep, count_ngrams, score_ngrams
-from dsir_core.store import Store
 from dsir_core.weights import ScoreTask, score_shard
 from tests.ngrams.texts import TEXTS, buffers
 

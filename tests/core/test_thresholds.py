@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsir_core import thresholds
+from dsir_core.checkpoints.store import Store
 from dsir_core.choosing import Chooser
 from dsir_core.config.settings import Method
 from dsir_core.noise import gumbel
@@ -22,7 +23,6 @@ from dsir_core.radix import Unit
 from dsir_core.rows import read_rows
 from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.spread import LOWEST, REFERENCE
-from dsir_core.store import Store
 from dsir_core.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
 from dsir_core.weights import weight_columns, weights_schema
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from dsir_core.checkpoints.store import Store, stream_digest
 from dsir_core.config.request import parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
@@ -26,7 +27,6 @@ from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from dsir_core.storage.connect import connect, using
 from dsir_core.storage.retries import ATTEMPTS, watching
-from dsir_core.store import Store, stream_digest
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults
 from tests.faults.processes import words
 from tests.faults.proxy import Mode, Rule, fault_proxy

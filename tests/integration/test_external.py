@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.checkpoints.manifest import of_runs
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.ledger import of_runs
-from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from dsir_core.checkpoints.manifest import of_runs
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
-from dsir_core.ledger import of_runs
 from dsir_core.pipeline import score_only
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
-from dsir_core.store import Store
 from flows.cli import main
 from tests.integration.conftest import DEMO, Select
 

@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.checkpoints.manifest import Ledger
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.ledger import Ledger
 from dsir_core.pipeline import select
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run, StageFailedError
-from dsir_core.store import Store
 from tests.integration.conftest import DEMO, Select, demo_records
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}

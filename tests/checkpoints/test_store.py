@@ -9,8 +9,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from dsir_core.checkpoints.store import Store
 from dsir_core.storage.retries import watching
-from dsir_core.store import Store
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
-from dsir_core.store import Entry, Store
 
 FOLDER = "runs"
 HEAD = "head.json"
