@@ -17,12 +17,12 @@ from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
-from dsir_core.external import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
+from dsir_core.external.keys import key_strings, string_hashes
+from dsir_core.external.lookup import match
+from dsir_core.external.scores import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
+from dsir_core.external.table import TableRows, read_table
 from dsir_core.kernels.cache_key import read_only
-from dsir_core.ngrams.lookup import match
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.strings import key_strings, string_hashes
-from dsir_core.table import TableRows, read_table
 from dsir_core.tally import Tally
 
 _Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]

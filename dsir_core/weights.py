@@ -28,7 +28,7 @@ from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
-from dsir_core.external import DocumentScores, account_scores, add_scores, scores_of
+from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.ngrams import TOKENIZER_VERSION, score_ngrams

@@ -18,8 +18,8 @@ from dsir_core.corpus.parquet import damage
 from dsir_core.corpus.storage import damaged, decompressed, open_source
 from dsir_core.corpus.types import WHOLE, SourceFile
 from dsir_core.errors import RequestError
-from dsir_core.external import scores_of
-from dsir_core.strings import key_strings
+from dsir_core.external.keys import key_strings
+from dsir_core.external.scores import scores_of
 
 ROWS = 1 << 20
 MAX_LINE_BYTES = 2**24

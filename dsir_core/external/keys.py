@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.external.lookup import hash_strings
 from dsir_core.kernels.cache_key import read_only
-from dsir_core.ngrams.lookup import hash_strings
 
 
 def string_hashes(array: Any) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

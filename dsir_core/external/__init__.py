@@ -1,0 +1,1 @@
+"""Scores from elsewhere, and how they join records."""
