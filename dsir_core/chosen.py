@@ -15,7 +15,7 @@ from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.storage import damaged
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.errors import DamagedFileError
-from dsir_core.ngrams import count_ngrams
+from dsir_core.features import count_ngrams
 
 
 @dataclass(frozen=True)

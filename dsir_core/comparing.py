@@ -20,10 +20,10 @@ from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
+from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.heuristic import keep_probability
 from dsir_core.marking import cut_values
 from dsir_core.metrics import WeightSums
-from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.rows import Rows, by_stratum, read_rows
 from dsir_core.shard_work import identity
 from dsir_core.tally import Tally

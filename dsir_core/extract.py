@@ -20,7 +20,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
+from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.parts import ExtractFile, ExtractWriter
 from dsir_core.shard_work import identity
 from dsir_core.storage.retries import warn

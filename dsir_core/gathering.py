@@ -12,7 +12,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import BlockSample
 from dsir_core.digests import digest
-from dsir_core.ngrams import TOKENIZER_VERSION, count_ngrams
+from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.noise import document_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.sparse import Bound, Gathering

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.model import FittedModel, fit_model
-from dsir_core.ngrams import count_ngrams, score_ngrams
 from dsir_core.noise import gumbel
 from dsir_core.radix import order_bits
 from dsir_core.smoothing import NONE, Smoothing

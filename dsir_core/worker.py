@@ -31,10 +31,10 @@ def versions() -> dict[str, str]:
     """
     from dsir_core.counts import COUNTS_VERSION
     from dsir_core.extract import EXTRACT_VERSION
+    from dsir_core.features import TOKENIZER_VERSION
     from dsir_core.gathering import SAMPLE_VERSION
     from dsir_core.joining import JOIN_VERSION
     from dsir_core.marking import SELECTION_VERSION
-    from dsir_core.ngrams import TOKENIZER_VERSION
     from dsir_core.shard_work import READER_VERSION
     from dsir_core.weights import WEIGHTS_VERSION
 

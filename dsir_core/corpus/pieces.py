@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.corpus.types import Batch
+from dsir_core.features.chunks import cut
+from dsir_core.features.unicode_table import ENTRIES, INDEX
 from dsir_core.kernels.cache_key import read_only
-from dsir_core.ngrams.pieces import cut
-from dsir_core.ngrams.unicode_table import ENTRIES, INDEX
 
 
 def cut_batch(batch: Batch, words: int) -> Batch:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dsir_core.features.xxh3 import xxh3
 from dsir_core.kernels.cache_key import sources_digest
 from dsir_core.kernels.machine import load_byte
-from dsir_core.ngrams.xxh3 import xxh3
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -61,4 +61,4 @@ def _cached(sources: str):
     return hash_strings, match
 
 
-hash_strings, match = _cached(sources_digest("dsir_core.ngrams"))
+hash_strings, match = _cached(sources_digest("dsir_core.features"))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
-from dsir_core.ngrams import score_ngrams
+from dsir_core.features import score_ngrams
 from dsir_core.weights import load_model
 
 TARGET_PIECES = 16

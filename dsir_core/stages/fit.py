@@ -19,9 +19,9 @@ import numpy.typing as npt
 from dsir_core.classifier import Classifier
 from dsir_core.config.settings import RawPrior
 from dsir_core.digests import digest
+from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
-from dsir_core.ngrams import TOKENIZER_VERSION
 from dsir_core.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import Run, StageWork

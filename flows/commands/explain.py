@@ -68,8 +68,8 @@ def _model(arguments: argparse.Namespace, report: dict[str, Any]) -> FittedModel
         RequestError: it is not there any more, or the tokenizer is another now.
     """
     from dsir_core.checkpoints.store import Store
+    from dsir_core.features import TOKENIZER_VERSION
     from dsir_core.model import FittedModel
-    from dsir_core.ngrams import TOKENIZER_VERSION
 
     made_by = report["versions"]["tokenizer"]
     if made_by != TOKENIZER_VERSION:

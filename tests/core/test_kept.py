@@ -19,11 +19,11 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.shards import plan_shards
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import CountTask, count_shard
+from dsir_core.features import count_and_keep, count_ngrams, score_ngrams
 from dsir_core.kept import KEEPER, Keeper, KeptShard
 from dsir_core.model import fit_model
-from dsir_core.ngrams import count_and_keep, count_ngrams, score_ngrams
 from dsir_core.weights import ScoreTask, score_shard
-from tests.ngrams.texts import TEXTS, buffers
+from tests.features.texts import TEXTS, buffers
 
 SHA256 = FeatureSettings(hash="sha256")
 

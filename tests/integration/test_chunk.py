@@ -20,13 +20,13 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import parse_config
 from dsir_core.corpus.pieces import piece_starts
 from dsir_core.errors import RequestError
+from dsir_core.features import count_ngrams
+from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
 from dsir_core.memory import text_buffers
 from dsir_core.metrics import kl_divergence
 from dsir_core.model import distribution
-from dsir_core.ngrams import count_ngrams
-from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
+from tests.features.texts import TEXTS, buffers
 from tests.integration.conftest import DEMO, Select
-from tests.ngrams.texts import TEXTS, buffers
 
 TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
-from dsir_core.ngrams import oracle
+from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
 from dsir_core.report.names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
 from dsir_core.report.samples import Sample, evenly

@@ -29,7 +29,7 @@ CAPITAL_SIGMA, SIGMA, FINAL_SIGMA = 0x3A3, 0x3C3, 0x3C2
 
 
 def _load() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], str]:
-    data = (resources.files("dsir_core.ngrams") / "unicode.npz").read_bytes()
+    data = (resources.files("dsir_core.features") / "unicode.npz").read_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return arrays["index"].astype(np.int64), arrays["entries"].astype(np.int64), str(arrays["version"])
 

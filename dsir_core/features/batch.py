@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.features.kernels import run_batch, score_kept
+from dsir_core.features.sha256 import NO_CACHE, new_cache
+from dsir_core.features.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
 from dsir_core.kernels.cache_key import read_only
-from dsir_core.ngrams.kernels import run_batch, score_kept
-from dsir_core.ngrams.sha256 import NO_CACHE, new_cache
-from dsir_core.ngrams.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
 
 __all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "count_ngrams", "score_ngrams", "warm_up"]
 

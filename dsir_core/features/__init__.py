@@ -8,7 +8,7 @@ __all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "cou
 def __getattr__(name: str) -> Any:
     # On first use: a command that only plans must not wait for a compiler.
     if name in __all__:
-        from dsir_core.ngrams import batch
+        from dsir_core.features import batch
 
         return getattr(batch, name)
-    raise AttributeError(f"module 'dsir_core.ngrams' has no attribute {name!r}")
+    raise AttributeError(f"module 'dsir_core.features' has no attribute {name!r}")

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from numba import njit
 
 from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
-from dsir_core.ngrams import count_ngrams, oracle, score_ngrams
-from dsir_core.ngrams.kernels import TOKENS_AT_ONCE
-from dsir_core.ngrams.sha256 import digest_modulo
-from dsir_core.ngrams.xxh3 import xxh3
-from tests.ngrams.texts import TEXTS, buffers
+from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features import reference as oracle
+from dsir_core.features.kernels import TOKENS_AT_ONCE
+from dsir_core.features.sha256 import digest_modulo
+from dsir_core.features.xxh3 import xxh3
+from tests.features.texts import TEXTS, buffers
 
 DEMO = Path(__file__).parents[2] / "demo"
 HASHES: list[HashName] = ["xxh3", "sha256"]

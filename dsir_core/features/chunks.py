@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dsir_core.features.tokenize import decode
+from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE
 from dsir_core.kernels.cache_key import sources_digest
 from dsir_core.kernels.machine import load_byte
-from dsir_core.ngrams.scan import decode
-from dsir_core.ngrams.unicode_table import CLASS_SHIFT, SINGLE, SPACE
 
 
 @njit(nogil=True)
@@ -75,5 +75,5 @@ def _cached(sources: str):
     return cut
 
 
-cut = _cached(sources_digest("dsir_core.ngrams"))
+cut = _cached(sources_digest("dsir_core.features"))
 """`_cut`, kept on disk once it is compiled."""

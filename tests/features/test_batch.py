@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from dsir_core.config.features import FeatureSettings, HashName
-from dsir_core.ngrams import count_ngrams, score_ngrams, warm_up
-from dsir_core.ngrams.kernels import run_batch
-from dsir_core.ngrams.sha256 import token_checks
-from tests.ngrams.texts import buffers
+from dsir_core.features import count_ngrams, score_ngrams, warm_up
+from dsir_core.features.kernels import run_batch
+from dsir_core.features.sha256 import token_checks
+from tests.features.texts import buffers
 
 TEXTS = ["To be, or not to be", "", "Être ou ne pas être, telle est la question. " * 50, "道可道，非常道。" * 40]
 FEATURES = FeatureSettings(buckets=97)

@@ -11,9 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dsir_core.kernels.machine import load_byte, lower_and_classify, trailing_zeros
-from dsir_core.kernels.utf8 import encode
-from dsir_core.ngrams.unicode_table import (
+from dsir_core.features.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,
     CASED,
@@ -29,6 +27,8 @@ from dsir_core.ngrams.unicode_table import (
     SPACE,
     WORD,
 )
+from dsir_core.kernels.machine import load_byte, lower_and_classify, trailing_zeros
+from dsir_core.kernels.utf8 import encode
 
 BLOCK = 64
 

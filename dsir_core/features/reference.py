@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from dsir_core.config.features import FeatureSettings, TokenizerName
-from dsir_core.ngrams.unicode_table import (
+from dsir_core.features.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,
     CASED,

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.tokenize import WordPunctTokenizer
 
-from dsir_core.ngrams import TOKENIZER_VERSION
-from dsir_core.ngrams.oracle import lower, tokenize
-from dsir_core.ngrams.scripts import unspaced_bytes
-from dsir_core.ngrams.unicode_table import (
+from dsir_core.features import TOKENIZER_VERSION
+from dsir_core.features.reference import lower, tokenize
+from dsir_core.features.unicode_table import (
     CLASS_SHIFT,
     DELTA_MASK,
     DELTA_ZERO,
@@ -24,7 +23,8 @@ from dsir_core.ngrams.unicode_table import (
     WORD,
     entry,
 )
-from tests.ngrams.texts import TEXTS, buffers
+from dsir_core.features.unspaced import unspaced_bytes
+from tests.features.texts import TEXTS, buffers
 
 FROZEN = (14, 0, 0)
 CODE_POINTS = [code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000 and code != DOTTED_I]

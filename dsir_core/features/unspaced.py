@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.ngrams.unicode_table import CLASS_SHIFT, ENTRIES, INDEX, SINGLE
+from dsir_core.features.unicode_table import CLASS_SHIFT, ENTRIES, INDEX, SINGLE
 
 FIRST_BYTE = 0xE0
 """Such letters begin with it or a larger byte: all are at U+0E00 or above."""

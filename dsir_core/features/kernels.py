@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dsir_core.features.reference import FOLD
+from dsir_core.features.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
+from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
+from dsir_core.features.unicode_table import SPACE
+from dsir_core.features.xxh3 import xxh3
 from dsir_core.kernels.cache_key import sources_digest
-from dsir_core.ngrams.oracle import FOLD
-from dsir_core.ngrams.scan import SCRATCH_FACTOR, scan
-from dsir_core.ngrams.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
-from dsir_core.ngrams.unicode_table import SPACE
-from dsir_core.ngrams.xxh3 import xxh3
 
 TOKENS_AT_ONCE = 4096
 """Tokens between tokenizing and hashing: few enough for the processor's cache, whatever a document's size."""
@@ -215,5 +215,5 @@ def _cached(sources: str):
     return run_batch, score_kept
 
 
-run_batch, score_kept = _cached(sources_digest("dsir_core.ngrams"))
+run_batch, score_kept = _cached(sources_digest("dsir_core.features"))
 """`_run_batch` and `_score_kept`, kept on disk once they are compiled."""
