@@ -14,8 +14,8 @@ from data_selection.hashed_ngram_dsir import get_ngram_counts
 from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
 from benchmarks.measure import best
 from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
+from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.pieces import cut_batch
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.features import count_ngrams, score_ngrams

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import kernels, runs
 from benchmarks.measure import on_one_core
 from dsir_core.config.features import FeatureSettings
-from dsir_core.corpus import jsonl
+from dsir_core.corpus.formats import jsonl
 from dsir_core.features import warm_up
 
 MB, GB = 10**6, 10**9

@@ -20,7 +20,7 @@ from benchmarks.corpora import TARGET, write_corpus
 from benchmarks.measure import DSIR, best, run, select
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import ReadSettings, Shard
 from flows.prefect_server import is_prefect_server
 

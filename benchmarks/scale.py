@@ -34,7 +34,8 @@ from benchmarks.synthetic import NAME, SELECTED, Mocked, Synthetic
 from dsir_core import worker
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
+from dsir_core.corpus.tally import Tally
 from dsir_core.model import FittedModel
 from dsir_core.noise import gumbel
 from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
@@ -45,7 +46,6 @@ from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
 from dsir_core.stages.write import write
-from dsir_core.tally import Tally
 from dsir_core.weights import weight_columns
 from tasks import fanout
 from tasks.cluster import local_cluster

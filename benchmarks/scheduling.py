@@ -22,9 +22,9 @@ import dask
 import psutil
 from distributed import Client
 
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.runtime.executor import Made
-from dsir_core.tally import Tally
 from tasks import fanout
 from tasks.cluster import DASK_CONFIG
 from tasks.fanout import DaskExecutor

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Piece, Shard, SourceFile
 from dsir_core.counts import CountResult, CountTask, count_shard
 from dsir_core.digests import digest, hash64
@@ -26,7 +27,6 @@ from dsir_core.report.samples import Weighed, WeighTask, weigh_target
 from dsir_core.runtime.executor import Executor, Outcome, nothing
 from dsir_core.sampling import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
-from dsir_core.tally import Tally
 from dsir_core.weights import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard, weights_schema
 
 NAME = "target"

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
-from dsir_core.corpus.pieces import cut_batch
+from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.storage import damaged
+from dsir_core.corpus.source import damaged
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.errors import DamagedFileError
 from dsir_core.features import count_ngrams

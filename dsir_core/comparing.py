@@ -17,6 +17,7 @@ from dsir_core.chosen import Chosen, count_chosen, read_chosen
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
@@ -26,7 +27,6 @@ from dsir_core.marking import cut_values
 from dsir_core.metrics import WeightSums
 from dsir_core.rows import Rows, by_stratum, read_rows
 from dsir_core.shard_work import identity
-from dsir_core.tally import Tally
 from dsir_core.weights import odds_column
 
 COMPARISON_VERSION = "comparison-v1"

@@ -13,6 +13,7 @@ from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, can_keep, count_ngrams
@@ -20,7 +21,6 @@ from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
 from dsir_core.noise import random_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.tally import Tally
 
 COUNTS_VERSION = "counts-v1"
 

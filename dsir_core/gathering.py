@@ -9,6 +9,7 @@ import numpy as np
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import BlockSample
 from dsir_core.digests import digest
@@ -16,7 +17,6 @@ from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.noise import document_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
 from dsir_core.sparse import Bound, Gathering
-from dsir_core.tally import Tally
 
 SAMPLE_VERSION = "documents-v1"
 KIND = "documents"

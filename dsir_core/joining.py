@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.settings import ExternalSettings
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
@@ -23,7 +24,6 @@ from dsir_core.external.scores import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
 from dsir_core.external.table import TableRows, read_table
 from dsir_core.kernels.cache_key import read_only
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.tally import Tally
 
 _Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, Piece
 from dsir_core.features.batch import KeptNgrams, count_and_keep
-from dsir_core.tally import Tally
 
 MIN_SHARD_BYTES = 2**20
 """Smaller shards are as cheap to read again."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.tally import Quarantine, Tally
 from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
-from dsir_core.tally import Quarantine, Tally
 
 READER_VERSION = "reader-v3"
 """Changes whenever the same bytes would be read as other documents; part of every checkpoint's key."""

@@ -24,6 +24,7 @@ from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata, stratum_of
+from dsir_core.corpus.tally import Quarantine, Tally
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.counts import place_of
 from dsir_core.digests import digest
@@ -33,7 +34,6 @@ from dsir_core.features import TOKENIZER_VERSION, score_ngrams
 from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model import FittedModel
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.tally import Quarantine, Tally
 
 WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024

@@ -153,7 +153,7 @@ def warm_up() -> None:
     import dsir_core.weights  # noqa: F401
     from dsir_core import ngrams
     from dsir_core.config.features import FeatureSettings
-    from dsir_core.corpus import jsonl
+    from dsir_core.corpus.formats import jsonl
 
     jsonl.warm_up()
     ngrams.warm_up(FeatureSettings())

@@ -26,7 +26,7 @@ from benchmarks.quality.experiments import EXPERIMENTS, SMOKE, Experiment
 from benchmarks.quality.pools import load
 from benchmarks.quality.trial import Trial, forget, judge
 from dsir_core.config.features import FeatureSettings
-from dsir_core.corpus import jsonl
+from dsir_core.corpus.formats import jsonl
 from dsir_core.features import warm_up
 from dsir_core.stages.report import versions
 from scripts.build_demo_corpus import BuildError

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from fsspec.implementations.local import LocalFileSystem
 
-from dsir_core.corpus.storage import version_of
+from dsir_core.corpus.source import version_of
 from dsir_core.corpus.types import Compression, Format, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.storage.connect import connect

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.settings import ExternalSettings
-from dsir_core.tally import Tally
+from dsir_core.corpus.tally import Tally
 
 FINE, NOT_FINITE, NOT_A_NUMBER, MISSING, NO_KEY, NOT_IN_TABLE = range(6)
 REASONS = ("", "not finite", "not a number", "missing", "record has no key", "key is not in the table")

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.corpus.columns import column_of, type_of, values_of
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.jsonl import read_chunks
-from dsir_core.corpus.parquet import damage
-from dsir_core.corpus.storage import damaged, decompressed, open_source
+from dsir_core.corpus.formats.jsonl import read_chunks
+from dsir_core.corpus.formats.parquet import damage
+from dsir_core.corpus.formats.parquet_columns import column_of, type_of, values_of
+from dsir_core.corpus.source import damaged, decompressed, open_source
 from dsir_core.corpus.types import WHOLE, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.external.keys import key_strings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.corpus.storage import open_source
+from dsir_core.corpus.source import open_source
 from dsir_core.errors import DsirError
 from dsir_core.report.words import human_bytes
 from dsir_core.stages.output import check_output

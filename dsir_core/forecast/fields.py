@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsir_core.corpus.storage import decompressed, open_source
+from dsir_core.corpus.source import decompressed, open_source
 from dsir_core.corpus.types import SourceFile
 
 HEAD_BYTES = 2**20

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.storage import Source, decompressed, open_source
+from dsir_core.corpus.source import Source, decompressed, open_source
 from dsir_core.corpus.types import WHOLE, Batch, Piece, ReadSettings, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dsir_core.checkpoints.manifest import checkpoint_of
 from dsir_core.checkpoints.store import Store
+from dsir_core.corpus.tally import Tally
 from dsir_core.counts import CountTask
 from dsir_core.errors import RequestError
 from dsir_core.stages.count import CorpusCounts, Counts, next_rate, raw_tasks, target_tasks
@@ -17,7 +18,6 @@ from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import score_tasks
-from dsir_core.tally import Tally
 
 MAX_COUNTS = 2_000
 """Checkpoints that are read to know the model; above it, which weights are reused is seen by the run."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
@@ -18,7 +19,6 @@ from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget
-from dsir_core.tally import Tally
 
 MUCH_UNSPACED = 0.1
 """Share of a target's bytes in scripts without spaces, from which on the user is told."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.listing import Corpus, list_corpus
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.runtime.events import StageEnds

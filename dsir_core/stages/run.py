@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from dsir_core.checkpoints.manifest import Ledger
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.runtime.events import (
@@ -28,7 +29,6 @@ from dsir_core.runtime.events import (
 from dsir_core.runtime.executor import Executor, WatchedExecutor
 from dsir_core.storage.connect import using
 from dsir_core.storage.retries import Effects, is_transient, watching
-from dsir_core.tally import Tally
 from dsir_core.urls import without_credentials
 
 N_NAMED = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model import FittedModel
@@ -16,7 +17,6 @@ from dsir_core.stages.count import Counts
 from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
-from dsir_core.tally import Tally
 from dsir_core.weights import ScoreResult, ScoreTask, score_shard, weight_columns
 
 

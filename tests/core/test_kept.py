@@ -16,7 +16,7 @@ from dsir_core import kept
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings, HashName
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import CountTask, count_shard
 from dsir_core.features import count_and_keep, count_ngrams, score_ngrams

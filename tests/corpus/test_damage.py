@@ -11,9 +11,9 @@ import pytest
 from backports import zstd
 from fsspec.implementations.local import LocalFileSystem
 
-from dsir_core.corpus import storage
+from dsir_core.corpus import source as storage
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Piece, ReadSettings, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet

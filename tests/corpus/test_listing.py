@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.corpus.listing import kind_of, list_corpus
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import WHOLE, Piece, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import read_all, source, write_parquet

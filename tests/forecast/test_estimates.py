@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.shards import plan_shards
+from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Chunking, ReadSettings
 from dsir_core.forecast.estimates import Estimate, estimate
 from dsir_core.forecast.look import Sampled

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import parse_config
-from dsir_core.corpus.pieces import piece_starts
+from dsir_core.corpus.chunking import piece_starts
 from dsir_core.errors import RequestError
 from dsir_core.features import count_ngrams
 from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry

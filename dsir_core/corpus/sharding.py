@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from dsir_core.corpus.parquet import row_group_bytes
+from dsir_core.corpus.formats.parquet import row_group_bytes
 from dsir_core.corpus.types import WHOLE, Piece, Shard, SourceFile
 from dsir_core.digests import hash64
 from dsir_core.errors import DamagedFileError

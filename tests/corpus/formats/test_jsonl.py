@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dsir_core.corpus import jsonl
-from dsir_core.corpus.jsonl import read_chunks
+from dsir_core.corpus.formats import jsonl
+from dsir_core.corpus.formats.jsonl import read_chunks
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Piece, ReadSettings
 from dsir_core.errors import DamagedFileError

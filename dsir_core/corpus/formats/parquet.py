@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dsir_core.config.predicate import Condition
-from dsir_core.corpus.columns import check_text, column_of, type_of, values_of
-from dsir_core.corpus.pruning import may_hold
-from dsir_core.corpus.records import JOINT, TOO_LARGE
-from dsir_core.corpus.storage import Source, damaged, open_source
+from dsir_core.corpus.formats.json_records import JOINT, TOO_LARGE
+from dsir_core.corpus.formats.parquet_columns import check_text, column_of, type_of, values_of
+from dsir_core.corpus.formats.parquet_pruning import may_hold
+from dsir_core.corpus.source import Source, damaged, open_source
 from dsir_core.corpus.types import (
     PARQUET_BLOCK_ROWS,
     WHOLE,
