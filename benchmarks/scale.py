@@ -36,8 +36,8 @@ from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.tally import Tally
-from dsir_core.model import FittedModel
-from dsir_core.noise import gumbel
+from dsir_core.model.importance import FittedModel
+from dsir_core.model.noise import gumbel
 from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit

@@ -19,7 +19,7 @@ from dsir_core.counts import CountResult, CountTask, count_shard
 from dsir_core.digests import digest, hash64
 from dsir_core.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
-from dsir_core.metrics import WeightSums
+from dsir_core.model.metrics import WeightSums
 from dsir_core.parts import ExtractFile, PartResult, PartTask, write_part
 from dsir_core.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
 from dsir_core.report.overview import Overview

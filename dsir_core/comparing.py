@@ -24,7 +24,7 @@ from dsir_core.errors import RunFailedError
 from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.heuristic import keep_probability
 from dsir_core.marking import cut_values
-from dsir_core.metrics import WeightSums
+from dsir_core.model.metrics import WeightSums
 from dsir_core.rows import Rows, by_stratum, read_rows
 from dsir_core.shard_work import identity
 from dsir_core.weights import odds_column

@@ -14,9 +14,9 @@ from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import BlockSample
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
-from dsir_core.noise import document_bits
+from dsir_core.model.compact_sample import Bound, Gathering
+from dsir_core.model.noise import document_bits
 from dsir_core.shard_work import identity, quarantining, read_shard
-from dsir_core.sparse import Bound, Gathering
 
 SAMPLE_VERSION = "documents-v1"
 KIND = "documents"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.noise import exp_exact, log_exact
+from dsir_core.model.noise import exp_exact, log_exact
 
 PARETO_SHAPE = 9
 LARGEST_LOG_ODDS = 700.0

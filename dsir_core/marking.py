@@ -15,7 +15,7 @@ from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.corpus.tally import Tally
 from dsir_core.digests import digest
-from dsir_core.metrics import WeightSums
+from dsir_core.model.metrics import WeightSums
 from dsir_core.radix import keys_of_bits
 from dsir_core.report.overview import Overview, Scale, overview_of
 from dsir_core.rows import by_stratum, read_rows

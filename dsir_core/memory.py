@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.features import count_ngrams, score_ngrams
-from dsir_core.model import FittedModel, fit_model
-from dsir_core.noise import gumbel
+from dsir_core.model.importance import FittedModel, fit_model
+from dsir_core.model.noise import gumbel
+from dsir_core.model.smoothing import NONE, Smoothing
 from dsir_core.radix import order_bits
-from dsir_core.smoothing import NONE, Smoothing
 
 if TYPE_CHECKING:
     from dsir_core.explain import Explanation

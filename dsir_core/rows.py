@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.noise import document_bits, gumbel, uniform
+from dsir_core.model.noise import document_bits, gumbel, uniform
 from dsir_core.runtime.cancellation import check_wanted
 from dsir_core.weights import OFFSET, STRATUM
 

@@ -14,7 +14,7 @@ from dsir_core.choosing import Chooser, Cut, Search, View, eligible
 from dsir_core.config.settings import LengthNormalise
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.errors import RequestError
-from dsir_core.metrics import WeightSums
+from dsir_core.model.metrics import WeightSums
 from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
 from dsir_core.rows import by_stratum, read_rows
 from dsir_core.spread import Spread

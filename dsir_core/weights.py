@@ -32,7 +32,7 @@ from dsir_core.errors import DamagedFileError
 from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.features import TOKENIZER_VERSION, score_ngrams
 from dsir_core.kept import KEEPER, KeptShard
-from dsir_core.model import FittedModel
+from dsir_core.model.importance import FittedModel
 from dsir_core.shard_work import identity, quarantining, read_shard
 
 WEIGHTS_VERSION = "weights-v1"

@@ -15,9 +15,9 @@ from dsir_core.corpus.types import Batch, ReadSettings, Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
-from dsir_core.metrics import WeightSums
-from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
-from dsir_core.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
+from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
+from dsir_core.model.metrics import WeightSums
+from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
 from dsir_core.spread import Spread
 
 KEPT_BYTES = 64 * 2**20

@@ -12,7 +12,7 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.forecast.probe import longest, read_probe
-from dsir_core.model import FittedModel
+from dsir_core.model.importance import FittedModel
 
 SPEED_BYTES = 16 * 2**20
 """Decompressed bytes of each kind of file that are read, counted and scored to see how fast that is."""

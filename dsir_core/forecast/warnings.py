@@ -9,7 +9,7 @@ from dsir_core.errors import DsirError
 from dsir_core.forecast.fields import suggest_fields
 from dsir_core.forecast.look import Sampled
 from dsir_core.forecast.sizes import RawFigures, Selection
-from dsir_core.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
 from dsir_core.stages.count import MUCH_UNSPACED
 from dsir_core.stages.plan import PlannedCorpus
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from dsir_core.config.features import FeatureSettings
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import tokenize
-from dsir_core.metrics import EPSILON
+from dsir_core.model.metrics import EPSILON
 from dsir_core.report.samples import Sample
 
 N_MOVED = 12

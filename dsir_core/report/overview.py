@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dsir_core.choosing import Cut, View
 from dsir_core.corpus.listing import kind_of
 from dsir_core.digests import hash64
-from dsir_core.noise import random_bits
+from dsir_core.model.noise import random_bits
 from dsir_core.radix import keys_of_bits
 from dsir_core.rows import Rows
 from dsir_core.spread import Spread

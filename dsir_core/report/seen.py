@@ -11,7 +11,7 @@ import numpy as np
 from dsir_core.config.settings import Method
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, Shard
-from dsir_core.model import distribution
+from dsir_core.model.importance import distribution
 from dsir_core.report.examples import ExamplesTask, Place, read_examples
 from dsir_core.report.names import (
     SAMPLE_BYTES,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dsir_core.choosing import EVERYONE, Pool
 from dsir_core.config.settings import Method, SampleSettings
 from dsir_core.errors import RunFailedError
-from dsir_core.model import FittedModel, split_size
+from dsir_core.model.importance import FittedModel, split_size
 from dsir_core.quotas import divide, fill
 from dsir_core.radix import Unit
 from dsir_core.sampling import Strata

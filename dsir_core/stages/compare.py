@@ -12,8 +12,8 @@ from dsir_core.checkpoints.store import Store
 from dsir_core.comparing import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.config.settings import Method
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.metrics import kl_divergence
-from dsir_core.model import FittedModel, distribution
+from dsir_core.model.importance import FittedModel, distribution
+from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.comparison import PAGE, render_comparison
 from dsir_core.runtime.executor import Made
 from dsir_core.stages.choose import choose

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.classifier import Classifier
 from dsir_core.config.settings import RawPrior
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION
-from dsir_core.metrics import kl_divergence
-from dsir_core.model import FittedModel, distribution, fit_model, selecting_names
-from dsir_core.smoothing import NONE, Picked, Smoothing, pick_smoothing
+from dsir_core.model.classifier import Classifier
+from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
+from dsir_core.model.metrics import kl_divergence
+from dsir_core.model.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import Run, StageWork
 from dsir_core.storage.retries import warn

@@ -13,8 +13,8 @@ import numpy as np
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RunFailedError
 from dsir_core.features import TOKENIZER_VERSION
-from dsir_core.metrics import kl_divergence
-from dsir_core.model import FittedModel, distribution
+from dsir_core.model.importance import FittedModel, distribution
+from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.groups import Group, by_file, by_length, largest
 from dsir_core.report.html import render
 from dsir_core.report.result import Report

@@ -15,7 +15,7 @@ from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
-from dsir_core.model import FittedModel
+from dsir_core.model.importance import FittedModel
 from dsir_core.radix import Unit, keys_of_bits
 from dsir_core.report.overview import Overview, Scale
 from dsir_core.runtime.executor import Made

@@ -10,7 +10,7 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.model import FittedModel
+from dsir_core.model.importance import FittedModel
 from dsir_core.report.samples import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
 from dsir_core.runtime.executor import Made
 from dsir_core.stages.count import Counts

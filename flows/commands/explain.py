@@ -14,7 +14,7 @@ from flows.options import add_storage_options, storage_of
 
 if TYPE_CHECKING:
     from dsir_core.explain import Contribution, Explanation
-    from dsir_core.model import FittedModel
+    from dsir_core.model.importance import FittedModel
 
 NGRAM_WIDTH = 40
 
@@ -69,7 +69,7 @@ def _model(arguments: argparse.Namespace, report: dict[str, Any]) -> FittedModel
     """
     from dsir_core.checkpoints.store import Store
     from dsir_core.features import TOKENIZER_VERSION
-    from dsir_core.model import FittedModel
+    from dsir_core.model.importance import FittedModel
 
     made_by = report["versions"]["tokenizer"]
     if made_by != TOKENIZER_VERSION:

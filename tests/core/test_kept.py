@@ -21,7 +21,7 @@ from dsir_core.corpus.types import ReadSettings, Shard
 from dsir_core.counts import CountTask, count_shard
 from dsir_core.features import count_and_keep, count_ngrams, score_ngrams
 from dsir_core.kept import KEEPER, Keeper, KeptShard
-from dsir_core.model import fit_model
+from dsir_core.model.importance import fit_model
 from dsir_core.weights import ScoreTask, score_shard
 from tests.features.texts import TEXTS, buffers
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.choosing import Ranking, keys_of
-from dsir_core.metrics import WeightSums
-from dsir_core.noise import gumbel
+from dsir_core.model.metrics import WeightSums
+from dsir_core.model.noise import gumbel
 from dsir_core.rows import Rows
 from dsir_core.spread import REFERENCE, Spread, find_temperature
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from dsir_core.memory import sample
-from dsir_core.noise import gumbel, random_bits
+from dsir_core.model.noise import gumbel, random_bits
 from dsir_core.radix import order_bits
 from tests.core.test_thresholds import METHODS, Corpus, Crowd
 

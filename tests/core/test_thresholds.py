@@ -18,7 +18,7 @@ from dsir_core import thresholds
 from dsir_core.checkpoints.store import Store
 from dsir_core.choosing import Chooser
 from dsir_core.config.settings import Method
-from dsir_core.noise import gumbel
+from dsir_core.model.noise import gumbel
 from dsir_core.radix import Unit
 from dsir_core.rows import read_rows
 from dsir_core.runtime.executor import Executor, InlineExecutor

@@ -23,8 +23,8 @@ from dsir_core.errors import RequestError
 from dsir_core.features import count_ngrams
 from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
 from dsir_core.memory import text_buffers
-from dsir_core.metrics import kl_divergence
-from dsir_core.model import distribution
+from dsir_core.model.importance import distribution
+from dsir_core.model.metrics import kl_divergence
 from tests.features.texts import TEXTS, buffers
 from tests.integration.conftest import DEMO, Select
 

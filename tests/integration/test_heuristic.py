@@ -17,9 +17,9 @@ from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
 from dsir_core.forecast.reuse import find_reuse
 from dsir_core.memory import count_texts
-from dsir_core.noise import random_bits, uniform
+from dsir_core.model.compact_sample import Bound
+from dsir_core.model.noise import random_bits, uniform
 from dsir_core.runtime.executor import InlineExecutor
-from dsir_core.sparse import Bound
 from dsir_core.stages.plan import plan
 from dsir_core.stages.run import Run
 from tests.integration.conftest import DEMO, Select, demo_records

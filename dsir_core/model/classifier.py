@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.sparse import SparseDocuments
+from dsir_core.model.compact_sample import SparseDocuments
 
 GRID = 2.0**-20
 """Coefficients are multiples of it: the last bits of an optimum depend on the processor's linear algebra."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.noise import log_exact
+from dsir_core.model.noise import log_exact
 
 EPSILON = 1e-8
 """Added to both probabilities inside the logarithms, as in the reference."""

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.errors import RequestError
-from dsir_core.metrics import WeightSums, kl_divergence
-from dsir_core.model import FittedModel, distribution, fit_model, log_ratio, split_size
-from dsir_core.smoothing import Smoothing
+from dsir_core.model.importance import FittedModel, distribution, fit_model, log_ratio, split_size
+from dsir_core.model.metrics import WeightSums, kl_divergence
+from dsir_core.model.smoothing import Smoothing
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=2, max_size=20).filter(any)
 

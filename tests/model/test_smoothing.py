@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.model import distribution, log_ratio
-from dsir_core.smoothing import EPSILON, Smoothing, held_out_nats, pick_smoothing, smoothed
+from dsir_core.model.importance import distribution, log_ratio
+from dsir_core.model.smoothing import EPSILON, Smoothing, held_out_nats, pick_smoothing, smoothed
 
 SMOOTHINGS = st.one_of(
     st.floats(0, 10).map(lambda n: Smoothing(laplace=n)), st.floats(1e-3, 1e6).map(lambda n: Smoothing(raw_prior=n))

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.classifier import Classifier
 from dsir_core.digests import canonical_json
 from dsir_core.errors import RequestError
-from dsir_core.noise import log_exact
-from dsir_core.smoothing import EPSILON, NONE, Smoothing, smoothed
+from dsir_core.model.classifier import Classifier
+from dsir_core.model.noise import log_exact
+from dsir_core.model.smoothing import EPSILON, NONE, Smoothing, smoothed
 
 POOLED = "pooled"
 """Name of the one model fitted on several targets together."""

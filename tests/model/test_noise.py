@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.digests import hash64
-from dsir_core.noise import _gumbel, gumbel, log_exact, random_bits
+from dsir_core.model.noise import _gumbel, gumbel, log_exact, random_bits
 
 
 @given(st.lists(st.floats(min_value=2.3e-308, max_value=1.7e308), min_size=1, max_size=50))
