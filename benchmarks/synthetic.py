@@ -21,11 +21,11 @@ from dsir_core.extract import Extracted, ExtractResult, ExtractTask, extract_sha
 from dsir_core.marking import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.model.metrics import WeightSums
 from dsir_core.parts import ExtractFile, PartResult, PartTask, write_part
-from dsir_core.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
-from dsir_core.report.overview import Overview
 from dsir_core.report.samples import Weighed, WeighTask, weigh_target
+from dsir_core.resampling.overview import Overview
+from dsir_core.resampling.passes import HistogramTask, Ties, TieTask, part_histograms, part_ties
+from dsir_core.resampling.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
 from dsir_core.runtime.executor import Executor, Outcome, nothing
-from dsir_core.sampling import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.selected import SelectedResult, SelectedTask, write_selected
 from dsir_core.weights import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard, weights_schema
 

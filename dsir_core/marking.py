@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Receipt, Store
-from dsir_core.choosing import Chooser, Cut, View
 from dsir_core.corpus.tally import Tally
 from dsir_core.digests import digest
 from dsir_core.model.metrics import WeightSums
-from dsir_core.radix import keys_of_bits
-from dsir_core.report.overview import Overview, Scale, overview_of
-from dsir_core.rows import by_stratum, read_rows
-from dsir_core.spread import Spread
+from dsir_core.resampling.keys import Chooser, Cut, View
+from dsir_core.resampling.overview import Overview, Scale, overview_of
+from dsir_core.resampling.radix import keys_of_bits
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.weight_rows import by_stratum, read_rows
 from dsir_core.weights import FILE_TYPE, OFFSET, STRATUM, odds_column
 
 ODDS = odds_column("log_weight")

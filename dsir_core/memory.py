@@ -14,7 +14,7 @@ from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.model.importance import FittedModel, fit_model
 from dsir_core.model.noise import gumbel
 from dsir_core.model.smoothing import NONE, Smoothing
-from dsir_core.radix import order_bits
+from dsir_core.resampling.radix import order_bits
 
 if TYPE_CHECKING:
     from dsir_core.explain import Explanation

@@ -18,7 +18,7 @@ from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
-from dsir_core.spread import Spread
+from dsir_core.resampling.scaling import Spread
 
 KEPT_BYTES = 64 * 2**20
 """Text of the raw sample that is held to be scored."""

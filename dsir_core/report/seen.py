@@ -22,8 +22,8 @@ from dsir_core.report.names import (
     moved_buckets,
     name_buckets,
 )
-from dsir_core.report.overview import KINDS, Candidate
 from dsir_core.report.samples import Sample
+from dsir_core.resampling.overview import KINDS, Candidate
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample as Chosen

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsir_core.choosing import EVERYONE, Pool
 from dsir_core.config.settings import Method, SampleSettings
 from dsir_core.errors import RunFailedError
 from dsir_core.model.importance import FittedModel, split_size
-from dsir_core.quotas import divide, fill
-from dsir_core.radix import Unit
-from dsir_core.sampling import Strata
-from dsir_core.spread import Spread
+from dsir_core.resampling.keys import EVERYONE, Pool
+from dsir_core.resampling.passes import Strata
+from dsir_core.resampling.quotas import divide, fill
+from dsir_core.resampling.radix import Unit
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.thresholds import Cuts, Eligible, ShardWeights, Thresholds
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run
 from dsir_core.stages.score import Scores
-from dsir_core.thresholds import Cuts, Eligible, ShardWeights, Thresholds
 
 
 @dataclass

@@ -15,6 +15,7 @@ from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.comparison import PAGE, render_comparison
+from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import Made
 from dsir_core.stages.choose import choose
 from dsir_core.stages.count import Counts
@@ -22,7 +23,6 @@ from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, spreads_of
 from dsir_core.stages.run import Run, StageWork
 from dsir_core.stages.score import Scores
-from dsir_core.thresholds import Cuts
 
 METHODS: tuple[Method, ...] = ("random", "heuristic", "heuristic-top-k", "top-k", "importance")
 FIGURES = "compare.json"

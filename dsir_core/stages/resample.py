@@ -16,15 +16,15 @@ from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
 from dsir_core.model.importance import FittedModel
-from dsir_core.radix import Unit, keys_of_bits
-from dsir_core.report.overview import Overview, Scale
+from dsir_core.resampling.overview import Overview, Scale
+from dsir_core.resampling.radix import Unit, keys_of_bits
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.thresholds import Cuts, ShardWeights, temperature_of
 from dsir_core.runtime.executor import Made
-from dsir_core.spread import Spread
 from dsir_core.stages.choose import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores
-from dsir_core.thresholds import Cuts, ShardWeights, temperature_of
 
 ESS_TOLERANCE = 0.05
 """Relative difference from the effective sample size asked for, from which on the user is told."""

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import scale, scheduling
 from benchmarks.synthetic import MEAN, histogram_statistics
-from dsir_core.choosing import Ranking, Search
-from dsir_core.radix import Goal, Histogram, HistogramSum, find_thresholds, keys_of_bits
-from dsir_core.sampling import HistogramTask, WeightsPart
+from dsir_core.resampling.keys import Ranking, Search
+from dsir_core.resampling.passes import HistogramTask, WeightsPart
+from dsir_core.resampling.radix import Goal, Histogram, HistogramSum, find_thresholds, keys_of_bits
 from tasks import fanout
 
 

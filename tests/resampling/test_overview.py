@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.choosing import Chooser, Cut, Ranking, View, keys_of
-from dsir_core.radix import order_bits
-from dsir_core.report.overview import BINS, KINDS, LENGTHS, N_CANDIDATES, REACH_BYTES, Overview, Scale, overview_of
-from dsir_core.rows import Rows
-from dsir_core.spread import Spread
+from dsir_core.resampling.keys import Chooser, Cut, Ranking, View, keys_of
+from dsir_core.resampling.overview import BINS, KINDS, LENGTHS, N_CANDIDATES, REACH_BYTES, Overview, Scale, overview_of
+from dsir_core.resampling.radix import order_bits
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.weight_rows import Rows
 from tests.report.conftest import Figures, Select
 
 FILES = ["a.jsonl", "b.jsonl.gz", "c.parquet"]

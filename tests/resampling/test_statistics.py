@@ -16,8 +16,8 @@ import pytest
 
 from dsir_core.memory import sample
 from dsir_core.model.noise import gumbel, random_bits
-from dsir_core.radix import order_bits
-from tests.core.test_thresholds import METHODS, Corpus, Crowd
+from dsir_core.resampling.radix import order_bits
+from tests.resampling.test_thresholds import METHODS, Corpus, Crowd
 
 RARE = 1e-4
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.choosing import Ranking, keys_of
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.noise import gumbel
-from dsir_core.rows import Rows
-from dsir_core.spread import REFERENCE, Spread, find_temperature
+from dsir_core.resampling.keys import Ranking, keys_of
+from dsir_core.resampling.scaling import REFERENCE, Spread, find_temperature
+from dsir_core.resampling.weight_rows import Rows
 
 RNG = np.random.default_rng(0)
 

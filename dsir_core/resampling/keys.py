@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.settings import HEURISTIC, Method
-from dsir_core.heuristic import keep_keys
-from dsir_core.radix import order_bits
-from dsir_core.rows import Rows
-from dsir_core.spread import REFERENCE, Spread
+from dsir_core.resampling.pareto import keep_keys
+from dsir_core.resampling.radix import order_bits
+from dsir_core.resampling.scaling import REFERENCE, Spread
+from dsir_core.resampling.weight_rows import Rows
 from dsir_core.weights import odds_column
 
 

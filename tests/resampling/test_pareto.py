@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.heuristic import PARETO_SHAPE, keep_keys, keep_probability, probability
 from dsir_core.model.classifier import GRID, Classifier, fit_classifier, ngrams_of_tokens
 from dsir_core.model.compact_sample import Bound, Gathering, SparseDocuments
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import exp_exact, uniform
+from dsir_core.resampling.pareto import PARETO_SHAPE, keep_keys, keep_probability, probability
 
 BUCKETS = 12
 

@@ -9,11 +9,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.choosing import EVERYONE, Chosen, Pool, Ranking, Search
 from dsir_core.config.settings import LengthNormalise, Method
-from dsir_core.radix import Goal, HistogramSum, Threshold, Unit, Wanted, add_histograms, find_thresholds, keys_of_bits
-from dsir_core.runtime.executor import Executor, Made
-from dsir_core.sampling import (
+from dsir_core.resampling.keys import EVERYONE, Chosen, Pool, Ranking, Search
+from dsir_core.resampling.passes import (
     HistogramTask,
     SizesTask,
     Strata,
@@ -28,7 +26,18 @@ from dsir_core.sampling import (
     part_strata,
     part_ties,
 )
-from dsir_core.spread import Spread, find_temperature
+from dsir_core.resampling.radix import (
+    Goal,
+    HistogramSum,
+    Threshold,
+    Unit,
+    Wanted,
+    add_histograms,
+    find_thresholds,
+    keys_of_bits,
+)
+from dsir_core.resampling.scaling import Spread, find_temperature
+from dsir_core.runtime.executor import Executor, Made
 
 GROUP_DOCUMENTS = 10_000_000
 GROUP_SHARDS = 128

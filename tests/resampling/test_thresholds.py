@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dsir_core import thresholds
 from dsir_core.checkpoints.store import Store
-from dsir_core.choosing import Chooser
 from dsir_core.config.settings import Method
 from dsir_core.model.noise import gumbel
-from dsir_core.radix import Unit
-from dsir_core.rows import read_rows
+from dsir_core.resampling import thresholds
+from dsir_core.resampling.keys import Chooser
+from dsir_core.resampling.radix import Unit
+from dsir_core.resampling.scaling import LOWEST, REFERENCE
+from dsir_core.resampling.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
+from dsir_core.resampling.weight_rows import read_rows
 from dsir_core.runtime.executor import Executor, InlineExecutor
-from dsir_core.spread import LOWEST, REFERENCE
-from dsir_core.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
 from dsir_core.weights import weight_columns, weights_schema
 
 MIN_TOKENS = 3

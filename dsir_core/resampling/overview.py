@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.choosing import Cut, View
 from dsir_core.corpus.listing import kind_of
 from dsir_core.digests import hash64
 from dsir_core.model.noise import random_bits
-from dsir_core.radix import keys_of_bits
-from dsir_core.rows import Rows
-from dsir_core.spread import Spread
+from dsir_core.resampling.keys import Cut, View
+from dsir_core.resampling.radix import keys_of_bits
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.weight_rows import Rows
 
 BINS = 120
 """Of a histogram; one more on each side takes what lies outside."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsir_core.radix import (
+from dsir_core.resampling.radix import (
     Goal,
     Histogram,
     HistogramSum,

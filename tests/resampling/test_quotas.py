@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.quotas import allocate, divide, fill
+from dsir_core.resampling.quotas import allocate, divide, fill
 
 SHARES = st.lists(st.floats(0, 10) | st.sampled_from([0.0, 1.0, 1 / 3]), min_size=1, max_size=6).filter(any)
 

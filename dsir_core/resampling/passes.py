@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.choosing import Chooser, Cut, Search, View, eligible
 from dsir_core.config.settings import LengthNormalise
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.errors import RequestError
 from dsir_core.model.metrics import WeightSums
-from dsir_core.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
-from dsir_core.rows import by_stratum, read_rows
-from dsir_core.spread import Spread
+from dsir_core.resampling.keys import Chooser, Cut, Search, View, eligible
+from dsir_core.resampling.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
+from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.weight_rows import by_stratum, read_rows
 
 
 @dataclass(frozen=True)

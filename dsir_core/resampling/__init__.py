@@ -1,0 +1,1 @@
+"""From log weights to the documents selected."""
