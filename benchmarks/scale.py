@@ -31,7 +31,6 @@ import psutil
 
 from benchmarks import scheduling, synthetic
 from benchmarks.synthetic import NAME, SELECTED, Mocked, Synthetic
-from dsir_core import worker
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.corpus.listing import Corpus
 from dsir_core.corpus.sharding import plan_shards
@@ -39,6 +38,8 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import gumbel
 from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
+from dsir_core.shards import versions as worker
+from dsir_core.shards.score import weight_columns
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
 from dsir_core.stages.plan import Plan, PlannedCorpus
@@ -46,7 +47,6 @@ from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
 from dsir_core.stages.write import write
-from dsir_core.weights import weight_columns
 from tasks import fanout
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor

@@ -20,7 +20,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.system import MEMORY_LIMIT
 from distributed.utils import get_mp_context
 
-from dsir_core.worker import warm_up_in_background
+from dsir_core.shards.versions import warm_up_in_background
 
 AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 
@@ -68,7 +68,7 @@ LOCAL_CONFIG: dict[str, Any] = {
 }
 """For a cluster on this machine, over `DASK_CONFIG`."""
 
-PRELOADED = ["distributed", "dsir_core.extract", "dsir_core.marking", "dsir_core.weights"]
+PRELOADED = ["distributed", "dsir_core.shards.extract", "dsir_core.shards.select", "dsir_core.shards.score"]
 """What that process imports. That compiles nothing, and starts no thread but that of Arrow's jemalloc, which knows of
 forks."""
 

@@ -16,8 +16,8 @@ from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.security import Security
 
-from dsir_core import worker
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.shards import versions as worker
 from dsir_core.urls import without_credentials
 from tasks.cluster import DASK_CONFIG, local_cluster, log_level, without_interrupts
 from tasks.cluster_settings import HERE, Address, Cluster, Local, SchedulerFile, Started, TlsSettings

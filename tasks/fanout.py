@@ -16,7 +16,7 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.executor import Outcome, nothing
-from dsir_core.worker import Assigned, Checked, call_each, versions
+from dsir_core.shards.versions import Assigned, Checked, call_each, versions
 from tasks.places import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
 from tasks.straggling import Finished, Running, stragglers

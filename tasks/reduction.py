@@ -12,7 +12,7 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.runtime.executor import Tree
-from dsir_core.worker import Checked, versions
+from dsir_core.shards.versions import Checked, versions
 
 IN_FLIGHT_PER_THREAD = 2
 """One runs and one waits: a worker is never idle, and its death costs few shards a second run."""

@@ -11,8 +11,8 @@ import numpy as np
 from dsir_core.checkpoints.manifest import checkpoint_of
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.tally import Tally
-from dsir_core.counts import CountTask
 from dsir_core.errors import RequestError
+from dsir_core.shards.count import CountTask
 from dsir_core.stages.count import CorpusCounts, Counts, next_rate, raw_tasks, target_tasks
 from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan

@@ -12,8 +12,8 @@ from dsir_core.config.settings import Method
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, Shard
 from dsir_core.model.importance import distribution
-from dsir_core.report.examples import ExamplesTask, Place, read_examples
-from dsir_core.report.names import (
+from dsir_core.resampling.overview import KINDS, Candidate
+from dsir_core.shards.bucket_names import (
     SAMPLE_BYTES,
     SAMPLE_PIECES,
     BucketNames,
@@ -22,8 +22,8 @@ from dsir_core.report.names import (
     moved_buckets,
     name_buckets,
 )
-from dsir_core.report.samples import Sample
-from dsir_core.resampling.overview import KINDS, Candidate
+from dsir_core.shards.examples import ExamplesTask, Place, read_examples
+from dsir_core.shards.excerpts import Sample
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample as Chosen

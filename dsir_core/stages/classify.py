@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import ReadSettings, SourceFile
-from dsir_core.counts import BlockSample
 from dsir_core.digests import digest, hash64
 from dsir_core.errors import RequestError
-from dsir_core.gathering import GatherTask, gather_shard
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import Bound, Gathering, SparseDocuments
 from dsir_core.model.importance import selecting_names
 from dsir_core.runtime.executor import Made
+from dsir_core.shards.count import BlockSample
+from dsir_core.shards.sample_documents import GatherTask, gather_shard
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.run import Run, StageWork

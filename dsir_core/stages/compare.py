@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.comparing import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.config.settings import Method
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
@@ -17,6 +16,7 @@ from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.comparison import PAGE, render_comparison
 from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import Made
+from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.stages.choose import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.report import stage_figures, versions

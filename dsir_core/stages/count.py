@@ -11,11 +11,11 @@ import numpy.typing as npt
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
-from dsir_core.counts import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.runtime.executor import Made
-from dsir_core.shard_work import quarantine_of
+from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
+from dsir_core.shards.reading import quarantine_of
 from dsir_core.stages.estimate import first_rate, ngrams_wanted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget

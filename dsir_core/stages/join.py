@@ -9,7 +9,7 @@ from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.joining import KIND, JoinTask, join_shards
+from dsir_core.shards.join import KIND, JoinTask, join_shards
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageFailedError, StageWork

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dsir_core import selected
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RequestError, RunFailedError
-from dsir_core.parts import PartResult
+from dsir_core.shards import selection_list as selected
+from dsir_core.shards.parts import PartResult
 from dsir_core.stages.run import Run
 
 REPORT = "report.json"

@@ -14,13 +14,13 @@ import pyarrow as pa
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.marking import Account, MarkTask, mark_shard, selection_schema
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.overview import Overview, Scale
 from dsir_core.resampling.radix import Unit, keys_of_bits
 from dsir_core.resampling.scaling import Spread
 from dsir_core.resampling.thresholds import Cuts, ShardWeights, temperature_of
 from dsir_core.runtime.executor import Made
+from dsir_core.shards.select import Account, MarkTask, mark_shard, selection_schema
 from dsir_core.stages.choose import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe

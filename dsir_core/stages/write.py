@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.errors import RunFailedError
-from dsir_core.extract import Extracted, ExtractTask, extract_shard
-from dsir_core.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
-from dsir_core.report.names import SAMPLE_PIECES
-from dsir_core.report.samples import evenly
 from dsir_core.runtime.executor import Made
-from dsir_core.selected import SelectedResult, SelectedTask, write_selected
+from dsir_core.shards.bucket_names import SAMPLE_PIECES
+from dsir_core.shards.excerpts import evenly
+from dsir_core.shards.extract import Extracted, ExtractTask, extract_shard
+from dsir_core.shards.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
+from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample

@@ -108,7 +108,7 @@ def _document(arguments: argparse.Namespace, report: dict[str, Any]) -> tuple[st
 
     from dsir_core.corpus.listing import list_corpus
     from dsir_core.corpus.types import ReadSettings
-    from dsir_core.report.examples import read_texts
+    from dsir_core.shards.examples import read_texts
 
     root = report["corpus"]["raw"]["root"]
     url = f"{root.rstrip('/')}/{arguments.file}" if root else arguments.file

@@ -45,7 +45,7 @@ PROGRAM = textwrap.dedent("""
         @prefect.flow
         def run():
             with log_to_run(prefect.runtime.flow_run.id):
-                warn = logging.getLogger("dsir_core.weights").warning
+                warn = logging.getLogger("dsir_core.shards.score").warning
                 other = threading.Thread(target=warn, args=("from a thread",))
                 other.start()
                 other.join()
@@ -98,7 +98,7 @@ def test_embedded_server_records_the_run_silently_and_ends(home: Path) -> None:
     assert rows(home, "select state_type from flow_run") == [("COMPLETED",)]
     assert rows(home, "select state_type, count(*) from task_run group by 1") == [("COMPLETED", N_TASKS)]
     logged = rows(home, "select name, level, message from log where name like 'dsir_core%'")
-    assert logged == [("dsir_core.weights", 30, "from a thread")]
+    assert logged == [("dsir_core.shards.score", 30, "from a thread")]
 
 
 def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:

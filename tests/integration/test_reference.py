@@ -15,8 +15,8 @@ from data_selection import HashedNgramDSIR
 from dsir_core.config.request import parse_config
 from dsir_core.pipeline import score_only, select
 from dsir_core.runtime.executor import InlineExecutor
+from dsir_core.shards.score import load_model
 from dsir_core.stages.run import Run
-from dsir_core.weights import load_model
 from tests.integration.conftest import DEMO
 
 TARGETS = ("speeches", "sqlite_manual")

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed import LocalCluster
 
-from dsir_core import worker
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.shards import versions as worker
 from tasks.cluster_settings import Adaptive, Address, Local, LocalSettings, SchedulerFile, Started, TlsSettings
 from tasks.clusters import open_cluster
 from tasks.fanout import DaskExecutor

@@ -19,7 +19,7 @@ from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, NotWantedError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.cancellation import check_wanted
 from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, Made
-from dsir_core.worker import usual_memory
+from dsir_core.shards.versions import usual_memory
 from tasks import fanout, straggling
 from tasks.cluster import local_cluster
 from tasks.fanout import DaskExecutor

@@ -13,7 +13,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
 from dsir_core.features import score_ngrams
-from dsir_core.weights import load_model
+from dsir_core.shards.score import load_model
 
 TARGET_PIECES = 16
 TARGET_BYTES = 4 * 2**20

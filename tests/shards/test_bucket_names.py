@@ -17,8 +17,8 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
 from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
-from dsir_core.report.names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
-from dsir_core.report.samples import Sample, evenly
+from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
+from dsir_core.shards.excerpts import Sample, evenly
 from tests.integration.conftest import DEMO
 from tests.report.conftest import Figures
 

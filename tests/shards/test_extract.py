@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsir_core import chosen, extract
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
-from dsir_core.extract import ExtractTask, extract_shard
+from dsir_core.shards import extract
+from dsir_core.shards import selected_records as chosen
+from dsir_core.shards.extract import ExtractTask, extract_shard
 
 
 def test_text_that_is_not_what_was_scored_is_damage_and_named_without_credentials(

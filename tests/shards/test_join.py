@@ -19,7 +19,7 @@ from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.external.keys import key_strings, string_hashes
 from dsir_core.external.scores import FINE, REASONS, DocumentScores, add_scores, scores_of
 from dsir_core.external.table import TableRows, read_table
-from dsir_core.joining import KeyLookup
+from dsir_core.shards.join import KeyLookup
 from tests.corpus.files import source
 
 KEYS = st.one_of(st.none(), st.integers(-5, 5), st.text("ab1-\u00e9", max_size=3), st.just(True), st.just([1]))

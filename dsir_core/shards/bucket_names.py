@@ -21,7 +21,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import tokenize
 from dsir_core.model.metrics import EPSILON
-from dsir_core.report.samples import Sample
+from dsir_core.shards.excerpts import Sample
 
 N_MOVED = 12
 SAMPLE_PIECES = 8

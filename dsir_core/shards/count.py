@@ -18,9 +18,9 @@ from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
-from dsir_core.kept import KEEPER, MIN_SHARD_BYTES, Keeping
 from dsir_core.model.noise import random_bits
-from dsir_core.shard_work import identity, quarantining, read_shard
+from dsir_core.shards.ngram_cache import KEEPER, MIN_SHARD_BYTES, Keeping
+from dsir_core.shards.reading import identity, quarantining, read_shard
 
 COUNTS_VERSION = "counts-v1"
 

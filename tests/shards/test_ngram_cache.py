@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core import counts as counting
-from dsir_core import kept
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings, HashName
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import ReadSettings, Shard
-from dsir_core.counts import CountTask, count_shard
 from dsir_core.features import count_and_keep, count_ngrams, score_ngrams
-from dsir_core.kept import KEEPER, Keeper, KeptShard
 from dsir_core.model.importance import fit_model
-from dsir_core.weights import ScoreTask, score_shard
+from dsir_core.shards import count as counting
+from dsir_core.shards import ngram_cache as kept
+from dsir_core.shards.count import CountTask, count_shard
+from dsir_core.shards.ngram_cache import KEEPER, Keeper, KeptShard
+from dsir_core.shards.score import ScoreTask, score_shard
 from tests.features.texts import TEXTS, buffers
 
 SHA256 = FeatureSettings(hash="sha256")
@@ -82,7 +82,7 @@ def test_a_kept_shard_gives_the_same_weights_without_reading_it(
     assert not was_kept
     assert scored(tmp_path / "b", shard, 2**20, forget=True)[:2] == (again, True)
     reads: list[object] = []
-    monkeypatch.setattr("dsir_core.weights.read_shard", lambda *args: reads.append(args) or iter(()))
+    monkeypatch.setattr("dsir_core.shards.score.read_shard", lambda *args: reads.append(args) or iter(()))
     assert scored(tmp_path / "c", shard, 2**20)[:2] == (again, True)
     assert not reads
     assert pq.read_metadata(path).num_rows == 500

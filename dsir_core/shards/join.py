@@ -23,7 +23,7 @@ from dsir_core.external.lookup import match
 from dsir_core.external.scores import FINE, NO_KEY, NOT_IN_TABLE, DocumentScores
 from dsir_core.external.table import TableRows, read_table
 from dsir_core.kernels.cache_key import read_only
-from dsir_core.shard_work import identity, quarantining, read_shard
+from dsir_core.shards.reading import identity, quarantining, read_shard
 
 _Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]
 

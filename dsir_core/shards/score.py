@@ -26,14 +26,14 @@ from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Quarantine, Tally
 from dsir_core.corpus.types import Piece, ReadSettings, Shard
-from dsir_core.counts import place_of
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.features import TOKENIZER_VERSION, score_ngrams
-from dsir_core.kept import KEEPER, KeptShard
 from dsir_core.model.importance import FittedModel
-from dsir_core.shard_work import identity, quarantining, read_shard
+from dsir_core.shards.count import place_of
+from dsir_core.shards.ngram_cache import KEEPER, KeptShard
+from dsir_core.shards.reading import identity, quarantining, read_shard
 
 WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024

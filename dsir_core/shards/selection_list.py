@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.weights import OFFSET, gather_rows
+from dsir_core.shards.score import OFFSET, gather_rows
 
 NAME = "selected.parquet"
 READ_ROWS = 1 << 17

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dsir_core.chosen import Chosen, read_chosen
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Chunking, Piece, ReadSettings, SourceFile
+from dsir_core.shards.selected_records import Chosen, read_chosen
 
 EXAMPLE_CHARACTERS = 600
 

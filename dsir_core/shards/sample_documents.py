@@ -11,12 +11,12 @@ from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import ReadSettings, Shard
-from dsir_core.counts import BlockSample
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.model.compact_sample import Bound, Gathering
 from dsir_core.model.noise import document_bits
-from dsir_core.shard_work import identity, quarantining, read_shard
+from dsir_core.shards.count import BlockSample
+from dsir_core.shards.reading import identity, quarantining, read_shard
 
 SAMPLE_VERSION = "documents-v1"
 KIND = "documents"

@@ -29,14 +29,14 @@ def versions() -> dict[str, str]:
     Returns:
         Value by name; `PACKAGE` is the installed version, for messages.
     """
-    from dsir_core.counts import COUNTS_VERSION
-    from dsir_core.extract import EXTRACT_VERSION
     from dsir_core.features import TOKENIZER_VERSION
-    from dsir_core.gathering import SAMPLE_VERSION
-    from dsir_core.joining import JOIN_VERSION
-    from dsir_core.marking import SELECTION_VERSION
-    from dsir_core.shard_work import READER_VERSION
-    from dsir_core.weights import WEIGHTS_VERSION
+    from dsir_core.shards.count import COUNTS_VERSION
+    from dsir_core.shards.extract import EXTRACT_VERSION
+    from dsir_core.shards.join import JOIN_VERSION
+    from dsir_core.shards.reading import READER_VERSION
+    from dsir_core.shards.sample_documents import SAMPLE_VERSION
+    from dsir_core.shards.score import WEIGHTS_VERSION
+    from dsir_core.shards.select import SELECTION_VERSION
 
     return {
         PACKAGE: _installed(),
@@ -148,9 +148,8 @@ class Checked(Generic[Item, Result]):
 
 def warm_up() -> None:
     """Import what shards need, and compile the kernels (or load them from the cache that an earlier run left)."""
-    import dsir_core.extract
-    import dsir_core.marking
-    import dsir_core.weights  # noqa: F401
+    import dsir_core.shards.extract
+    import dsir_core.shards.score  # noqa: F401
     from dsir_core import ngrams
     from dsir_core.config.features import FeatureSettings
     from dsir_core.corpus.formats import jsonl

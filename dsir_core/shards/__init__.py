@@ -1,0 +1,1 @@
+"""What a worker does for one shard; the driver's side has the same names in `stages`."""
