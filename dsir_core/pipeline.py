@@ -14,7 +14,7 @@ from dsir_core.stages.compare import check_comparison, compare
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
-from dsir_core.stages.output import check_output
+from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan, plan
 from dsir_core.stages.report import report, stage_figures
 from dsir_core.stages.resample import resample

@@ -24,9 +24,9 @@ from dsir_core.forecast.sizes import (
     workdir_bytes,
     worker_bytes,
 )
-from dsir_core.stages.estimate import first_rate
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
 from dsir_core.stages.run import Run
+from dsir_core.stages.sample_rate import first_rate
 from dsir_core.urls import without_credentials
 
 SECONDS_LOW, SECONDS_HIGH = 0.6, 1.8

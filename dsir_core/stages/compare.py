@@ -17,7 +17,7 @@ from dsir_core.report.comparison import PAGE, render_comparison
 from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import Made
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
-from dsir_core.stages.choose import choose
+from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, spreads_of

@@ -16,9 +16,9 @@ from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.runtime.executor import Made
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
-from dsir_core.stages.estimate import first_rate, ngrams_wanted
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageWork, check_budget
+from dsir_core.stages.sample_rate import first_rate, ngrams_wanted
 
 MUCH_UNSPACED = 0.1
 """Share of a target's bytes in scripts without spaces, from which on the user is told."""

@@ -18,11 +18,11 @@ from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.groups import Group, by_file, by_length, largest
 from dsir_core.report.html import render
 from dsir_core.report.result import Report
-from dsir_core.report.seen import Stages, examples, histograms, moved
 from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
-from dsir_core.stages.output import REPORT_PAGE, commit_output
+from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
+from dsir_core.stages.report_lookups import Stages, examples, histograms, moved
 from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores

@@ -21,7 +21,7 @@ from dsir_core.resampling.scaling import Spread
 from dsir_core.resampling.thresholds import Cuts, ShardWeights, temperature_of
 from dsir_core.runtime.executor import Made
 from dsir_core.shards.select import Account, MarkTask, mark_shard, selection_schema
-from dsir_core.stages.choose import Choice, choose
+from dsir_core.stages.allocation import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
 from dsir_core.stages.score import Scores

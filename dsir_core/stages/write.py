@@ -14,7 +14,7 @@ from dsir_core.shards.excerpts import evenly
 from dsir_core.shards.extract import Extracted, ExtractTask, extract_shard
 from dsir_core.shards.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
-from dsir_core.stages.output import begin_output
+from dsir_core.stages.output_dir import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import Sample
 from dsir_core.stages.run import Run, StageWork, describe

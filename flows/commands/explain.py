@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.config.features import FeatureSettings
     from dsir_core.explain import explain
-    from dsir_core.stages.output import complete_report
+    from dsir_core.stages.output_dir import complete_report
 
     with using(storage_of(arguments)):
         report = complete_report(arguments.output)

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.checkpoints.store import Store
     from dsir_core.report.html import render
-    from dsir_core.stages.output import REPORT_PAGE, complete_report
+    from dsir_core.stages.output_dir import REPORT_PAGE, complete_report
 
     with using(storage_of(arguments)):
         for output in _outputs(arguments.place):
@@ -43,7 +43,7 @@ def _outputs(place: str) -> list[str]:
     from dsir_core.checkpoints.manifest import recorded_runs
     from dsir_core.checkpoints.store import Store
     from dsir_core.report.comparison import PAGE
-    from dsir_core.stages.output import REPORT
+    from dsir_core.stages.output_dir import REPORT
 
     store = Store(place)
     if store.exists(REPORT):

@@ -20,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
 from dsir_core.runtime.events import Event, ShardFailed, StageEnds
-from dsir_core.stages.output import REPORT_PAGE
+from dsir_core.stages.output_dir import REPORT_PAGE
 from dsir_core.stages.run import Run
 from flows.watching.live import words_of
 from flows.watching.standing import Pace, RunStanding, Standing
