@@ -19,7 +19,7 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
 from dsir_core.features import count_ngrams, score_ngrams
-from dsir_core.memory import text_buffers
+from dsir_core.in_memory import text_buffers
 
 Row = dict[str, Any]
 HASHES: tuple[HashName, ...] = ("xxh3", "sha256")

@@ -16,7 +16,7 @@ __all__ = ["ImportanceModel", "sample"]
 def __getattr__(name: str) -> Any:
     # On first use: importing a settings module must not load compilers and Arrow.
     if name in __all__:
-        from dsir_core import memory
+        from dsir_core import in_memory as memory
 
         return getattr(memory, name)
     raise AttributeError(f"module 'dsir_core' has no attribute {name!r}")

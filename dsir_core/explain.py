@@ -14,7 +14,7 @@ from dsir_core.config.features import FeatureSettings, TokenizerName
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import lower
 from dsir_core.features.unicode_table import CLASS_SHIFT, DOTTED_I, SINGLE, SPACE, entry
-from dsir_core.memory import text_buffers
+from dsir_core.in_memory import text_buffers
 from dsir_core.model.importance import FittedModel
 from dsir_core.shards.bucket_names import Ngram, buckets_of, ngrams_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.source import open_source
 from dsir_core.errors import DsirError
-from dsir_core.report.words import human_bytes
+from dsir_core.report.formatting import human_bytes
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import PlannedCorpus
 from dsir_core.stages.run import Run

@@ -13,8 +13,8 @@ from dsir_core.forecast import speed as speeds
 from dsir_core.forecast import warnings
 from dsir_core.forecast.checks import Check, check_output_free, check_read, check_room, check_write
 from dsir_core.forecast.estimates import Estimate, estimate
-from dsir_core.forecast.look import Sampled, effective_sample_size, look_at_raw, look_at_target, sample_model
 from dsir_core.forecast.reuse import Reuse, find_reuse
+from dsir_core.forecast.samples import Sampled, effective_sample_size, look_at_raw, look_at_target, sample_model
 from dsir_core.forecast.sizes import (
     RawFigures,
     Selection,

@@ -14,8 +14,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from dsir_core.report.formatting import human_bytes, human_seconds
 from dsir_core.report.sections import SECTIONS, Figures
-from dsir_core.report.words import human_bytes, human_seconds
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
 SUMMARY_SECTIONS = 4

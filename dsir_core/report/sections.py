@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from markupsafe import Markup
 
 from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
-from dsir_core.report.words import human_seconds
+from dsir_core.report.formatting import human_seconds
 
 Figures: TypeAlias = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dsir_core.checkpoints.manifest import of_runs, recorded_runs, unneeded
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RequestError
-from dsir_core.report.words import human_bytes
+from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import using
 from flows.options import add_storage_options, storage_of
 

@@ -72,7 +72,7 @@ def _lines(config: SelectConfig, found: Forecast) -> Iterator[str]:
 
 
 def _corpora(found: Forecast) -> Iterator[str]:
-    from dsir_core.report.words import human_bytes
+    from dsir_core.report.formatting import human_bytes
 
     def row(name: str, corpus: CorpusForecast) -> str:
         return (
@@ -92,7 +92,7 @@ def _corpora(found: Forecast) -> Iterator[str]:
 
 
 def _stages(found: Forecast) -> Iterator[str]:
-    from dsir_core.report.words import human_seconds
+    from dsir_core.report.formatting import human_seconds
 
     if found.seconds is None:
         return
@@ -108,7 +108,7 @@ def _stages(found: Forecast) -> Iterator[str]:
 
 
 def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
-    from dsir_core.report.words import human_bytes
+    from dsir_core.report.formatting import human_bytes
 
     fitted = "all" if found.fit_rate >= 1 else f"about {found.fit_rate:.2%}"
     yield f"\nraw model fitted on {fitted} of raw; memory of a worker about {human_bytes(found.worker_bytes)}"

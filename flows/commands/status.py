@@ -11,7 +11,7 @@ from dsir_core.checkpoints.manifest import Recorded, checkpoint_of, of_runs, rec
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
 from dsir_core.report.comparison import PAGE
-from dsir_core.report.words import human_bytes
+from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import using
 from flows.options import add_storage_options, storage_of
 

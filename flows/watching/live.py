@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from dsir_core.report.words import human_seconds
+from dsir_core.report.formatting import human_seconds
 from dsir_core.runtime.events import Event, Note, Observer, ShardFailed, StageEnds
 from flows.watching.standing import RunStanding, Standing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from dsir_core.report.formatting import human_seconds
 from dsir_core.report.pictures import pictures
-from dsir_core.report.words import human_seconds
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
 

@@ -22,8 +22,8 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Chunking, ReadSettings
 from dsir_core.forecast.estimates import Estimate, estimate
-from dsir_core.forecast.look import Sampled
 from dsir_core.forecast.probe import PROBE_BYTES, Read, probes_of, read_probe, stored_by_kind
+from dsir_core.forecast.samples import Sampled
 from tests.forecast.conftest import Plan
 from tests.integration.conftest import DEMO, demo_records
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dsir_core.memory import sample
+from dsir_core.in_memory import sample
 from dsir_core.model.noise import gumbel, random_bits
 from dsir_core.resampling.radix import order_bits
 from tests.resampling.test_thresholds import METHODS, Corpus, Crowd
