@@ -47,9 +47,9 @@ from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
 from dsir_core.stages.write import write
-from tasks import fanout
+from tasks import executor as fanout
 from tasks.cluster import local_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 
 MB = 10**6
 SHARD_DOCUMENTS = 100_000

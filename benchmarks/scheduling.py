@@ -1,7 +1,7 @@
 """What a shard costs the driver, the scheduler and a worker, by the number of workers: part of `make scale`.
 
 A scheduler is a process of its own; workers share a few processes, single-threaded as those of a run; the driver is
-this process with `tasks.fanout.DaskExecutor`. A shard does nothing. Processor time is what counts: the clock says how
+this process with `tasks.executor.DaskExecutor`. A shard does nothing. Processor time is what counts: the clock says how
 long two cores take for all three.
 """
 
@@ -25,9 +25,9 @@ from distributed import Client
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.runtime.executor import Made
-from tasks import fanout
+from tasks import executor as fanout
 from tasks.cluster import DASK_CONFIG
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 
 WORKERS_PER_PROCESS = 250
 START_SECONDS = 600.0

@@ -85,7 +85,7 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Itera
             api.wait()
             from flows.select import PREPARED, Prepared
             from tasks.dashboards import dask_report
-            from tasks.fanout import DaskExecutor
+            from tasks.executor import DaskExecutor
 
             executor = DaskExecutor(start.result())
             with watching(watch) as observe, dask_report(start.result(), watch.dask_report):

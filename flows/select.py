@@ -27,7 +27,7 @@ from flows.watching.terminal import together
 from tasks.cluster_settings import Cluster, ClusterSettings
 from tasks.clusters import open_cluster
 from tasks.dashboards import SchedulerMetrics
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tasks.stages import call_as_task
 
 Result = TypeVar("Result")

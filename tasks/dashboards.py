@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from distributed import Client, performance_report
 
 from dsir_core.errors import RequestError
-from dsir_core.exposition import Figures, publish
+from tasks.metrics_page import Figures, publish
 
 logger = logging.getLogger(__name__)
 

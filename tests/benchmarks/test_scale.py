@@ -13,7 +13,7 @@ from benchmarks.synthetic import MEAN, histogram_statistics
 from dsir_core.resampling.keys import Ranking, Search
 from dsir_core.resampling.passes import HistogramTask, WeightsPart
 from dsir_core.resampling.radix import Goal, Histogram, HistogramSum, find_thresholds, keys_of_bits
-from tasks import fanout
+from tasks import executor as fanout
 
 
 @pytest.mark.parametrize("settings", [{"tokens": 50_000}, {"count": 90, "target_ess": 0.1}])

@@ -23,9 +23,9 @@ from dsir_core.pipeline import select
 from dsir_core.runtime.events import StageBegins, StageEnds
 from dsir_core.stages.run import Run
 from flows.prefect_server import is_prefect_server
-from tasks import straggling
+from tasks import speculation as straggling
 from tasks.cluster import local_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tests.faults.processes import (
     kill,
     kill_child,

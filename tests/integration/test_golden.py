@@ -27,7 +27,7 @@ from dsir_core.pipeline import select
 from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.run import Run
 from tasks.cluster import local_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tests.integration.conftest import DEMO, demo_records
 
 GOLDEN = Path(__file__).with_name("golden.json")

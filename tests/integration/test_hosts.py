@@ -21,7 +21,7 @@ from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tasks.cluster_settings import Address
 from tasks.clusters import connect
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tests.faults.harness import BUCKET, Lake, credentials, fill
 from tests.faults.processes import PROGRAM
 from tests.hosts import Host, Hosts, hosts

@@ -171,7 +171,7 @@ def test_interrupting_the_whole_process_group_ends_quietly_and_leaves_nothing() 
     program = textwrap.dedent("""
         import os, time
         from tasks.cluster import local_cluster
-        from tasks.fanout import DaskExecutor
+        from tasks.executor import DaskExecutor
 
         if __name__ == "__main__":
             try:

@@ -20,7 +20,7 @@ from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
 from dsir_core.shards import versions as worker
 from tasks.cluster_settings import Adaptive, Address, Local, LocalSettings, SchedulerFile, Started, TlsSettings
 from tasks.clusters import open_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tests.hosts import Hosts, hosts
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,13 @@ import pytest
 from distributed import Client
 
 from dsir_core.errors import RequestError
-from dsir_core.exposition import MAX_RUNS
 from dsir_core.runtime.events import Retried, ShardDone, StageBegins, StageEnds
 from flows.watching.metrics import Metrics
 from tasks import dashboards
 from tasks.cluster import local_cluster
 from tasks.dashboards import SchedulerMetrics, dask_report
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
+from tasks.metrics_page import MAX_RUNS
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from tasks import fanout
+from tasks import executor as fanout
 from tasks.cluster import local_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 
 ROOT = Path(__file__).parents[2]
 

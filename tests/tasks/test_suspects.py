@@ -16,7 +16,7 @@ from dsir_core.pipeline import select
 from dsir_core.runtime.executor import Executor, InlineExecutor, Outcome
 from dsir_core.stages.run import Run
 from tasks.cluster import local_cluster
-from tasks.fanout import DaskExecutor
+from tasks.executor import DaskExecutor
 from tests.integration.conftest import DEMO, pool
 
 __all__ = ["pool"]

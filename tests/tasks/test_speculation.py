@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.straggling import FACTOR, MIN_SECONDS, QUANTILE, Finished, Running, limit_seconds, stragglers
+from tasks.speculation import FACTOR, MIN_SECONDS, QUANTILE, Finished, Running, limit_seconds, stragglers
 
 SECONDS = st.floats(min_value=0, max_value=1e5)
 BYTES = st.integers(min_value=0, max_value=2**40)

@@ -17,10 +17,10 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.executor import Outcome, nothing
 from dsir_core.shards.versions import Assigned, Checked, call_each, versions
-from tasks.places import Places
+from tasks.locality import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
-from tasks.straggling import Finished, Running, stragglers
-from tasks.trials import Trials
+from tasks.speculation import Finished, Running, stragglers
+from tasks.suspects import Trials
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ class DaskExecutor:
     host. A suspect that loses its workers even so is the cause and fails; the others succeed.
 
     A shard that takes far longer than others is started a second time where a worker is idle
-    (`tasks.straggling`). What is finished first counts, and the other is cancelled.
+    (`tasks.speculation`). What is finished first counts, and the other is cancelled.
 
     Args:
         client: a connected `distributed.Client`; the caller closes it.
