@@ -14,12 +14,13 @@ from data_selection.hashed_ngram_dsir import get_ngram_counts
 from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
 from benchmarks.measure import best
 from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
+from dsir_core.corpus.types import Batch, Piece
 from dsir_core.features import count_ngrams, score_ngrams
-from dsir_core.in_memory import text_buffers
+from dsir_core.features.texts import text_buffers
 
 Row = dict[str, Any]
 HASHES: tuple[HashName, ...] = ("xxh3", "sha256")

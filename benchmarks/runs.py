@@ -18,10 +18,11 @@ from joblib import Parallel, delayed
 
 from benchmarks.corpora import TARGET, write_corpus
 from benchmarks.measure import DSIR, best, run, select
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import ReadSettings, Shard
+from dsir_core.corpus.types import Shard
 from flows.prefect_server import is_prefect_server
 
 Row = dict[str, Any]

@@ -37,9 +37,9 @@ from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.tally import Tally
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import gumbel
+from dsir_core.resampling.weights_schema import weight_columns
 from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
-from dsir_core.shards import versions as worker
-from dsir_core.shards.score import weight_columns
+from dsir_core.shards.warm_up import warm_up
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
 from dsir_core.stages.plan import Plan, PlannedCorpus
@@ -148,9 +148,9 @@ def uncounted(scores: Scores) -> Counts:
     return Counts({}, CorpusCounts(np.zeros(1, np.int64), scores.tally, np.empty((0, 4), np.int64)), 1.0, {})
 
 
-def warm_up() -> None:
+def warm_up_workers() -> None:
     """Compile what workers need, or load it."""
-    worker.warm_up()
+    warm_up()
     gumbel(np.arange(2), 0, 0, "")
 
 

@@ -20,12 +20,13 @@ from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.overview import Overview
 from dsir_core.resampling.passes import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.resampling.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
+from dsir_core.resampling.weights_schema import weights_schema
 from dsir_core.runtime.executor import Executor, Outcome, nothing
 from dsir_core.shards.count import CountResult, CountTask, count_shard
 from dsir_core.shards.excerpts import Weighed, WeighTask, weigh_target
 from dsir_core.shards.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.shards.parts import ExtractFile, PartResult, PartTask, write_part
-from dsir_core.shards.score import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard, weights_schema
+from dsir_core.shards.score import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard
 from dsir_core.shards.select import Account, MarkResult, MarkTask, mark_shard
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -13,48 +12,11 @@ import numpy.typing as npt
 from dsir_core.config.features import FeatureSettings, TokenizerName
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import lower
+from dsir_core.features.texts import text_buffers
 from dsir_core.features.unicode_table import CLASS_SHIFT, DOTTED_I, SINGLE, SPACE, entry
-from dsir_core.in_memory import text_buffers
 from dsir_core.model.importance import FittedModel
+from dsir_core.report.explained import Contribution, Explanation
 from dsir_core.shards.bucket_names import Ngram, buckets_of, ngrams_of
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What one n-gram adds to a document's log weight."""
-
-    ngram: str
-    bucket: int
-    times: int
-    """How often it occurs in the document."""
-    log_ratio: float
-    """Of its bucket: what one occurrence adds, in nats."""
-
-    @property
-    def total(self) -> float:
-        """What all its occurrences add."""
-        return self.times * self.log_ratio
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A document under one target's model."""
-
-    text: str
-    target: str
-    log_weight: float
-    contributions: tuple[Contribution, ...]
-    """The largest first; their totals sum to the log weight, but for rounding."""
-    spans: tuple[tuple[int, int], ...]
-    """Where each token stands in the text: start and stop, in characters."""
-    by_token: npt.NDArray[np.float64]
-    """float64[tokens]: each n-gram's log ratio shared out evenly among its tokens; sums to the log weight, too."""
-
-    def _repr_html_(self) -> str:
-        """The strongest n-grams and the coloured text, as a notebook shows it."""
-        from dsir_core.report.explained import explanation_piece
-
-        return explanation_piece(self)
 
 
 def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Explanation]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features.texts import Texts, text_buffers
 from dsir_core.model.importance import FittedModel, fit_model
 from dsir_core.model.noise import gumbel
 from dsir_core.model.smoothing import NONE, Smoothing
 from dsir_core.resampling.radix import order_bits
 
 if TYPE_CHECKING:
-    from dsir_core.explain import Explanation
-
-Texts: TypeAlias = Sequence[str] | Any
-"""A list of str, or an Arrow string array or chunked array."""
+    from dsir_core.report.explained import Explanation
 
 
 class ImportanceModel:
@@ -99,18 +95,3 @@ def sample(log_weights: npt.ArrayLike, k: int, seed: int = 0) -> npt.NDArray[np.
     bits = order_bits(weights + gumbel(np.arange(len(weights)), seed, 0, ""))
     # Stable, so that equal keys go to the smaller index; complemented, so that the largest come first.
     return np.sort(np.argsort(~bits, kind="stable")[:k])
-
-
-def text_buffers(texts: Texts) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """UTF-8 bytes and offsets int64[n + 1] of texts."""
-    array: Any = texts
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    array = array.cast(pa.large_string()) if isinstance(array, pa.Array) else pa.array(array, pa.large_string())
-    if array.null_count:
-        raise ValueError(f"{array.null_count} texts are null")
-    _, offsets, data = array.buffers()
-    return (
-        np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8),
-        np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1],
-    )

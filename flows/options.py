@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import (
     BudgetSettings,
@@ -23,7 +24,6 @@ from dsir_core.config.settings import (
     WeightSettings,
 )
 from dsir_core.config.storage import StorageSettings
-from dsir_core.corpus.types import ReadSettings
 from dsir_core.errors import RequestError
 
 GROUPS: dict[str, type[BaseModel]] = {

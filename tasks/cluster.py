@@ -20,7 +20,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.system import MEMORY_LIMIT
 from distributed.utils import get_mp_context
 
-from dsir_core.shards.versions import warm_up_in_background
+from dsir_core.shards.warm_up import warm_up_in_background
 
 AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 

@@ -17,7 +17,8 @@ from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.security import Security
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
-from dsir_core.shards import versions as worker
+from dsir_core.shards import versions
+from dsir_core.shards.warm_up import warm_up_in_background
 from dsir_core.urls import without_credentials
 from tasks.cluster import DASK_CONFIG, local_cluster, log_level, without_interrupts
 from tasks.cluster_settings import HERE, Address, Cluster, Local, SchedulerFile, Started, TlsSettings
@@ -141,18 +142,18 @@ def check_workers(client: Client) -> None:
         MixedVersionsError: some differ, or have no `dsir_core` at all; names them and what differs.
     """
     wrong: list[str] = []
-    for address, theirs in sorted(client.run(worker.versions, on_error="return").items()):
+    for address, theirs in sorted(client.run(versions.versions, on_error="return").items()):
         if isinstance(theirs, BaseException):
             wrong.append(f"{address}: cannot run dsir_core ({theirs})")
-        elif found := worker.differences(theirs):
-            wrong.append(f"{address}: dsir-pipeline {theirs[worker.PACKAGE]}, {', '.join(found)}")
+        elif found := versions.differences(theirs):
+            wrong.append(f"{address}: dsir-pipeline {theirs[versions.PACKAGE]}, {', '.join(found)}")
     if wrong:
         more = f" and {len(wrong) - N_NAMED} more" if len(wrong) > N_NAMED else ""
         raise MixedVersionsError(
-            f"workers have other versions than this process (dsir-pipeline {worker.versions()[worker.PACKAGE]}): "
+            f"workers have other versions than this process (dsir-pipeline {versions.versions()[versions.PACKAGE]}): "
             f"{'; '.join(wrong[:N_NAMED])}{more}. Install the same version there, and start those workers again"
         )
-    client.run(worker.warm_up_in_background)
+    client.run(warm_up_in_background)
 
 
 def _cluster_class(path: str) -> type[DaskCluster]:

@@ -16,11 +16,12 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.executor import Outcome, nothing
-from dsir_core.shards.versions import Assigned, Checked, call_each, versions
+from dsir_core.shards.versions import Checked, versions
 from tasks.locality import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
 from tasks.speculation import Finished, Running, stragglers
 from tasks.suspects import Trials
+from tasks.worker import Assigned, call_each
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -14,7 +14,7 @@ from distributed.comm.addressing import get_address_host
 from distributed.scheduler import KilledWorker
 
 from dsir_core.errors import WorkerLostError
-from dsir_core.shards.versions import lend_memory, usual_memory
+from tasks.worker import lend_memory, usual_memory
 
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller

@@ -18,7 +18,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.explain import explain
 from dsir_core.features import reference as oracle
 from dsir_core.features import score_ngrams
-from dsir_core.in_memory import text_buffers
+from dsir_core.features.texts import text_buffers
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import render_explanation
 from flows.cli import main

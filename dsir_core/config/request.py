@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import (
     HEURISTIC,
     BudgetSettings,
@@ -22,7 +23,6 @@ from dsir_core.config.settings import (
     WeightSettings,
 )
 from dsir_core.config.storage import StorageSettings
-from dsir_core.corpus.types import ReadSettings
 from dsir_core.errors import RequestError
 from dsir_core.urls import without_credentials
 

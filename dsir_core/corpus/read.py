@@ -8,11 +8,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.formats.jsonl import Keep, LineReader, read_chunks
 from dsir_core.corpus.formats.parquet import read_parquet
 from dsir_core.corpus.source import ByteStream, damaged, decompressed, open_source
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, ReadSettings, Wanted
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, Wanted
 from dsir_core.runtime.cancellation import check_wanted
 
 GAP_BYTES = 2**18

@@ -8,72 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from dsir_core.config.predicate import parse_predicate
 
 Format = Literal["jsonl", "parquet"]
 Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
 
 WHOLE = -1
 """`Piece.stop` of a piece that reaches to the end of its file."""
-
-
-class Chunking(BaseModel):
-    """How documents are cut into pieces."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    words: int = Field(ge=1, le=10**6)
-    """Words of a piece, between white space; the last piece of a document may have fewer."""
-
-
-class ReadSettings(BaseModel):
-    """How records become documents. Everything here is part of a checkpoint's key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    text_field: tuple[str, ...] = Field(default=("text",), min_length=1)
-    """Where a record's text stands: a field name or a dotted path; several are joined by a newline."""
-
-    @field_validator("text_field", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("text_field")
-    @classmethod
-    def _no_field_inside_another(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(all(name.split(".")) for name in value):
-            raise ValueError("a field has no name")
-        for name in value:
-            if any(other != name and other.startswith(f"{name}.") for other in value) or value.count(name) > 1:
-                raise ValueError(f"{name!r} is named twice, or holds another of the fields")
-        return value
-
-    max_record_bytes: int = Field(default=256 * 2**20, ge=1)
-    """A record of more bytes than this is bad; no more than this is held in memory for one record."""
-
-    include: str | None = None
-    """Only raw records for which this holds are read: 'lang == "en" and (score > 0.5 or source in ["a", "b"])'."""
-
-    exclude: str | None = None
-    """Raw records for which this holds are passed over."""
-
-    chunk: Chunking | None = None
-    """Cut raw documents into pieces of equal word count, which are then selected, as in the paper: words=128."""
-
-    @field_validator("include", "exclude")
-    @classmethod
-    def _condition(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_predicate(value)
-        return value
-
-    @property
-    def unconditional(self) -> ReadSettings:
-        """The same for targets, and for records that are known to be wanted."""
-        return self.model_copy(update={"include": None, "exclude": None, "chunk": None})
 
 
 @dataclass(frozen=True, slots=True)

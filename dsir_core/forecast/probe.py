@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.source import Source, decompressed, open_source
-from dsir_core.corpus.types import WHOLE, Batch, Piece, ReadSettings, Shard, SourceFile
+from dsir_core.corpus.types import WHOLE, Batch, Piece, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 
 PROBES = 32

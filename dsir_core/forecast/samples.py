@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior
-from dsir_core.corpus.types import Batch, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from dsir_core.explain import Contribution, Explanation
 from dsir_core.report.html import render_page, render_piece
 
 LEVELS = 6
@@ -18,6 +19,42 @@ MAX_TOKENS = 20_000
 
 N_PIECE = 10
 """N-grams on each side of a notebook's table."""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one n-gram adds to a document's log weight."""
+
+    ngram: str
+    bucket: int
+    times: int
+    """How often it occurs in the document."""
+    log_ratio: float
+    """Of its bucket: what one occurrence adds, in nats."""
+
+    @property
+    def total(self) -> float:
+        """What all its occurrences add."""
+        return self.times * self.log_ratio
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A document under one target's model."""
+
+    text: str
+    target: str
+    log_weight: float
+    contributions: tuple[Contribution, ...]
+    """The largest first; their totals sum to the log weight, but for rounding."""
+    spans: tuple[tuple[int, int], ...]
+    """Where each token stands in the text: start and stop, in characters."""
+    by_token: npt.NDArray[np.float64]
+    """float64[tokens]: each n-gram's log ratio shared out evenly among its tokens; sums to the log weight, too."""
+
+    def _repr_html_(self) -> str:
+        """The strongest n-grams and the coloured text, as a notebook shows it."""
+        return explanation_piece(self)
 
 
 def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contribution], list[Contribution]]:

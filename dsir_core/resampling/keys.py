@@ -19,7 +19,7 @@ from dsir_core.resampling.pareto import keep_keys
 from dsir_core.resampling.radix import order_bits
 from dsir_core.resampling.scaling import REFERENCE, Spread
 from dsir_core.resampling.weight_rows import Rows
-from dsir_core.shards.score import odds_column
+from dsir_core.resampling.weights_schema import odds_column
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.model.noise import document_bits, gumbel, uniform
+from dsir_core.resampling.weights_schema import OFFSET, STRATUM
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.shards.score import OFFSET, STRATUM
 
 READ_ROWS = 1 << 18
 

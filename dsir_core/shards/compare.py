@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Chunking, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Piece, Shard
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
 from dsir_core.features import TOKENIZER_VERSION
@@ -24,8 +25,8 @@ from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View
 from dsir_core.resampling.pareto import keep_probability
 from dsir_core.resampling.weight_rows import Rows, by_stratum, read_rows
+from dsir_core.resampling.weights_schema import odds_column
 from dsir_core.shards.reading import identity
-from dsir_core.shards.score import odds_column
 from dsir_core.shards.select import cut_values
 from dsir_core.shards.selected_records import Chosen, count_chosen, read_chosen
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, KeepBlock, Piece, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes

@@ -10,8 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Chunking, Piece, ReadSettings, SourceFile
+from dsir_core.corpus.types import Piece, SourceFile
 from dsir_core.shards.selected_records import Chosen, read_chosen
 
 EXAMPLE_CHARACTERS = 600

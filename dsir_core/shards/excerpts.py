@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, Piece, Shard
 from dsir_core.features import score_ngrams
 from dsir_core.shards.score import load_model
 

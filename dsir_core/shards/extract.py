@@ -16,14 +16,15 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, Piece, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
+from dsir_core.resampling.weights_schema import OFFSET
 from dsir_core.shards.parts import ExtractFile, ExtractWriter
 from dsir_core.shards.reading import identity
-from dsir_core.shards.score import OFFSET
 from dsir_core.shards.selected_records import Chosen, count_chosen, read_chosen
 from dsir_core.storage.retries import warn
 

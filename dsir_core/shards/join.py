@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import ReadSettings, Shard, SourceFile
+from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.keys import key_strings, string_hashes

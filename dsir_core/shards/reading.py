@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.tally import Quarantine, Tally
-from dsir_core.corpus.types import Batch, KeepBlock, Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Batch, KeepBlock, Piece, Shard
 from dsir_core.digests import digest
 
 READER_VERSION = "reader-v3"

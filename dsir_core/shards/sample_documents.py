@@ -9,8 +9,9 @@ import numpy as np
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import ReadSettings, Shard
+from dsir_core.corpus.types import Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.model.compact_sample import Bound, Gathering

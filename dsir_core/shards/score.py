@@ -1,19 +1,12 @@
-"""Log importance weights of a shard's documents, as Parquet in the store.
-
-Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
-or one column `log_weight.NAME` for each of several separate targets; `log_odds`, or `log_odds.NAME`, by a classifier,
-where there is one; `stratum`, where strata are asked for; `offset` of
-pieces of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
-it should be made of.
-"""
+"""Log importance weights of a shard's documents, as Parquet in the store."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,34 +15,23 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
-from dsir_core.corpus.fields import check_strata, stratum_of
+from dsir_core.corpus.fields import check_strata
 from dsir_core.corpus.tally import Quarantine, Tally
-from dsir_core.corpus.types import Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Shard
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.features import TOKENIZER_VERSION, score_ngrams
 from dsir_core.model.importance import FittedModel
+from dsir_core.resampling.weights_schema import gather_rows, stratum_names, weights_batch, weights_schema
 from dsir_core.shards.count import place_of
 from dsir_core.shards.ngram_cache import KEEPER, KeptShard
 from dsir_core.shards.reading import identity, quarantining, read_shard
 
 WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024
-STRATUM = "stratum"
-OFFSET = "offset"
-FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
-
-
-def weight_columns(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the log-weight columns for the targets that select."""
-    return ("log_weight",) if len(names) == 1 else tuple(f"log_weight.{name}" for name in names)
-
-
-def odds_column(column: str) -> str:
-    """Name of the column of log odds that belongs to a log-weight column."""
-    return "log_odds" + column.removeprefix("log_weight")
 
 
 @dataclass(frozen=True)
@@ -170,7 +152,9 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
         if strata is not None:
             seen.update(strata.dictionary.to_pylist())
             check_strata(seen, task.strata, piece.file.path)
-        yield weights_batch(model.names, piece, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets)
+        yield weights_batch(
+            model.names, piece.file.path, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets
+        )
     joined.finish()
 
 
@@ -219,68 +203,10 @@ def _scored_kept(task: ScoreTask, kept: KeptShard, model: FittedModel, tally: Ta
         if len(batch.positions):
             n_tokens = batch.ngrams.n_tokens
             log_weights, log_odds = _parted(task, model, batch.ngrams.score(table), n_tokens)
-            yield weights_batch(model.names, batch.piece, batch.positions, n_tokens, log_weights, log_odds)
-
-
-def weights_batch(
-    names: tuple[str, ...],
-    piece: Piece,
-    positions: npt.NDArray[np.int64],
-    n_tokens: npt.NDArray[np.int32],
-    log_weights: npt.NDArray[np.float64],
-    log_odds: npt.NDArray[np.float64] | None = None,
-    strata: pa.DictionaryArray | None = None,
-    offsets: npt.NDArray[np.int64] | None = None,
-) -> pa.RecordBatch:
-    """Rows of weights of documents of one file.
-
-    Args:
-        positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(names)].
-        strata: string[n] by dictionary. offsets: int64[n] of pieces in their documents.
-    """
-    file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [piece.file.path])
-    columns = [file, pa.array(positions), pa.array(n_tokens)]
-    columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
-    if log_odds is not None:
-        columns += [pa.array(np.ascontiguousarray(log_odds[:, i])) for i in range(len(names))]
-    columns += [strata] if strata is not None else []
-    columns += [pa.array(offsets)] if offsets is not None else []
-    schema = weights_schema(names, odds=log_odds is not None, strata=strata is not None, offsets=offsets is not None)
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def weights_schema(
-    names: tuple[str, ...], *, odds: bool = False, strata: bool = False, offsets: bool = False
-) -> pa.Schema:
-    """Schema of a weights file."""
-    columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
-    columns += [(column, pa.float64()) for column in weight_columns(names)]
-    columns += [(odds_column(column), pa.float64()) for column in weight_columns(names)] if odds else []
-    columns += [(STRATUM, FILE_TYPE)] if strata else []
-    columns += [(OFFSET, pa.int64())] if offsets else []
-    return pa.schema(columns)
-
-
-def stratum_names(values: Sequence[Any]) -> pa.DictionaryArray:
-    """Strata by the values of a field."""
-    return pa.array([stratum_of(value) for value in values], pa.string()).dictionary_encode()
+            yield weights_batch(model.names, batch.piece.file.path, batch.positions, n_tokens, log_weights, log_odds)
 
 
 def _write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
     with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in gather_rows(batches, schema, ROW_GROUP_ROWS):
             writer.write_table(table)
-
-
-def gather_rows(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
-    """Join record batches to tables of at least `rows` rows (the last may have fewer)."""
-    waiting: list[pa.RecordBatch] = []
-    n_waiting = 0
-    for batch in batches:
-        waiting.append(batch)
-        n_waiting += batch.num_rows
-        if n_waiting >= rows:
-            yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
-            waiting, n_waiting = [], 0
-    if waiting:
-        yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()

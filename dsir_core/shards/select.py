@@ -20,7 +20,7 @@ from dsir_core.resampling.overview import Overview, Scale, overview_of
 from dsir_core.resampling.radix import keys_of_bits
 from dsir_core.resampling.scaling import Spread
 from dsir_core.resampling.weight_rows import by_stratum, read_rows
-from dsir_core.shards.score import FILE_TYPE, OFFSET, STRATUM, odds_column
+from dsir_core.resampling.weights_schema import FILE_TYPE, OFFSET, STRATUM, odds_column
 
 ODDS = odds_column("log_weight")
 SELECTION_VERSION = "selection-v5"

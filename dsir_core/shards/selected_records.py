@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.source import damaged
-from dsir_core.corpus.types import Batch, Chunking, Piece, ReadSettings
+from dsir_core.corpus.types import Batch, Piece
 from dsir_core.errors import DamagedFileError
 from dsir_core.features import count_ngrams
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.resampling.weights_schema import OFFSET, gather_rows
 from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.shards.score import OFFSET, gather_rows
 
 NAME = "selected.parquet"
 READ_ROWS = 1 << 17

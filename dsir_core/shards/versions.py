@@ -1,19 +1,16 @@
-"""What surrounds a shard function on a worker. A worker needs this package and what it depends on, nothing above it."""
+"""What must be the same in every process of a run, and how a worker checks it before it does any work."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from dsir_core.errors import MixedVersionsError
-from dsir_core.runtime.cancellation import while_wanted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,64 +72,6 @@ def check_versions(theirs: Mapping[str, str]) -> None:
     )
 
 
-def call_each(
-    function: Callable[[Item], Result], items: Sequence[Item], wanted: Callable[[], bool] | None = None
-) -> tuple[list[Result], float]:
-    """Results of the items up to the first that fails, and the seconds it took.
-
-    Raises what the first item raises; one that fails behind it runs again by itself, and then says what is wrong.
-
-    Args:
-        wanted: whether somebody waits for the results, asked now and then; what nobody wants is given up.
-    """
-    begin = time.perf_counter()
-    results: list[Result] = []
-    with while_wanted(wanted):
-        for item in items:
-            try:
-                results.append(function(item))
-            except Exception:
-                if not results:
-                    raise
-                break
-    return results, time.perf_counter() - begin
-
-
-@dataclass(frozen=True)
-class Assigned:
-    """Whether a worker still has a task to do: not once that is cancelled, nor once the worker is closing."""
-
-    worker: Callable[[], Any]
-    """Gives the worker of this thread, an object with the attributes of `distributed.Worker`."""
-    key: str
-    """Of the task."""
-
-    def __call__(self) -> bool:
-        """Ask the worker, which has heard it from its scheduler."""
-        worker = self.worker()
-        task = worker.state.tasks.get(self.key)
-        return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed")
-
-
-def usual_memory(dask_worker: Any) -> tuple[str, str, int]:
-    """Address of a nanny, address of its worker, and the bytes above which it usually ends that; 0 where it never does.
-
-    Args:
-        dask_worker: an object with the attributes of `distributed.Nanny`; Dask gives it by this name.
-    """
-    manager = dask_worker.memory_manager
-    limit = getattr(manager, "usual_limit", manager.memory_limit)
-    return dask_worker.address, dask_worker.worker_address or "", int(limit or 0)
-
-
-def lend_memory(limits: Mapping[str, int], dask_worker: Any) -> None:
-    """Let nannies end their workers above other limits than usual: bytes by the nanny's address; {} takes it back."""
-    manager = dask_worker.memory_manager
-    if not hasattr(manager, "usual_limit"):
-        manager.usual_limit = manager.memory_limit
-    manager.memory_limit = limits.get(dask_worker.address, manager.usual_limit)
-
-
 @dataclass(frozen=True)
 class Checked(Generic[Item, Result]):
     """A function that works only for a process with our versions."""
@@ -146,23 +85,6 @@ class Checked(Generic[Item, Result]):
         return self.function(item)
 
 
-def warm_up() -> None:
-    """Import what shards need, and compile the kernels (or load them from the cache that an earlier run left)."""
-    import dsir_core.shards.extract
-    import dsir_core.shards.score  # noqa: F401
-    from dsir_core import ngrams
-    from dsir_core.config.features import FeatureSettings
-    from dsir_core.corpus.formats import jsonl
-
-    jsonl.warm_up()
-    ngrams.warm_up(FeatureSettings())
-
-
-def warm_up_in_background() -> None:
-    """Return at once: the first shard waits for what it needs, and only for that."""
-    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-
-
 def _installed() -> str:
     try:
         return metadata.version("dsir-pipeline")
@@ -171,7 +93,7 @@ def _installed() -> str:
 
 
 def _digest_of(pattern: str) -> str:
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob(pattern)):
         digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())

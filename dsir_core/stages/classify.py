@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
-from dsir_core.corpus.types import ReadSettings, SourceFile
+from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.types import SourceFile
 from dsir_core.digests import digest, hash64
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier

@@ -11,9 +11,10 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model.importance import FittedModel
+from dsir_core.resampling.weights_schema import weight_columns
 from dsir_core.runtime.executor import Made
 from dsir_core.shards.excerpts import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
-from dsir_core.shards.score import ScoreResult, ScoreTask, score_shard, weight_columns
+from dsir_core.shards.score import ScoreResult, ScoreTask, score_shard
 from dsir_core.stages.count import Counts
 from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan

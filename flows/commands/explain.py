@@ -13,8 +13,8 @@ from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 
 if TYPE_CHECKING:
-    from dsir_core.explain import Contribution, Explanation
     from dsir_core.model.importance import FittedModel
+    from dsir_core.report.explained import Contribution, Explanation
 
 NGRAM_WIDTH = 40
 
@@ -106,8 +106,8 @@ def _document(arguments: argparse.Namespace, report: dict[str, Any]) -> tuple[st
         except UnicodeDecodeError as error:
             raise RequestError(f"standard input is not UTF-8: byte {error.start}") from None
 
+    from dsir_core.config.reading import ReadSettings
     from dsir_core.corpus.listing import list_corpus
-    from dsir_core.corpus.types import ReadSettings
     from dsir_core.shards.examples import read_texts
 
     root = report["corpus"]["raw"]["root"]

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.config.predicate import Condition, parse_predicate
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.corpus.types import Piece
 from tests.corpus.files import source, texts_of
 
 RECORD: dict[str, Any] = {

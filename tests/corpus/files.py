@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece, ReadSettings, SourceFile
+from dsir_core.corpus.types import Batch, Piece, SourceFile
 
 PACK: dict[str, Any] = {
     "": bytes,

@@ -11,10 +11,11 @@ import pytest
 from backports import zstd
 from fsspec.implementations.local import LocalFileSystem
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus import source as storage
 from dsir_core.corpus.read import read_piece
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import Piece, ReadSettings, SourceFile
+from dsir_core.corpus.types import Piece, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.fields import field_decoder, stratum_of
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.corpus.types import Piece
 from dsir_core.external.keys import key_strings
 from dsir_core.external.scores import scores_of
 from tests.corpus.files import source

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from dsir_core.checkpoints.store import Store, stream_digest
+from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.corpus.types import Piece
 from dsir_core.errors import DamagedFileError, DsirError, RequestError
 from dsir_core.forecast.forecast import forecast
 from dsir_core.pipeline import select

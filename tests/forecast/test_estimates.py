@@ -18,9 +18,9 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import Chunking, ReadSettings
 from dsir_core.forecast.estimates import Estimate, estimate
 from dsir_core.forecast.probe import PROBE_BYTES, Read, probes_of, read_probe, stored_by_kind
 from dsir_core.forecast.samples import Sampled

@@ -21,8 +21,8 @@ from dsir_core.config.request import parse_config
 from dsir_core.corpus.chunking import piece_starts
 from dsir_core.errors import RequestError
 from dsir_core.features import count_ngrams
+from dsir_core.features.texts import text_buffers
 from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
-from dsir_core.in_memory import text_buffers
 from dsir_core.model.importance import distribution
 from dsir_core.model.metrics import kl_divergence
 from tests.features.texts import TEXTS, buffers

@@ -1,7 +1,7 @@
 """The same bytes as ever: selections, models, weights and parts of fixed configurations, against recorded digests.
 
-A change of these digests is a change of what users get from the same request, and is said in CHANGELOG.md. To record them
-again on purpose: `python -m tests.integration.test_golden`.
+A change of these digests is a change of what users get from the same request, and is said in CHANGELOG.md. To
+record them again on purpose: `python -m tests.integration.test_golden`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 
 
 def write_pool(folder: Path) -> None:
-    """The demo's records with a stratum and a score, as a JSONL, a gzip, a zstd and a Parquet file; and a table of scores."""
+    """The demo's records with a stratum and a score, as JSONL, gzip, zstd and Parquet; and a table of scores."""
     labels = json.loads((DEMO / "labels.json").read_text())["domain_of"]
     rng = random.Random(0)
     records = [{**r, "kind": labels[r["id"]], "score": rng.gauss(0, 3)} for r in demo_records()]

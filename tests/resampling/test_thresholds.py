@@ -23,8 +23,8 @@ from dsir_core.resampling.radix import Unit
 from dsir_core.resampling.scaling import LOWEST, REFERENCE
 from dsir_core.resampling.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
 from dsir_core.resampling.weight_rows import read_rows
+from dsir_core.resampling.weights_schema import weight_columns, weights_schema
 from dsir_core.runtime.executor import Executor, InlineExecutor
-from dsir_core.shards.score import weight_columns, weights_schema
 
 MIN_TOKENS = 3
 WEIGHTS = st.sampled_from([-np.inf, -5.0, 0.0, -0.0, 0.5, 2.0, 700.0, np.inf]) | st.floats(-1e6, 1e6)

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.types import Piece, ReadSettings, Shard
+from dsir_core.corpus.types import Piece, Shard
 from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
 from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of

@@ -9,7 +9,8 @@ import pytest
 
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.config.features import FeatureSettings
-from dsir_core.corpus.types import Batch, Piece, ReadSettings, Shard, SourceFile
+from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.types import Batch, Piece, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 from dsir_core.shards import extract
 from dsir_core.shards import selected_records as chosen

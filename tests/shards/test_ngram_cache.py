@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings, HashName
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import ReadSettings, Shard
+from dsir_core.corpus.types import Shard
 from dsir_core.features import count_and_keep, count_ngrams, score_ngrams
 from dsir_core.model.importance import fit_model
 from dsir_core.shards import count as counting

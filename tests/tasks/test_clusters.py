@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from distributed import LocalCluster
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
-from dsir_core.shards import versions as worker
+from dsir_core.shards import versions
 from tasks.cluster_settings import Adaptive, Address, Local, LocalSettings, SchedulerFile, Started, TlsSettings
 from tasks.clusters import open_cluster
 from tasks.executor import DaskExecutor
@@ -45,7 +45,7 @@ def test_a_scheduler_that_runs_is_used_and_left_running_and_its_workers_need_onl
     assert squares(SchedulerFile(scheduler_file=str(cluster.scheduler_file))) == [1, 2, 3]
     with open_cluster(Address(address=cluster.address)) as client:
         assert DaskExecutor(client).reduce(abs, [-1, -2, -3], sum, name="resample") == 6
-        assert client.run(worker.versions) == {next(iter(client.nthreads())): worker.versions()}
+        assert client.run(versions.versions) == {next(iter(client.nthreads())): versions.versions()}
     assert host.process.poll() is None
 
 

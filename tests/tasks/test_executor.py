@@ -19,13 +19,13 @@ from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, NotWantedError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.cancellation import check_wanted
 from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, Made
-from dsir_core.shards.versions import usual_memory
 from tasks import executor as fanout
 from tasks import speculation as straggling
 from tasks.cluster import local_cluster
 from tasks.executor import DaskExecutor
 from tasks.reduction import IN_FLIGHT_PER_THREAD
 from tasks.suspects import SUSPECTS_BEFORE_TRIAL
+from tasks.worker import usual_memory
 
 
 @pytest.fixture(scope="module")

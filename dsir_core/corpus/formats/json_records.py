@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dsir_core.corpus.types import ReadSettings
+from dsir_core.config.reading import ReadSettings
 
 JOINT = "\n"
 """Between several text fields."""

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsir_core.config.predicate import Condition
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.formats.json_records import TOO_LARGE, BadRecordError, slow_text, text_decoder
 from dsir_core.corpus.source import ByteStream
-from dsir_core.corpus.types import WHOLE, BadRecord, Batch, ReadSettings
+from dsir_core.corpus.types import WHOLE, BadRecord, Batch
 from dsir_core.kernels.cache_key import read_only
 from dsir_core.kernels.json_lines import LEFT, TAKEN, take_texts
 from dsir_core.kernels.json_values import BLOCK

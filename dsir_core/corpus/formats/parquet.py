@@ -14,20 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dsir_core.config.predicate import Condition
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats.json_records import JOINT, TOO_LARGE
 from dsir_core.corpus.formats.parquet_columns import check_text, column_of, type_of, values_of
 from dsir_core.corpus.formats.parquet_pruning import may_hold
 from dsir_core.corpus.source import Source, damaged, open_source
-from dsir_core.corpus.types import (
-    PARQUET_BLOCK_ROWS,
-    WHOLE,
-    BadRecord,
-    Batch,
-    Piece,
-    ReadSettings,
-    SourceFile,
-    Wanted,
-)
+from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, WHOLE, BadRecord, Batch, Piece, SourceFile, Wanted
 
 BATCH_BYTES = 4 * 2**20
 MAX_BATCH_ROWS = 16_384

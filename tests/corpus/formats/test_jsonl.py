@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats import jsonl
 from dsir_core.corpus.formats.jsonl import read_chunks
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Piece, ReadSettings
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Piece
 from dsir_core.errors import DamagedFileError
 from tests.corpus.files import PACK, SETTINGS, lines, oracle, positions, read_all, source
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, Piece, ReadSettings
+from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, Piece
 from dsir_core.errors import RequestError
 from tests.corpus.files import SETTINGS, positions, read_all, source, write_parquet
 

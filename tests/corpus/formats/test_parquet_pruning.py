@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsir_core.config.predicate import Condition
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats import parquet
 from dsir_core.corpus.formats.parquet_columns import values_of
 from dsir_core.corpus.formats.parquet_pruning import may_hold
 from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, ReadSettings
+from dsir_core.corpus.types import Piece
 from tests.corpus.files import source
 
 STRINGS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "é", "\U0001f600", "zz"]))

@@ -1,0 +1,92 @@
+"""The columns of a weights file.
+
+Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
+or one column `log_weight.NAME` for each of several separate targets; `log_odds`, or `log_odds.NAME`, by a classifier,
+where there is one; `stratum`, where strata are asked for; `offset` of
+pieces of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
+it should be made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dsir_core.corpus.fields import stratum_of
+
+STRATUM = "stratum"
+OFFSET = "offset"
+FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
+
+
+def weight_columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the log-weight columns for the targets that select."""
+    return ("log_weight",) if len(names) == 1 else tuple(f"log_weight.{name}" for name in names)
+
+
+def odds_column(column: str) -> str:
+    """Name of the column of log odds that belongs to a log-weight column."""
+    return "log_odds" + column.removeprefix("log_weight")
+
+
+def weights_batch(
+    names: tuple[str, ...],
+    path: str,
+    positions: npt.NDArray[np.int64],
+    n_tokens: npt.NDArray[np.int32],
+    log_weights: npt.NDArray[np.float64],
+    log_odds: npt.NDArray[np.float64] | None = None,
+    strata: pa.DictionaryArray | None = None,
+    offsets: npt.NDArray[np.int64] | None = None,
+) -> pa.RecordBatch:
+    """Rows of weights of documents of one file.
+
+    Args:
+        path: of the file, relative to the corpus root.
+        positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(names)].
+        strata: string[n] by dictionary. offsets: int64[n] of pieces in their documents.
+    """
+    file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [path])
+    columns = [file, pa.array(positions), pa.array(n_tokens)]
+    columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
+    if log_odds is not None:
+        columns += [pa.array(np.ascontiguousarray(log_odds[:, i])) for i in range(len(names))]
+    columns += [strata] if strata is not None else []
+    columns += [pa.array(offsets)] if offsets is not None else []
+    schema = weights_schema(names, odds=log_odds is not None, strata=strata is not None, offsets=offsets is not None)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def weights_schema(
+    names: tuple[str, ...], *, odds: bool = False, strata: bool = False, offsets: bool = False
+) -> pa.Schema:
+    """Schema of a weights file."""
+    columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
+    columns += [(column, pa.float64()) for column in weight_columns(names)]
+    columns += [(odds_column(column), pa.float64()) for column in weight_columns(names)] if odds else []
+    columns += [(STRATUM, FILE_TYPE)] if strata else []
+    columns += [(OFFSET, pa.int64())] if offsets else []
+    return pa.schema(columns)
+
+
+def stratum_names(values: Sequence[Any]) -> pa.DictionaryArray:
+    """Strata by the values of a field."""
+    return pa.array([stratum_of(value) for value in values], pa.string()).dictionary_encode()
+
+
+def gather_rows(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """Join record batches to tables of at least `rows` rows (the last may have fewer)."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    for batch in batches:
+        waiting.append(batch)
+        n_waiting += batch.num_rows
+        if n_waiting >= rows:
+            yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
+            waiting, n_waiting = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
