@@ -17,8 +17,8 @@ from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.texts import text_buffers
 
@@ -28,7 +28,7 @@ REFERENCE_BYTES = 2_000_000
 ROUNDS = 3
 ALTERNATIONS = 9
 WORDS = 128
-"""Of a piece, as in the paper."""
+"""Of a chunk, as in the paper."""
 
 
 def against_reference(n_bytes: int) -> Iterator[Row]:
@@ -81,7 +81,7 @@ def kinds_of_text(n_bytes: int) -> Iterator[Row]:
 
 
 def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
-    """Scoring by the unicode tokenizer against wordpunct, and in pieces against whole documents, in alternation."""
+    """Scoring by the unicode tokenizer against wordpunct, and in chunks against whole documents, in alternation."""
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
     texts = {kind: demo_texts(labels) for kind, labels in KINDS.items()} | {"Arabic": arabic_texts()}
     for kind, some in texts.items():
@@ -92,8 +92,8 @@ def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
 
         def cut_and_score(batch: Any = batch) -> None:
             data, offsets = batch
-            pieces = cut_batch(Batch(np.arange(len(offsets) - 1), data, offsets), WORDS)
-            score_ngrams(pieces.text_data, pieces.text_offsets, FeatureSettings(), log_ratio)
+            chunks = cut_batch(Batch(np.arange(len(offsets) - 1), data, offsets), WORDS)
+            score_ngrams(chunks.text_data, chunks.text_offsets, FeatureSettings(), log_ratio)
 
         yield {
             "what": kind,
@@ -103,7 +103,7 @@ def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
     (path,) = list_corpus([str(write_corpus(folder, n_bytes, "jsonl"))]).files[:1]
 
     def read(settings: ReadSettings) -> None:
-        for batch in read_piece(Piece(path), settings):
+        for batch in read_range(FileRange(path), settings):
             score_ngrams(batch.text_data, batch.text_offsets, FeatureSettings(), log_ratio)
 
     cut, whole = ReadSettings(chunk=Chunking(words=WORDS)), ReadSettings()
@@ -130,7 +130,7 @@ def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
         def read(score: bool, files: Any = files) -> int:
             done = 0
             for file in files:
-                for batch in read_piece(Piece(file), settings):
+                for batch in read_range(FileRange(file), settings):
                     done += int(batch.text_offsets[-1] - batch.text_offsets[0])
                     if score:
                         score_ngrams(batch.text_data, batch.text_offsets, features, log_ratio)

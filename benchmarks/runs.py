@@ -20,7 +20,7 @@ from benchmarks.corpora import TARGET, write_corpus
 from benchmarks.measure import DSIR, best, run, select
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.read import read_range
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard
 from flows.prefect_server import is_prefect_server
@@ -93,11 +93,11 @@ class _Record(msgspec.Struct):
 
 def _read_msgspec(shard: Shard) -> None:
     decode = msgspec.json.Decoder(_Record).decode
-    for piece in shard.pieces:
-        stop = piece.file.size if piece.stop < 0 else piece.stop
-        with open(piece.file.url.removeprefix("file://"), "rb") as file:
-            if piece.start:
-                file.seek(piece.start - 1)
+    for file_range in shard.ranges:
+        stop = file_range.file.size if file_range.stop < 0 else file_range.stop
+        with open(file_range.file.url.removeprefix("file://"), "rb") as file:
+            if file_range.start:
+                file.seek(file_range.start - 1)
                 file.readline()
             while file.tell() < stop:
                 for line in file.readlines(READ_BYTES):
@@ -105,8 +105,8 @@ def _read_msgspec(shard: Shard) -> None:
 
 
 def _read(shard: Shard) -> None:
-    for piece in shard.pieces:
-        for _ in read_piece(piece, ReadSettings()):
+    for file_range in shard.ranges:
+        for _ in read_range(file_range, ReadSettings()):
             pass
 
 

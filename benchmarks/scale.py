@@ -38,7 +38,7 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import gumbel
 from dsir_core.resampling.weights_schema import weight_columns
-from dsir_core.runtime.executor import Executor, Made, Outcome, nothing
+from dsir_core.runtime.executor import Executor, LazySequence, Outcome, nothing
 from dsir_core.shards.warm_up import warm_up
 from dsir_core.stages.count import CorpusCounts, Counts, count
 from dsir_core.stages.fit import fit
@@ -130,7 +130,7 @@ def config_of(folder: Path, settings: Row) -> SelectConfig:
 def write_corpus(folder: Path, documents: int) -> Scores:
     """Scores of synthetic documents, whose weights are written."""
     sizes = [min(SHARD_DOCUMENTS, documents - at) for at in range(0, documents, SHARD_DOCUMENTS)]
-    tasks = Made(len(sizes), lambda index: Synthetic(str(folder), index, sizes[index]))
+    tasks = LazySequence(len(sizes), lambda index: Synthetic(str(folder), index, sizes[index]))
     with local_cluster() as client:
         outcomes = {o.index: o for o in DaskExecutor(client).map(synthetic.write_weights, tasks, name="weights")}
     results, tally = [], Tally()

@@ -24,7 +24,7 @@ from distributed import Client
 
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
-from dsir_core.runtime.executor import Made
+from dsir_core.runtime.executor import LazySequence
 from tasks import executor as fanout
 from tasks.cluster import DASK_CONFIG
 from tasks.executor import DaskExecutor
@@ -83,7 +83,7 @@ def scheduled(shards: int, workers: int, alone: bool) -> dict[str, Any]:
     fanout.BATCH_BYTES = sys.maxsize
     if alone:
         fanout.MAX_BATCH = 1
-    tasks = Made(shards, lambda index: Trivial(Shard(index, (), SHARD_BYTES), f"counts/{index:064d}"))
+    tasks = LazySequence(shards, lambda index: Trivial(Shard(index, (), SHARD_BYTES), f"counts/{index:064d}"))
     with _cluster(workers) as (client, scheduler, hosts):
         executor = DaskExecutor(client)
         for _ in executor.map(nothing, tasks[: 2 * workers], name="warm-up"):

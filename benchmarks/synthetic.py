@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Piece, Shard, SourceFile
+from dsir_core.corpus.types import FileRange, Shard, SourceFile
 from dsir_core.digests import digest, hash64
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.overview import Overview
@@ -27,7 +27,7 @@ from dsir_core.shards.excerpts import Weighed, WeighTask, weigh_target
 from dsir_core.shards.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.shards.parts import ExtractFile, PartResult, PartTask, write_part
 from dsir_core.shards.score import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard
-from dsir_core.shards.select import Account, MarkResult, MarkTask, mark_shard
+from dsir_core.shards.select import Account, SelectResult, SelectTask, select_shard
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 
 NAME = "target"
@@ -60,7 +60,7 @@ def source_file(index: int, documents: int) -> SourceFile:
 def shard_of(index: int, documents: int) -> Shard:
     """A whole compressed file."""
     file = source_file(index, documents)
-    return Shard(index, (Piece(file),), file.size)
+    return Shard(index, (FileRange(file),), file.size)
 
 
 def write_weights(task: Synthetic) -> ScoreResult:
@@ -121,14 +121,14 @@ def _documents_of(weights: str) -> int:
     return int(weights.rpartition("-")[2].removesuffix(".parquet"))
 
 
-def mark_statistics(task: MarkTask) -> MarkResult:
+def mark_statistics(task: SelectTask) -> SelectResult:
     """The account of a shard."""
     n = _documents_of(task.weights.name)
     name = f"{task.weights.key}-{n}"
     chosen = _chosen(name, n)
     sums = WeightSums(n, -10.0 - chosen / 100, 1.5, 1.1)
     account = Account(n, n, n * TOKENS, {NAME: chosen}, {NAME: chosen * TOKENS}, chosen // 2, {"log_weight": sums})
-    return MarkResult(_receipt("selection", name, 40 * chosen, account.to_json()), account, Overview(), False, 0.1)
+    return SelectResult(_receipt("selection", name, 40 * chosen, account.to_json()), account, Overview(), False, 0.1)
 
 
 def _chosen_of(selection: str) -> int:
@@ -138,7 +138,7 @@ def _chosen_of(selection: str) -> int:
 def extract_statistics(task: ExtractTask) -> ExtractResult:
     """What would be taken from a shard."""
     chosen = _chosen_of(task.selection.name)
-    path = task.shard.pieces[0].file.path
+    path = task.shard.ranges[0].file.path
     files = [ExtractFile(f"extract/{task.key}-000.jsonl.zst", "jsonl", chosen, chosen * 10_000, digest(path))]
     counts = np.full((1, task.features.buckets), chosen, np.int64)
     return ExtractResult(Extracted(chosen, chosen, files), counts, False, 1.0)
@@ -210,7 +210,7 @@ STATISTICS: dict[Callable[..., Any], Callable[..., Any]] = {
     score_shard: score_statistics,
     part_histograms: histogram_statistics,
     part_ties: tie_statistics,
-    mark_shard: mark_statistics,
+    select_shard: mark_statistics,
     extract_shard: extract_statistics,
     write_selected: select_statistics,
     write_part: part_statistics,

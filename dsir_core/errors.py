@@ -37,7 +37,7 @@ class WorkerLostError(RunFailedError):
     """Workers that held a piece of work kept dying; with other workers it may go well."""
 
 
-class NotWantedError(DsirError):
+class WorkCancelledError(DsirError):
     """Work was given up, since nobody waits for it any more; never shown to anybody."""
 
 

@@ -69,7 +69,7 @@ def _by_token(
 
 
 def _tokens(text: str, tokenizer: TokenizerName) -> tuple[list[str], tuple[tuple[int, int], ...]]:
-    """Tokens as `oracle.tokenize` gives them, and where they stand in the text as it is."""
+    """Tokens as `reference.tokenize` gives them, and where they stand in the text as it is."""
     lowered = lower(text)
     # One character alone lower-cases to two.
     places = [i for i, char in enumerate(text) for _ in range(2 if ord(char) == DOTTED_I else 1)]

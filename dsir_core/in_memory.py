@@ -63,11 +63,11 @@ class ImportanceModel:
 
     def _repr_html_(self) -> str:
         """What it is a model of, as a notebook shows it."""
-        from dsir_core.report.html import render_piece
+        from dsir_core.report.html import render_fragment
 
         ends = np.quantile(self.fitted.log_ratio, (0, 0.5, 1), axis=1).T.tolist()
         rows = list(zip(self.fitted.names, self.fitted.proportions, ends, strict=True))
-        return render_piece("model.html.jinja", features=self.features, digest=self.fitted.digest, rows=rows)
+        return render_fragment("model.html.jinja", features=self.features, digest=self.fitted.digest, rows=rows)
 
 
 def count_texts(texts: Texts, features: FeatureSettings) -> npt.NDArray[np.int64]:

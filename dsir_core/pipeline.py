@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from dsir_core.checkpoints.manifest import Ledger
+from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
 from dsir_core.stages.compare import check_comparison, compare
@@ -48,12 +48,12 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
         RequestError: the request is wrong, or a complete selection is at the output and `overwrite` is not set.
         RunFailedError: the run failed; what is complete is kept.
     """
-    connected(check_output)(run)
+    with_storage(check_output)(run)
     planned, counts, fitted, scores = _score(run, call)
     model = fitted.model
-    sample = call(connected(resample), run, counts, scores, model)
-    written = call(connected(write), run, planned, scores, sample)
-    return call(connected(report), run, planned, counts, fitted, scores, sample, written)
+    sample = call(with_storage(resample), run, counts, scores, model)
+    written = call(with_storage(write), run, planned, scores, sample)
+    return call(with_storage(report), run, planned, counts, fitted, scores, sample, written)
 
 
 def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
@@ -70,7 +70,7 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
         "columns": list(scores.columns),
         "weights": [result.receipt.name for result in scores.results],
     }
-    connected(end)(run, name, listed)
+    with_storage(end)(run, name, listed)
     return name, scores
 
 
@@ -88,41 +88,41 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
         RunFailedError: the run failed; what is complete is kept.
     """
     run.config = run.config.model_copy(update={"method": "heuristic"})  # the only one that wants more than the weights
-    run.ledger = Ledger(run.store, f"{run.config.shown().output.rstrip('/')}/{PAGE}")
-    connected(check_comparison)(run)
+    run.manifest = Manifest(run.store, f"{run.config.redacted().output.rstrip('/')}/{PAGE}")
+    with_storage(check_comparison)(run)
     _, counts, fitted, scores = _score(run, call)
-    return call(connected(compare), run, counts, scores, fitted.model, target_labels)
+    return call(with_storage(compare), run, counts, scores, fitted.model, target_labels)
 
 
 def begin(run: Run) -> None:
     """Record the run in the workdir."""
-    run.ledger.begin()
+    run.manifest.begin()
 
 
 def end(run: Run, name: str, listed: dict[str, Any]) -> None:
     """Write the list of weights to the workdir, and record that the run is complete."""
     run.store.write(name, json.dumps(listed, indent=1).encode())
-    run.ledger.need("score", [name.removesuffix(".json")])
-    run.ledger.end(stage_figures(run))
+    run.manifest.need("score", [name.removesuffix(".json")])
+    run.manifest.end(stage_figures(run))
 
 
-def connected(stage: Callable[..., Result]) -> Callable[..., Result]:
+def with_storage(stage: Callable[..., Result]) -> Callable[..., Result]:
     """A stage that reaches storage as its run says."""
 
     @functools.wraps(stage)
     def inside(run: Run, *inputs: Any) -> Result:
-        with run.connected(stage.__name__):
+        with run.with_storage(stage.__name__):
             return stage(run, *inputs)
 
     return inside
 
 
 def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
-    connected(begin)(run)
-    planned = call(connected(plan), run)
-    counts = call(connected(count), run, planned)
-    classifier = call(connected(classify), run, planned, counts) if run.config.classifies else None
-    fitted = call(connected(fit), run, counts, classifier)
+    with_storage(begin)(run)
+    planned = call(with_storage(plan), run)
+    counts = call(with_storage(count), run, planned)
+    classifier = call(with_storage(classify), run, planned, counts) if run.config.classifies else None
+    fitted = call(with_storage(fit), run, counts, classifier)
     from_table = run.config.weights is not None and run.config.weights.table is not None
-    joined = call(connected(join), run, planned, counts) if from_table else None
-    return planned, counts, fitted, call(connected(score), run, planned, counts, fitted.model, joined)
+    joined = call(with_storage(join), run, planned, counts) if from_table else None
+    return planned, counts, fitted, call(with_storage(score), run, planned, counts, fitted.model, joined)

@@ -40,7 +40,7 @@ WORDS = {
     "weight.",
     "smoothing": "Added to the target's counts: a number to every bucket (Laplace; 0 is the reference), a prior in the "
     "proportions of raw, or auto: what makes held-out target documents likeliest.",
-    "chunk": "Cut raw documents into pieces of equal word count, which are then selected; the paper has 128 words.",
+    "chunk": "Cut raw documents into chunks of equal word count, which are then selected; the paper has 128 words.",
 }
 """Where the command's help speaks of how flags are written."""
 

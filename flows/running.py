@@ -108,7 +108,7 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more:
 
     try:
         with tags("dsir", flow.name):
-            return flow(config.shown(), *more)
+            return flow(config.redacted(), *more)
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(

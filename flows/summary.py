@@ -14,7 +14,7 @@ from dsir_core.report.comparison import PAGE
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print what was selected, whether it worked, and where it lies."""
-    config = request.shown()
+    config = request.redacted()
     documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
     print(f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens")
     print(
@@ -47,7 +47,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
 
 def summary(request: SelectConfig, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures of a run that are told at its end, as plain JSON values."""
-    config = request.shown()
+    config = request.redacted()
     stages = figures["stages"].values()
     return {
         "documents": figures["documents"],
@@ -95,7 +95,7 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
 
 def page_of(request: SelectConfig) -> str:
     """Where a comparison's page lies."""
-    return f"{request.shown().output.rstrip('/')}/{PAGE}"
+    return f"{request.redacted().output.rstrip('/')}/{PAGE}"
 
 
 def _table(first: str, *others: str) -> Table:

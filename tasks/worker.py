@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dsir_core.runtime.cancellation import while_wanted
+from dsir_core.runtime.cancellation import cancellable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,7 +25,7 @@ def call_each(
     """
     begin = time.perf_counter()
     results: list[Result] = []
-    with while_wanted(wanted):
+    with cancellable(wanted):
         for item in items:
             try:
                 results.append(function(item))

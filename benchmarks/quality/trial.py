@@ -112,7 +112,7 @@ def size(pool: Pool, shares: Mapping[str, float], words: int | None = None) -> i
     For several, half the largest selection that could hold each in its share, so that another mixture is possible, too.
 
     Args:
-        words: of a piece, where documents are cut into pieces; whole pieces are counted then.
+        words: of a chunk, where documents are cut into chunks; whole chunks are counted then.
     """
     held: Counter[str] = Counter()
     for document in pool.documents.values():

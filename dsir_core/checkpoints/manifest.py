@@ -32,7 +32,7 @@ _OURS = re.compile(
 """Names of files that runs write to a workdir."""
 
 
-class Ledger:
+class Manifest:
     """The record of one run; a later run to the same output replaces it.
 
     Args:
@@ -117,8 +117,8 @@ def _recorded(store: Store, name: str, folder: str) -> Recorded:
         return Recorded(folder, head["output"], head.get("begun"), head.get("ended"), dict(head.get("stages", {})))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunFailedError(
-            f"{store.shown}/{name} is damaged: run the command that wrote it again, or remove the folder "
-            f"{store.shown}/{folder} if its output is of no use any more"
+            f"{store.redacted}/{name} is damaged: run the command that wrote it again, or remove the folder "
+            f"{store.redacted}/{folder} if its output is of no use any more"
         ) from None
 
 

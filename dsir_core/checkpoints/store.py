@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dsir_core.digests import digest
-from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.runtime.cancellation import check_cancelled
 from dsir_core.storage.connect import connect
 from dsir_core.storage.ranges import RangeReader
-from dsir_core.storage.retries import trying, warn
+from dsir_core.storage.retries import warn, with_retries
 from dsir_core.urls import is_local, without_credentials
 
 CHUNK_BYTES = 8 * 2**20
@@ -49,7 +49,7 @@ class Receipt:
     summary: dict[str, Any]
     """What the next stage needs to know without reading the data; plain JSON values."""
 
-    def bare(self) -> Receipt:
+    def compact(self) -> Receipt:
         """Without its summary: what is held of every shard must be small."""
         return replace(self, kind=sys.intern(self.kind), summary={})
 
@@ -90,7 +90,7 @@ class Store:
     def _connect(self) -> None:
         self._fs, self._root = connect(self.url)
         self._local = is_local(self._fs)
-        self.shown = without_credentials(self.url)
+        self.redacted = without_credentials(self.url)
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
@@ -111,7 +111,7 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether a file stands under this name."""
-        return bool(trying(self._fs.exists, self.path(name)))
+        return bool(with_retries(self._fs.exists, self.path(name)))
 
     def read(self, name: str) -> bytes:
         """A whole small file.
@@ -119,14 +119,14 @@ class Store:
         Raises:
             FileNotFoundError: there is none.
         """
-        return bytes(trying(self._fs.cat_file, self.path(name)))
+        return bytes(with_retries(self._fs.cat_file, self.path(name)))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
         path = self.path(name)
         if self._local:
             return open(path, "rb")
-        reader = RangeReader(self._fs, path, int(trying(self._fs.info, path)["size"]))
+        reader = RangeReader(self._fs, path, int(with_retries(self._fs.info, path)["size"]))
         return cast(IO[bytes], io.BufferedReader(reader, READ_BYTES))
 
     def names(self, prefix: str = "") -> list[str]:
@@ -136,7 +136,7 @@ class Store:
     def entries(self, prefix: str = "") -> list[Entry]:
         """All files below a folder, sorted by name, from one listing; [] where there is none."""
         root = self._fs._strip_protocol(self._root)
-        found = trying(self._fs.find, f"{self._root}/{prefix}".rstrip("/"), detail=True)
+        found = with_retries(self._fs.find, f"{self._root}/{prefix}".rstrip("/"), detail=True)
         entries = [
             Entry(path[len(root) :].lstrip("/"), int(info.get("size") or 0), _modified(info))
             for path, info in found.items()
@@ -146,14 +146,14 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is removed."""
         with contextlib.suppress(FileNotFoundError):
-            trying(self._fs.rm_file, self.path(name))
+            with_retries(self._fs.rm_file, self.path(name))
 
     def move(self, name: str, new: str) -> None:
         """Give a file another name; on object stores a copy there, and then the removal."""
         if self._local:
             os.replace(self.path(name), self.path(new))
             return
-        trying(self._fs.cp_file, self.path(name), self.path(new))
+        with_retries(self._fs.cp_file, self.path(name), self.path(new))
         self.remove(name)
 
     def remove_folder(self, name: str) -> None:
@@ -177,7 +177,7 @@ class Store:
         try:
             with os.fdopen(handle, "w+b") as stream:
                 yield stream
-                check_wanted()  # what nobody waits for must not appear when the run is over
+                check_cancelled()  # what nobody waits for must not appear when the run is over
                 stream.flush()
                 if self._local and durable:
                     os.fsync(stream.fileno())
@@ -185,7 +185,7 @@ class Store:
                 os.chmod(temporary, 0o666 & ~_umask())
                 os.replace(temporary, self.path(name))
             else:
-                trying(self._fs.put_file, temporary, self.path(name))
+                with_retries(self._fs.put_file, temporary, self.path(name))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -193,7 +193,7 @@ class Store:
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""
         if not self._local:
-            trying(self._fs.pipe_file, self.path(name), data)
+            with_retries(self._fs.pipe_file, self.path(name), data)
             return
         with self.writer(name, durable=durable) as stream:
             stream.write(data)
@@ -207,15 +207,15 @@ class Store:
             return None
         receipt = _unsealed(text)
         if receipt is None or (receipt.kind, receipt.key) != (kind, key):
-            warn(f"receipt {self.shown}/{name} is damaged: its shard is done again")
+            warn(f"receipt {self.redacted}/{name} is damaged: its shard is done again")
             return None
         try:
-            size = int(trying(self._fs.info, self.path(receipt.name))["size"])
+            size = int(with_retries(self._fs.info, self.path(receipt.name))["size"])
         except FileNotFoundError:
             size = -1
         if size != receipt.n_bytes:
             what = "gone" if size < 0 else f"{size:,} bytes instead of {receipt.n_bytes:,}"
-            warn(f"checkpoint {self.shown}/{receipt.name} is damaged ({what}): done again")
+            warn(f"checkpoint {self.redacted}/{receipt.name} is damaged ({what}): done again")
             return None
         return receipt
 
@@ -254,7 +254,9 @@ class Store:
     def _agrees(self, receipt: Receipt, found: str) -> bool:
         if found == receipt.sha256:
             return True
-        warn(f"checkpoint {self.shown}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): done again")
+        warn(
+            f"checkpoint {self.redacted}/{receipt.name} is damaged (its SHA-256 is not that of its receipt): done again"
+        )
         return False
 
 

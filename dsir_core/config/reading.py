@@ -10,12 +10,12 @@ from dsir_core.config.predicate import parse_predicate
 
 
 class Chunking(BaseModel):
-    """How documents are cut into pieces."""
+    """How documents are cut into chunks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     words: int = Field(ge=1, le=10**6)
-    """Words of a piece, between white space; the last piece of a document may have fewer."""
+    """Words of a chunk, between white space; the last chunk of a document may have fewer."""
 
 
 class ReadSettings(BaseModel):
@@ -51,7 +51,7 @@ class ReadSettings(BaseModel):
     """Raw records for which this holds are passed over."""
 
     chunk: Chunking | None = None
-    """Cut raw documents into pieces of equal word count, which are then selected, as in the paper: words=128."""
+    """Cut raw documents into chunks of equal word count, which are then selected, as in the paper: words=128."""
 
     @field_validator("include", "exclude")
     @classmethod

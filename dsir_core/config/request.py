@@ -107,7 +107,7 @@ class SelectConfig(
         """Whether count, tokens or fraction is given."""
         return any(size is not None for size in (self.count, self.tokens, self.fraction))
 
-    def shown(self) -> SelectConfig:
+    def redacted(self) -> SelectConfig:
         """The request without credentials in its URLs, for reports and records."""
         return self.model_copy(
             update={
@@ -117,7 +117,7 @@ class SelectConfig(
                 },
                 "output": without_credentials(self.output),
                 "workdir": without_credentials(self.workdir),
-                "weights": self.weights and self.weights.shown(),
+                "weights": self.weights and self.weights.redacted(),
                 "s3_endpoint": self.s3_endpoint and without_credentials(self.s3_endpoint),
             }
         )

@@ -135,7 +135,7 @@ class ExternalSettings(_Settings):
     external: float = Field(default=1.0, allow_inf_nan=False)
     """Coefficient of the score."""
 
-    def shown(self) -> ExternalSettings:
+    def redacted(self) -> ExternalSettings:
         """The same without credentials in its URL."""
         return self.model_copy(update={"table": self.table and without_credentials(self.table)})
 
@@ -164,7 +164,7 @@ class OutputSettings(_Settings):
     """Of JSONL parts; auto: as the raw files have it, zstd where they differ. Parquet rows stay Parquet."""
 
     whole_documents: bool = False
-    """With chunk: write the documents that hold the chosen pieces, as they are, instead of the pieces."""
+    """With chunk: write the documents that hold the chosen chunks, as they are, instead of the chunks."""
 
     overwrite: bool = False
     """Replace the selection that is at `output`."""

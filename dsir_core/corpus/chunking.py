@@ -1,4 +1,4 @@
-"""Batches of documents as batches of their pieces."""
+"""Batches of documents as batches of their chunks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dsir_core.kernels.cache_key import read_only
 
 
 def cut_batch(batch: Batch, words: int) -> Batch:
-    """The pieces of a batch's documents, in order; records are left out.
+    """The chunks of a batch's documents, in order; records are left out.
 
     Args:
-        words: of each piece; the last of a document may have fewer.
+        words: of each chunk; the last of a document may have fewer.
     """
     starts, documents = piece_starts(batch.text_data, batch.text_offsets, words)
     return Batch(
@@ -34,7 +34,7 @@ def cut_batch(batch: Batch, words: int) -> Batch:
 def piece_starts(
     text_data: npt.NDArray[np.uint8], text_offsets: npt.NDArray[np.int64], words: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where pieces of documents begin in `text_data`, and whose they are: int64[pieces] each.
+    """Where chunks of documents begin in `text_data`, and whose they are: int64[chunks] each.
 
     Args:
         text_data, text_offsets: as for `count_ngrams`.

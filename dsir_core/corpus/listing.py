@@ -17,7 +17,7 @@ from dsir_core.corpus.source import version_of
 from dsir_core.corpus.types import Compression, Format, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.storage.connect import connect
-from dsir_core.storage.retries import trying
+from dsir_core.storage.retries import with_retries
 from dsir_core.urls import url_like, without_credentials
 
 FORMATS: dict[str, Format] = {
@@ -131,7 +131,7 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
             continue
         try:
             filesystem, path = connect(spec[1:])
-            text = bytes(trying(filesystem.cat_file, path)).decode("utf-8-sig")
+            text = bytes(with_retries(filesystem.cat_file, path)).decode("utf-8-sig")
             listed = [line.strip() for line in text.splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(f"{without_credentials(spec)}: the list cannot be read: {error}") from None
@@ -147,7 +147,7 @@ def _expand(spec: str) -> _Found:
         filesystem = _LocalListing()
     filesystem.invalidate_cache()  # this process may have listed the place before
     ignored: list[str] = []
-    matches = trying(filesystem.glob, path, detail=True) if has_magic(path) else {}
+    matches = with_retries(filesystem.glob, path, detail=True) if has_magic(path) else {}
     if matches:
         root = _before_magic(path)
         kept, ignored = _sift(_files(matches), root, keep_unknown=True)
@@ -157,8 +157,8 @@ def _expand(spec: str) -> _Found:
     elif (below := _below(filesystem, path)) is not None:
         root = path.rstrip("/")
         kept, ignored = _sift(_files(below), root, keep_unknown=False)
-    elif trying(filesystem.exists, path):
-        root, kept = posixpath.dirname(path), [trying(filesystem.info, path)]
+    elif with_retries(filesystem.exists, path):
+        root, kept = posixpath.dirname(path), [with_retries(filesystem.info, path)]
     elif has_magic(path):
         root, kept = "", []
     else:
@@ -177,7 +177,7 @@ def _single(filesystem: Any, path: str) -> dict[str, Any] | None:
     if kind_of(path) is None:
         return None
     try:
-        info: dict[str, Any] = trying(filesystem.info, path)
+        info: dict[str, Any] = with_retries(filesystem.info, path)
     except FileNotFoundError:
         return None
     return info if info.get("type") == "file" else None
@@ -187,7 +187,7 @@ def _below(filesystem: Any, path: str) -> dict[str, dict[str, Any]] | None:
     """All entries below a directory, None where there is none: on an object store one listing, page after page."""
     if isinstance(filesystem, LocalFileSystem) and not filesystem.isdir(path):
         return None
-    below: dict[str, dict[str, Any]] = trying(filesystem.find, path, detail=True)
+    below: dict[str, dict[str, Any]] = with_retries(filesystem.find, path, detail=True)
     itself = path.rstrip("/")
     if isinstance(filesystem, LocalFileSystem) or any(name.rstrip("/") != itself for name in below):
         return below

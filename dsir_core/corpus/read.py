@@ -1,4 +1,4 @@
-"""Documents of a piece of a source file, in batches."""
+"""Documents of a range of a source file, in batches."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.chunking import cut_batch
-from dsir_core.corpus.formats.jsonl import Keep, LineReader, read_chunks
+from dsir_core.corpus.formats.jsonl import LineFilter, LineReader, read_line_blocks
 from dsir_core.corpus.formats.parquet import read_parquet
 from dsir_core.corpus.source import ByteStream, damaged, decompressed, open_source
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, KeepBlock, Piece, Wanted
-from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Batch, BlockFilter, FileRange, ReadRequest
+from dsir_core.runtime.cancellation import check_cancelled
 
 GAP_BYTES = 2**18
 """Chosen records closer than this are read in one go."""
@@ -23,21 +23,21 @@ Range = tuple[int, int, bool]
 """Start, stop, and whether a record begins exactly at the start."""
 
 
-def read_piece(
-    piece: Piece,
+def read_range(
+    file_range: FileRange,
     settings: ReadSettings,
     *,
     keep_records: bool = False,
     positions: npt.NDArray[np.int64] | None = None,
-    keep_block: KeepBlock | None = None,
+    keep_block: BlockFilter | None = None,
     fields: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
-    """Documents of a piece of a file in batches of a few megabytes, in order of position; a batch may have none.
+    """Documents of a range of a file in batches of a few megabytes, in order of position; a batch may have none.
 
-    With `chunk` in the settings the batches hold pieces of documents, and no records.
+    With `chunk` in the settings the batches hold chunks of documents, and no records.
 
     Args:
-        piece: what to read.
+        file_range: what to read.
         settings: where the text stands, and how large a record may be.
         keep_records: give the records as they were, too.
         positions: int64[n], increasing: read these documents only, each of which must be there.
@@ -50,28 +50,33 @@ def read_piece(
         RequestError: a Parquet file has no such column.
         OSError: of the storage.
     """
-    reader = _read_jsonl if piece.file.format == "jsonl" else read_parquet
+    reader = _read_jsonl if file_range.file.format == "jsonl" else read_parquet
     found = 0
-    how = Wanted(keep_records, positions, keep_block, fields)
-    for batch in reader(piece, settings, how):
-        check_wanted()
+    how = ReadRequest(keep_records, positions, keep_block, fields)
+    for batch in reader(file_range, settings, how):
+        check_cancelled()
         found += len(batch)
         yield batch if settings.chunk is None else cut_batch(batch, settings.chunk.words)
     if positions is not None and found != len(positions):
-        raise damaged(piece.file, f"holds {found:,} of {len(positions):,} documents chosen from it: changed")
+        raise damaged(file_range.file, f"holds {found:,} of {len(positions):,} documents chosen from it: changed")
 
 
-def _read_jsonl(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterator[Batch]:
+def _read_jsonl(file_range: FileRange, settings: ReadSettings, wanted: ReadRequest) -> Iterator[Batch]:
     positions, keep_block = wanted.positions, wanted.keep_block
     keep = _line_filter(positions, keep_block)
-    reader = LineReader(piece.file.path, settings, keep_records=wanted.keep_records, keep=keep, fields=wanted.fields)
-    ranges = list(_ranges(piece, positions, keep_block))
-    with open_source(piece.file, _ahead_until(piece, ranges)) as source, decompressed(piece.file, source) as stream:
+    reader = LineReader(
+        file_range.file.path, settings, keep_records=wanted.keep_records, keep=keep, fields=wanted.fields
+    )
+    ranges = list(_ranges(file_range, positions, keep_block))
+    with (
+        open_source(file_range.file, _ahead_until(file_range, ranges)) as source,
+        decompressed(file_range.file, source) as stream,
+    ):
         for start, stop, exact in ranges:
-            for chunk in read_chunks(stream, start, stop, settings.max_record_bytes, exact=exact):
-                if not chunk.too_large or keep is None or keep(np.array([chunk.position]))[0]:
-                    yield reader.batch(chunk)
-        if piece.file.compression != "none":
+            for block in read_line_blocks(stream, start, stop, settings.max_record_bytes, exact=exact):
+                if not block.too_large or keep is None or keep(np.array([block.position]))[0]:
+                    yield reader.batch(block)
+        if file_range.file.compression != "none":
             _read_to_the_end(stream)
 
 
@@ -81,7 +86,7 @@ def _read_to_the_end(stream: ByteStream) -> None:
         pass
 
 
-def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Keep | None:
+def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: BlockFilter | None) -> LineFilter | None:
     if positions is not None:
         return lambda found: _is_in(found, positions)
     if keep_block is not None:
@@ -97,22 +102,24 @@ def _is_in(found: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> np
     return np.equal(positions[places], found)
 
 
-def _ahead_until(piece: Piece, ranges: list[Range]) -> int:
+def _ahead_until(file_range: FileRange, ranges: list[Range]) -> int:
     """Where fetching ahead ends: nowhere near, when only some ranges are wanted."""
     if len(ranges) != 1:
         return 0
     _, stop, is_exact = ranges[0]
     if is_exact:
         return 0
-    return piece.file.size if stop == WHOLE else stop
+    return file_range.file.size if stop == WHOLE else stop
 
 
-def _ranges(piece: Piece, positions: npt.NDArray[np.int64] | None, keep_block: KeepBlock | None) -> Iterator[Range]:
-    """Byte ranges to read: all of the piece, or only where something is wanted and the file can be entered there."""
-    if piece.file.compression != "none" or (positions is None and keep_block is None):
-        yield piece.start, piece.stop, False
+def _ranges(
+    file_range: FileRange, positions: npt.NDArray[np.int64] | None, keep_block: BlockFilter | None
+) -> Iterator[Range]:
+    """Byte ranges to read: all of the range, or only where something is wanted and the file can be entered there."""
+    if file_range.file.compression != "none" or (positions is None and keep_block is None):
+        yield file_range.start, file_range.stop, False
         return
-    start, stop = piece.start, piece.file.size if piece.stop == WHOLE else piece.stop
+    start, stop = file_range.start, file_range.file.size if file_range.stop == WHOLE else file_range.stop
     if positions is not None:
         edges = np.flatnonzero(np.diff(positions) > GAP_BYTES) + 1
         for first, last in pairwise([0, *edges.tolist(), len(positions)]):

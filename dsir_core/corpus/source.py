@@ -20,7 +20,7 @@ from dsir_core.corpus.types import Compression, SourceFile
 from dsir_core.errors import DamagedFileError
 from dsir_core.storage.connect import connect
 from dsir_core.storage.ranges import RangeReader
-from dsir_core.storage.retries import trying
+from dsir_core.storage.retries import with_retries
 from dsir_core.urls import is_local, without_credentials
 
 if sys.version_info >= (3, 14):
@@ -153,7 +153,7 @@ def _check_as_listed(file: SourceFile, filesystem: Any, path: str) -> None:
         size, version, what = found.st_size, str(found.st_mtime_ns), "time of modification"
     else:
         filesystem.invalidate_cache(path)  # or a listing from before a change would say that there is none
-        info = trying(filesystem.info, path)
+        info = with_retries(filesystem.info, path)
         size, version, what = int(info["size"]), version_of(info), "ETag or time of modification"
     if size != file.size:
         raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")

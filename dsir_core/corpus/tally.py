@@ -30,7 +30,7 @@ class Tally:
     n_bytes: int = 0
     """Decompressed bytes read."""
     parents: int = 0
-    """Whole documents, of which `documents` are pieces when they are cut."""
+    """Whole documents, of which `documents` are chunks when they are cut."""
     unspaced_bytes: int = 0
     """Of targets: bytes of text that are letters of scripts without spaces between words."""
     excluded: int = 0
@@ -52,11 +52,11 @@ class Tally:
         return self.documents + self.bad + self.excluded
 
     @property
-    def account(self) -> tuple[int, int, int, int]:
+    def signature(self) -> tuple[int, int, int, int]:
         """Documents, bad records, excluded records, tokens: what two readings of a shard must agree on."""
         return self.documents, self.bad, self.excluded, self.tokens
 
-    def bare(self) -> Tally:
+    def compact(self) -> Tally:
         """The counts alone: what is held of every shard must be small."""
         return Tally(self.documents, self.bad, self.tokens, self.n_bytes, excluded=self.excluded)
 

@@ -1,4 +1,4 @@
-"""What a corpus is made of: source files, pieces of files, shards, batches of documents."""
+"""What a corpus is made of: source files, ranges of files, shards, batches of documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Format = Literal["jsonl", "parquet"]
 Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
 
 WHOLE = -1
-"""`Piece.stop` of a piece that reaches to the end of its file."""
+"""`FileRange.stop` of a range that reaches to the end of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FileRange:
     """A contiguous part of one source file.
 
-    Plain JSONL: bytes [start, stop); a record belongs to the piece in which it begins.
+    Plain JSONL: bytes [start, stop); a record belongs to the range in which it begins.
     Parquet: row groups [start, stop). Anything else is read whole: start 0, stop `WHOLE`.
     """
 
@@ -47,10 +47,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A unit of work: pieces read one after the other, in order of (path, start)."""
+    """A unit of work: ranges read one after the other, in order of (path, start)."""
 
     index: int
-    pieces: tuple[Piece, ...]
+    ranges: tuple[FileRange, ...]
     n_bytes: int
     """Stored bytes this shard reads."""
 
@@ -67,14 +67,14 @@ class BadRecord:
 
 @dataclass
 class Batch:
-    """Documents of one piece, as Arrow-like UTF-8 buffers, with their records when asked for.
+    """Documents of one range, as Arrow-like UTF-8 buffers, with their records when asked for.
 
     `text_data[text_offsets[i]:text_offsets[i + 1]]` is the valid UTF-8 text of document i, whose
     record stands at `positions[i]` (byte offset in the decompressed stream, or row number).
     """
 
     positions: npt.NDArray[np.int64]
-    """int64[n], strictly increasing within a piece."""
+    """int64[n], strictly increasing within a range."""
     text_data: npt.NDArray[np.uint8]
     """uint8[>= text_offsets[-1]]."""
     text_offsets: npt.NDArray[np.int64]
@@ -91,22 +91,22 @@ class Batch:
     fields: list[list[Any]] = field(default_factory=list)
     """For each document the values of the fields asked for, None where its record has none; empty when none were."""
     offsets: npt.NDArray[np.int64] | None = None
-    """int64[n], where each piece begins in its document's text (UTF-8 bytes), when documents are cut into pieces."""
+    """int64[n], where each chunk begins in its document's text (UTF-8 bytes), when documents are cut into chunks."""
 
     def __len__(self) -> int:
         return len(self.positions)
 
 
-KeepBlock = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+BlockFilter = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What of a piece is read; see `read.read_piece`."""
+class ReadRequest:
+    """What of a range is read; see `read.read_range`."""
 
     keep_records: bool = False
     positions: npt.NDArray[np.int64] | None = None
-    keep_block: KeepBlock | None = None
+    keep_block: BlockFilter | None = None
     fields: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.formats.jsonl import read_chunks
+from dsir_core.corpus.formats.jsonl import read_line_blocks
 from dsir_core.corpus.formats.parquet import damage
 from dsir_core.corpus.formats.parquet_columns import column_of, type_of, values_of
 from dsir_core.corpus.source import damaged, decompressed, open_source
@@ -76,7 +76,7 @@ def _rows(keys: Any, there: npt.NDArray[np.bool_], scores: Any) -> TableRows:
 def _jsonl(file: SourceFile, key: str, column: str) -> Iterator[TableRows]:
     decode = field_decoder((key, column))
     with open_source(file, file.size) as source, decompressed(file, source) as stream:
-        for chunk in read_chunks(stream, 0, WHOLE, MAX_LINE_BYTES):
+        for chunk in read_line_blocks(stream, 0, WHOLE, MAX_LINE_BYTES):
             values = []
             position = chunk.position
             for line in chunk.data.split(b"\n"):

@@ -1,4 +1,4 @@
-"""Documents cut into pieces of equal word count (paper section 4: examples of 128 words): compiled.
+"""Documents cut into chunks of equal word count (paper section 4: examples of 128 words): compiled.
 
 A word is a run of anything but white space, by the frozen Unicode table; a letter of a script without spaces is a word
 by itself. Pieces are bytes [start, next start) of the text: together they are the whole of it.
@@ -21,12 +21,12 @@ def _cut(data, offsets, words, index, entries, starts, documents):
 
     Args:
         data: uint8[...], valid UTF-8; offsets: int64[n + 1].
-        words: of each piece; the last of a document may have fewer.
+        words: of each chunk; the last of a document may have fewer.
         index, entries: the frozen table, with the class SINGLE.
-        starts, documents: int64[pieces] to be filled with each piece's first byte in `data`, and its document.
+        starts, documents: int64[chunks] to be filled with each chunk's first byte in `data`, and its document.
 
     Returns:
-        How many pieces there are.
+        How many chunks there are.
     """
     address = data.ctypes.data
     in_words = np.empty(128, np.int64)

@@ -1,4 +1,4 @@
-"""From UTF-8 text to lower-cased tokens: the compiled counterpart of `oracle.tokenize`.
+"""From UTF-8 text to lower-cased tokens: the compiled counterpart of `reference.tokenize`.
 
 Text goes 64 bytes at a time: one vector operation lower-cases and classifies the ASCII among them, characters beyond
 it are looked up in the frozen table and set their bits in the same masks, and the edges of runs are the bits where the
@@ -194,7 +194,7 @@ def decode(position):
 
 @njit(nogil=True)
 def _is_final(position, stop, begin, index, entries):
-    """Unicode's Final_Sigma at a capital sigma; see `oracle.lower`."""
+    """Unicode's Final_Sigma at a capital sigma; see `reference.lower`."""
     cased = False
     before = position
     while before > begin:

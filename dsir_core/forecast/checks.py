@@ -63,7 +63,7 @@ def check_write(what: str, url: str) -> Check:
             for folder in made:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
-        return store.shown
+        return store.redacted
 
     return check(f"write {what}", writes)
 

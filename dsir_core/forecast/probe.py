@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.read import read_range
 from dsir_core.corpus.source import Source, decompressed, open_source
-from dsir_core.corpus.types import WHOLE, Batch, Piece, Shard, SourceFile
+from dsir_core.corpus.types import WHOLE, Batch, FileRange, Shard, SourceFile
 from dsir_core.errors import DamagedFileError
 
 PROBES = 32
@@ -39,11 +39,11 @@ class Probe:
 
     kind: str
     """Format and compression, see `kind_of`."""
-    piece: Piece
+    file_range: FileRange
     limit: int
     """Decompressed bytes after which reading ends; -1 for none."""
     n_stored: int
-    """Stored bytes of the piece."""
+    """Stored bytes of the range."""
 
 
 @dataclass
@@ -71,65 +71,67 @@ def kind_of(file: SourceFile) -> str:
 def stored_by_kind(shards: Sequence[Shard]) -> dict[str, int]:
     """Stored bytes of a corpus by kind of file."""
     stored: dict[str, int] = defaultdict(int)
-    for _, n_stored, kind in _pieces(shards):
+    for _, n_stored, kind in _ranges_of(shards):
         stored[kind] += n_stored
     return dict(stored)
 
 
 def probes_of(shards: Sequence[Shard], n_probes: int = PROBES) -> list[Probe]:
     """Places that are spread evenly over the stored bytes of each kind of file, at least two of each."""
-    by_kind: dict[str, list[tuple[Piece, int]]] = defaultdict(list)
-    for piece, n_stored, kind in _pieces(shards):
-        by_kind[kind].append((piece, n_stored))
-    total = sum(n_stored for _, n_stored, _ in _pieces(shards))
+    by_kind: dict[str, list[tuple[FileRange, int]]] = defaultdict(list)
+    for file_range, n_stored, kind in _ranges_of(shards):
+        by_kind[kind].append((file_range, n_stored))
+    total = sum(n_stored for _, n_stored, _ in _ranges_of(shards))
     found: list[Probe] = []
-    for kind, pieces in sorted(by_kind.items()):
-        mine = sum(n_stored for _, n_stored in pieces)
+    for kind, ranges in sorted(by_kind.items()):
+        mine = sum(n_stored for _, n_stored in ranges)
         wanted = max(2, round(n_probes * mine / max(1, total)))
         if mine <= 2 * wanted * PROBE_BYTES:
-            found += [Probe(kind, piece, -1, n_stored) for piece, n_stored in pieces]
+            found += [Probe(kind, file_range, -1, n_stored) for file_range, n_stored in ranges]
         else:
-            found += _spread(kind, pieces, wanted)
+            found += _spread(kind, ranges, wanted)
     return found
 
 
-def _pieces(shards: Sequence[Shard]) -> Iterator[tuple[Piece, int, str]]:
+def _ranges_of(shards: Sequence[Shard]) -> Iterator[tuple[FileRange, int, str]]:
     """Pieces, their stored bytes (of row groups an even share of their file's) and their kind."""
     for shard in shards:
-        sizes = [_size_of(piece) for piece in shard.pieces]
-        for piece, size in zip(shard.pieces, sizes, strict=True):
-            yield piece, shard.n_bytes if len(sizes) == 1 else size, kind_of(piece.file)
+        sizes = [_size_of(file_range) for file_range in shard.ranges]
+        for file_range, size in zip(shard.ranges, sizes, strict=True):
+            yield file_range, shard.n_bytes if len(sizes) == 1 else size, kind_of(file_range.file)
 
 
-def _size_of(piece: Piece) -> int:
-    is_range = piece.stop != WHOLE and piece.file.format == "jsonl"
-    return piece.stop - piece.start if is_range else piece.file.size
+def _size_of(file_range: FileRange) -> int:
+    is_range = file_range.stop != WHOLE and file_range.file.format == "jsonl"
+    return file_range.stop - file_range.start if is_range else file_range.file.size
 
 
-def _spread(kind: str, pieces: Sequence[tuple[Piece, int]], wanted: int) -> Iterator[Probe]:
-    ends = np.cumsum([n_stored for _, n_stored in pieces])
+def _spread(kind: str, ranges: Sequence[tuple[FileRange, int]], wanted: int) -> Iterator[Probe]:
+    ends = np.cumsum([n_stored for _, n_stored in ranges])
     places = ((np.arange(wanted) + 0.5) / wanted * ends[-1]).astype(np.int64)
     seen: set[tuple[str, int]] = set()
     for place in places:
         index = int(np.searchsorted(ends, place, side="right"))
-        piece, n_stored = pieces[index]
+        file_range, n_stored = ranges[index]
         if kind == PLAIN and n_stored > PROBE_BYTES:
             # A range of a file: as many documents begin in it as in any other of its size, however long they are.
             offset = min(int(place - (ends[index] - n_stored)), n_stored - PROBE_BYTES)
-            piece = replace(piece, start=piece.start + offset, stop=piece.start + offset + PROBE_BYTES)
+            file_range = replace(
+                file_range, start=file_range.start + offset, stop=file_range.start + offset + PROBE_BYTES
+            )
             n_stored = PROBE_BYTES
-        if (piece.file.path, piece.start) not in seen:
-            seen.add((piece.file.path, piece.start))
+        if (file_range.file.path, file_range.start) not in seen:
+            seen.add((file_range.file.path, file_range.start))
             # A range ends by itself, at the end of the last record that begins in it.
-            yield Probe(kind, piece, -1 if kind == PLAIN else PROBE_BYTES, n_stored)
+            yield Probe(kind, file_range, -1 if kind == PLAIN else PROBE_BYTES, n_stored)
 
 
 def longest(shards: Sequence[Shard], n_bytes: int) -> dict[str, Probe]:
-    """For each kind of file the beginning of its longest piece, of so many decompressed bytes."""
+    """For each kind of file the beginning of its longest range, of so many decompressed bytes."""
     found: dict[str, Probe] = {}
-    for piece, n_stored, kind in _pieces(shards):
+    for file_range, n_stored, kind in _ranges_of(shards):
         if kind not in found or n_stored > found[kind].n_stored:
-            found[kind] = Probe(kind, piece, n_bytes, n_stored)
+            found[kind] = Probe(kind, file_range, n_bytes, n_stored)
     return found
 
 
@@ -142,7 +144,7 @@ def read_probe(probe: Probe, settings: ReadSettings) -> Iterator[tuple[Batch, Re
     """
     read = Read(probe.kind, probe.n_stored)
     decompressed_bytes = rows = 0
-    with contextlib.closing(read_piece(probe.piece, settings)) as batches:  # type: ignore[type-var]
+    with contextlib.closing(read_range(probe.file_range, settings)) as batches:  # type: ignore[type-var]
         for batch in batches:
             read.documents += len(batch)
             read.bad += len(batch.bad)
@@ -162,8 +164,8 @@ def read_probe(probe: Probe, settings: ReadSettings) -> Iterator[tuple[Batch, Re
 
 
 def _stored(probe: Probe, decompressed_bytes: int, rows: int) -> float:
-    """Stored bytes of the beginning of a piece that was not read to its end."""
-    file = probe.piece.file
+    """Stored bytes of the beginning of a range that was not read to its end."""
+    file = probe.file_range.file
     if file.format == "parquet":
         with open_source(file) as source:
             return float(file.size * rows / max(1, pq.read_metadata(source).num_rows))

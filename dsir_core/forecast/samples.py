@@ -19,7 +19,7 @@ from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 
 KEPT_BYTES = 64 * 2**20
 """Text of the raw sample that is held to be scored."""
@@ -100,13 +100,13 @@ def sample_model(config: SelectConfig, targets: Mapping[str, Sampled], raw: Samp
 
 def effective_sample_size(config: SelectConfig, raw: Sampled, model: FittedModel) -> tuple[float, int]:
     """Of the eligible documents of the raw sample (the least of all who select), and the number of these."""
-    spread = Spread(config.temperature, config.length_normalise)
+    spread = WeightScaling(config.temperature, config.length_normalise)
     sums = [WeightSums() for _ in model.names]
     for data, offsets in raw.texts:
         log_weights, n_tokens = score_ngrams(data, offsets, config.features, model.log_ratio)
         eligible = n_tokens >= config.min_tokens
         for i in range(len(sums)):
-            preferences = spread.preferences(log_weights[:, i], n_tokens)
+            preferences = spread.scaled(log_weights[:, i], n_tokens)
             sums[i] = sums[i].merge(WeightSums.of(preferences[eligible]))
     return min(each.effective_sample_size for each in sums), sums[0].n
 

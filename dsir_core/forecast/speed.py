@@ -48,7 +48,7 @@ class Amount:
 
 
 def measure_speed(config: SelectConfig, shards: Sequence[Shard], model: FittedModel) -> dict[str, Speed]:
-    """Read, count and score the beginning of the longest piece of each kind of file, on one core.
+    """Read, count and score the beginning of the longest range of each kind of file, on one core.
 
     Raises:
         DamagedFileError, RequestError, OSError: it cannot be read.

@@ -88,7 +88,7 @@ class SparseDocuments:
         )
 
 
-class Gathering:
+class BottomKSample:
     """Collects documents for a sample, and holds no more than about twice its bound.
 
     Args:

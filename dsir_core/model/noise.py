@@ -125,7 +125,7 @@ def document_bits(
     Args:
         positions: int64[n], positions of records.
         path: the file's path relative to the corpus root.
-        offsets: int64[n], where pieces of documents begin in their text; None for whole documents.
+        offsets: int64[n], where chunks of documents begin in their text; None for whole documents.
         stream, more: name the stream.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.report.html import render_page, render_piece
+from dsir_core.report.html import render_fragment, render_page
 
 LEVELS = 6
 """Steps of colour on each side."""
@@ -54,7 +54,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """The strongest n-grams and the coloured text, as a notebook shows it."""
-        return explanation_piece(self)
+        return explanation_fragment(self)
 
 
 def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contribution], list[Contribution]]:
@@ -73,9 +73,9 @@ def render_explanation(title: str, explanation: Explanation, n: int) -> str:
     return render_page("explain.html.jinja", title=title, **_shown(explanation, n))
 
 
-def explanation_piece(explanation: Explanation) -> str:
-    """The same as a piece of HTML with its style, for notebooks."""
-    return render_piece("explained.html.jinja", **_shown(explanation, N_PIECE))
+def explanation_fragment(explanation: Explanation) -> str:
+    """The same as an HTML fragment with its style, for notebooks."""
+    return render_fragment("explained.html.jinja", **_shown(explanation, N_PIECE))
 
 
 def _shown(explanation: Explanation, n: int) -> dict[str, Any]:
@@ -83,14 +83,14 @@ def _shown(explanation: Explanation, n: int) -> dict[str, Any]:
     return {
         "e": explanation,
         "sides": [("Adds to the weight", positive), ("Takes from the weight", negative)],
-        "pieces": list(_pieces(explanation)),
+        "fragments": list(_fragments(explanation)),
         "is_cut": len(explanation.spans) > MAX_TOKENS,
         "max_tokens": MAX_TOKENS,
     }
 
 
-def _pieces(explanation: Explanation) -> Iterator[dict[str, Any]]:
-    """The text in pieces: tokens with their level of colour from -LEVELS to LEVELS, and what stands between them."""
+def _fragments(explanation: Explanation) -> Iterator[dict[str, Any]]:
+    """The text in fragments: tokens with their level of colour from -LEVELS to LEVELS, and what stands between them."""
     text = explanation.text
     shares = explanation.by_token[:MAX_TOKENS]
     # A few tokens would otherwise take all the colour.

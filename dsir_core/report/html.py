@@ -39,13 +39,13 @@ def render_page(name: str, **values: Any) -> str:
 
 
 def render_summary(figures: Figures) -> str:
-    """The page's first sections as a piece of HTML with its style, for notebooks."""
-    return render_piece("sections.html.jinja", sections=list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS])))
+    """The page's first sections as an HTML fragment with its style, for notebooks."""
+    return render_fragment("sections.html.jinja", sections=list(_sections(figures, SECTIONS[:SUMMARY_SECTIONS])))
 
 
-def render_piece(name: str, **values: Any) -> str:
-    """A template as a piece of HTML with the style that all pages share, for notebooks."""
-    return _environment().get_template("piece.html.jinja").render(name=name, style=style(), **values)
+def render_fragment(name: str, **values: Any) -> str:
+    """A template as an HTML fragment with the style that all pages share, for notebooks."""
+    return _environment().get_template("fragment.html.jinja").render(name=name, style=style(), **values)
 
 
 def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.settings import HEURISTIC, Method
-from dsir_core.resampling.pareto import keep_keys
+from dsir_core.resampling.pareto import pareto_keys
 from dsir_core.resampling.radix import order_bits
-from dsir_core.resampling.scaling import REFERENCE, Spread
+from dsir_core.resampling.scaling import REFERENCE, WeightScaling
 from dsir_core.resampling.weight_rows import Rows
 from dsir_core.resampling.weights_schema import odds_column
 
@@ -45,7 +45,7 @@ class Ranking:
     """Index of the target: each has noise of its own."""
     column: str
     """Log-weight column of the weights file."""
-    spread: Spread = REFERENCE
+    spread: WeightScaling = REFERENCE
     pool: Pool = EVERYONE
 
     @property
@@ -66,7 +66,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class GlobalCut:
     """What one target takes under a ranking, of all shards."""
 
     ranking: Ranking
@@ -82,17 +82,17 @@ class Chosen:
 def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
     """Keys of documents under a ranking: float64[n]."""
     if ranking.method == "top-k":
-        return ranking.spread.plain(rows.log_weights[ranking.column], rows.n_tokens)
+        return ranking.spread.normalised(rows.log_weights[ranking.column], rows.n_tokens)
     if ranking.method in HEURISTIC:
         log_odds = rows.log_weights[odds_column(ranking.column)]
         if ranking.method == "heuristic-top-k":
             return log_odds
         noise, order = (rows.uniform(stream, ranking.seed, ranking.target) for stream in ("pareto", "order"))
-        return keep_keys(log_odds, noise, order)
+        return pareto_keys(log_odds, noise, order)
     noise = rows.noise(ranking.seed, ranking.target)
     if ranking.method == "random":
         return noise
-    return ranking.spread.preferences(rows.log_weights[ranking.column], rows.n_tokens) + noise
+    return ranking.spread.scaled(rows.log_weights[ranking.column], rows.n_tokens) + noise
 
 
 def eligible(rows: Rows, min_tokens: int) -> npt.NDArray[np.bool_]:
@@ -131,7 +131,9 @@ class View:
     def _nearest_of(self, ranking: Ranking) -> npt.NDArray[np.intp]:
         columns = ranking.pool.nearest
         if columns not in self._nearest:
-            weights = [ranking.spread.plain(self.rows.log_weights[column], self.rows.n_tokens) for column in columns]
+            weights = [
+                ranking.spread.normalised(self.rows.log_weights[column], self.rows.n_tokens) for column in columns
+            ]
             self._nearest[columns] = np.argmax(np.stack(weights), axis=0)
         return self._nearest[columns]
 

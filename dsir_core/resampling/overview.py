@@ -19,7 +19,7 @@ from dsir_core.digests import hash64
 from dsir_core.model.noise import random_bits
 from dsir_core.resampling.keys import Cut, View
 from dsir_core.resampling.radix import keys_of_bits
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import Rows
 
 BINS = 120
@@ -47,7 +47,7 @@ class Scale:
 
     target: str
     column: str
-    spread: Spread
+    spread: WeightScaling
     low: float
     high: float
 
@@ -57,7 +57,7 @@ class Scale:
 
     def count(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> Counts:
         """int64[BINS + 2] of float64[n] log weights of documents with int32[n] tokens."""
-        plain = self.spread.plain(log_weights, n_tokens)
+        plain = self.spread.normalised(log_weights, n_tokens)
         places = np.clip((plain - self.low) * (BINS / (self.high - self.low)) + 1, 0, BINS + 1)
         counts = np.bincount(places.astype(np.int64), minlength=BINS + 2)
         # The largest value belongs to the last bin inside.
@@ -70,7 +70,7 @@ class Scale:
         cls,
         target: str,
         column: str,
-        spread: Spread,
+        spread: WeightScaling,
         quantiles: Mapping[str, float],
         of_target: npt.NDArray[np.float64],
     ) -> Scale:
@@ -95,7 +95,7 @@ class Candidate:
     file: str
     position: int
     offset: int | None
-    """Where a piece begins in its document's text; None for a whole document."""
+    """Where a chunk begins in its document's text; None for a whole document."""
     n_tokens: int = field(compare=False)
     target: str = field(compare=False)
     """Who chose it, or came nearest to choosing it."""

@@ -29,7 +29,7 @@ def keep_probability(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     return np.asarray(1.0 / (cube * cube * cube), np.float64)
 
 
-def keep_keys(
+def pareto_keys(
     log_odds: npt.NDArray[np.float64], noise: npt.NDArray[np.float64], order: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Keys whose largest are what heuristic classification keeps, for any number of documents.

@@ -15,8 +15,8 @@ from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.errors import RequestError
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, Search, View, eligible
-from dsir_core.resampling.radix import Histogram, HistogramSum, Unit, Wanted, digit_histogram
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.radix import DigitQuery, Histogram, HistogramSum, Unit, digit_histogram
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import by_stratum, read_rows
 
 
@@ -37,7 +37,7 @@ class HistogramTask:
     parts: tuple[WeightsPart, ...]
     min_tokens: int
     level: int
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[DigitQuery, ...]
 
 
 def part_histograms(task: HistogramTask) -> list[Histogram]:
@@ -191,7 +191,7 @@ def part_sizes(task: SizesTask) -> list[WeightSums]:
     sums = [WeightSums() for _ in task.temperatures]
     for name in task.weights:
         for rows in read_rows(Store(task.workdir), name, (task.column,)):
-            plain = Spread(1.0, task.length).plain(rows.log_weights[task.column], rows.n_tokens)
+            plain = WeightScaling(1.0, task.length).normalised(rows.log_weights[task.column], rows.n_tokens)
             plain = plain[eligible(rows, task.min_tokens)]
             sums = [
                 total.merge(WeightSums.of(plain / temperature))

@@ -143,7 +143,7 @@ class Threshold:
 EVERYTHING = Threshold(0, 0)
 NOTHING = Threshold(2**64 - 1, 0)
 
-Wanted = tuple[int, int]
+DigitQuery = tuple[int, int]
 """(search, prefix): which keys, and which higher digits they have."""
 
 
@@ -159,7 +159,7 @@ class _Open:
 def find_thresholds(
     n_searches: int,
     make_goals: Callable[[list[HistogramSum]], Sequence[Goal]],
-    histograms: Callable[[int, Sequence[Wanted]], list[HistogramSum]],
+    histograms: Callable[[int, Sequence[DigitQuery]], list[HistogramSum]],
 ) -> list[Threshold]:
     """The exact threshold of each goal, in at most four passes over the keys for all searches together.
 

@@ -28,13 +28,15 @@ DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Spread:
+class WeightScaling:
     """What a target's log weights are divided by."""
 
     temperature: float = 1.0
     length: LengthNormalise = "none"
 
-    def plain(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    def normalised(
+        self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.float64]:
         """float64[n]: log weights for their length alone; what top-k goes by.
 
         Args:
@@ -45,15 +47,13 @@ class Spread:
         tokens = np.maximum(n_tokens, 1).astype(np.float64)
         return log_weights / (tokens if self.length == "tokens" else np.sqrt(tokens))
 
-    def preferences(
-        self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.float64]:
+    def scaled(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """float64[n]: log weights for length and temperature; what is sampled by."""
-        plain = self.plain(log_weights, n_tokens)
+        plain = self.normalised(log_weights, n_tokens)
         return plain if self.temperature == 1.0 else plain / self.temperature
 
 
-REFERENCE = Spread()
+REFERENCE = WeightScaling()
 
 
 def find_temperature(share: float, sizes: Callable[[Sequence[float]], tuple[list[float], int]]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.settings import LengthNormalise, Method
-from dsir_core.resampling.keys import EVERYONE, Chosen, Pool, Ranking, Search
+from dsir_core.resampling.keys import EVERYONE, GlobalCut, Pool, Ranking, Search
 from dsir_core.resampling.passes import (
     HistogramTask,
     SizesTask,
@@ -27,17 +27,17 @@ from dsir_core.resampling.passes import (
     part_ties,
 )
 from dsir_core.resampling.radix import (
+    DigitQuery,
     Goal,
     HistogramSum,
     Threshold,
     Unit,
-    Wanted,
     add_histograms,
     find_thresholds,
     keys_of_bits,
 )
-from dsir_core.resampling.scaling import Spread, find_temperature
-from dsir_core.runtime.executor import Executor, Made
+from dsir_core.resampling.scaling import WeightScaling, find_temperature
+from dsir_core.runtime.executor import Executor, LazySequence
 
 GROUP_DOCUMENTS = 10_000_000
 GROUP_SHARDS = 128
@@ -52,7 +52,7 @@ QUANTILE_LEVELS = 2
 
 STAGE = "resample"
 
-Cuts = tuple[Chosen, ...]
+Cuts = tuple[GlobalCut, ...]
 """One for each target that has chosen."""
 
 _Search = tuple[Ranking, Cuts]
@@ -96,7 +96,7 @@ def temperature_of(
             names = tuple(shard.name for shard in group)
             return SizesTask(workdir, names, column, length, tuple(temperatures), min_tokens)
 
-        tasks = Made(-(-len(shards) // GROUP_SHARDS), task)
+        tasks = LazySequence(-(-len(shards) // GROUP_SHARDS), task)
         if not tasks:
             return [0.0 for _ in temperatures], 0
         totals = executor.reduce(part_sizes, tasks, add_sizes, name=STAGE)
@@ -120,7 +120,7 @@ class Thresholds:
     """Log-weight columns, one for each target that selects."""
     seed: int
     min_tokens: int
-    spreads: Sequence[Spread]
+    spreads: Sequence[WeightScaling]
     """One for each of `columns`."""
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class Thresholds:
             goals = [Goal(search, amount, unit) for search, (_, _, amount) in enumerate(some)]
             found = self._find(searches, lambda _, goals=goals: goals)  # type: ignore[misc]
             for (method, ranking, _), threshold, search in zip(some, found, searches, strict=True):
-                cuts[method] = (*cuts[method], Chosen(ranking, threshold.bits, self._share_ties(search, threshold)))
+                cuts[method] = (*cuts[method], GlobalCut(ranking, threshold.bits, self._share_ties(search, threshold)))
         return cuts
 
     def quantiles(self, target: int, earlier: Cuts) -> dict[str, float]:
@@ -209,12 +209,12 @@ class Thresholds:
 
         found = self._find(searches, goals)
         cuts = {
-            method: (*before, Chosen(ranking, threshold.bits, self._share_ties((ranking, before), threshold)))
+            method: (*before, GlobalCut(ranking, threshold.bits, self._share_ties((ranking, before), threshold)))
             for method, (ranking, before), threshold in zip(methods, searches, found, strict=False)
         }
         return cuts, _by_quantile(found[len(methods) :]), eligible[0]
 
-    def _pass(self, searches: Sequence[_Search], level: int, wanted: Sequence[Wanted]) -> list[HistogramSum]:
+    def _pass(self, searches: Sequence[_Search], level: int, wanted: Sequence[DigitQuery]) -> list[HistogramSum]:
         def task(parts: tuple[WeightsPart, ...]) -> HistogramTask:
             return HistogramTask(self.workdir, parts, self.min_tokens, level, tuple(wanted))
 
@@ -249,9 +249,11 @@ class Thresholds:
             documents[n_whole] = rest.fitting[0]
         return documents
 
-    def _tasks(self, searches: Sequence[_Search], make: Callable[[tuple[WeightsPart, ...]], Task]) -> Made[Task]:
+    def _tasks(
+        self, searches: Sequence[_Search], make: Callable[[tuple[WeightsPart, ...]], Task]
+    ) -> LazySequence[Task]:
         """A task for each group of shards."""
-        return Made(
+        return LazySequence(
             len(self._groups),
             lambda index: make(tuple(self._part(shard, searches) for shard in range(*self._groups[index]))),
         )

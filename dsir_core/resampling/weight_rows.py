@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dsir_core.checkpoints.store import Store
 from dsir_core.model.noise import document_bits, gumbel, uniform
 from dsir_core.resampling.weights_schema import OFFSET, STRATUM
-from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.runtime.cancellation import check_cancelled
 
 READ_ROWS = 1 << 18
 
@@ -32,7 +32,7 @@ class Rows:
     stratum_codes: npt.NDArray[np.int32] | None = None
     strata: tuple[str, ...] = ()
     offsets: npt.NDArray[np.int64] | None = None
-    """Where each piece begins in its document's text, when documents are cut into pieces."""
+    """Where each chunk begins in its document's text, when documents are cut into chunks."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -87,7 +87,7 @@ def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Row
         more = [column for column in (OFFSET, STRATUM) if column in file.schema_arrow.names]
         wanted = ["file", "position", "n_tokens", *columns, *more]
         for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted):
-            check_wanted()
+            check_cancelled()
             yield rows_of(batch, columns)
 
 

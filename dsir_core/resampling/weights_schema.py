@@ -3,7 +3,7 @@
 Columns: `file` (path relative to the corpus root), `position` (int64), `n_tokens` (int32), and `log_weight` (float64),
 or one column `log_weight.NAME` for each of several separate targets; `log_odds`, or `log_odds.NAME`, by a classifier,
 where there is one; `stratum`, where strata are asked for; `offset` of
-pieces of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
+chunks of documents. Rows are in order of (file, position, offset). A log weight is NaN where the score is missing that
 it should be made of.
 """
 
@@ -48,7 +48,7 @@ def weights_batch(
     Args:
         path: of the file, relative to the corpus root.
         positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(names)].
-        strata: string[n] by dictionary. offsets: int64[n] of pieces in their documents.
+        strata: string[n] by dictionary. offsets: int64[n] of chunks in their documents.
     """
     file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [path])
     columns = [file, pa.array(positions), pa.array(n_tokens)]

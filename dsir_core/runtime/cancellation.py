@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dsir_core.errors import NotWantedError
+from dsir_core.errors import WorkCancelledError
 
 _ASKED = threading.local()
 
 
 @contextmanager
-def while_wanted(wanted: Callable[[], bool] | None) -> Iterator[None]:
-    """Let `check_wanted` ask `wanted` in this thread, inside the block; None: all is wanted."""
+def cancellable(wanted: Callable[[], bool] | None) -> Iterator[None]:
+    """Let `check_cancelled` ask `wanted` in this thread, inside the block; None: all is wanted."""
     before = getattr(_ASKED, "wanted", None)
     _ASKED.wanted = wanted
     try:
@@ -22,7 +22,7 @@ def while_wanted(wanted: Callable[[], bool] | None) -> Iterator[None]:
         _ASKED.wanted = before
 
 
-def check_wanted() -> None:
+def check_cancelled() -> None:
     """Return where the work of this thread is wanted.
 
     Raises:
@@ -30,4 +30,6 @@ def check_wanted() -> None:
     """
     wanted: Callable[[], bool] | None = getattr(_ASKED, "wanted", None)
     if wanted is not None and not wanted():
-        raise NotWantedError("nobody waits for this work any more: the run was cancelled, or another worker was faster")
+        raise WorkCancelledError(
+            "nobody waits for this work any more: the run was cancelled, or another worker was faster"
+        )

@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar, overload
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
 from dsir_core.runtime.events import Observer, PassAdvances, PassBegins
-from dsir_core.storage.connect import using
-from dsir_core.storage.retries import Effects, watching
+from dsir_core.storage.connect import storage_settings
+from dsir_core.storage.retries import Effects, collect_effects
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -112,7 +112,7 @@ class Tree(Generic[Node]):
         return root
 
 
-class Made(Sequence[Item]):
+class LazySequence(Sequence[Item]):
     """Items that are made when they are asked for, and not kept.
 
     Args:
@@ -153,7 +153,7 @@ class _Watched(Generic[Item, Result]):
     storage: StorageSettings
 
     def __call__(self, item: Item) -> _Returned[Result]:
-        with using(self.storage), watching() as effects:
+        with storage_settings(self.storage), collect_effects() as effects:
             return _Returned(self.function(item), effects)
 
 

@@ -21,7 +21,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import tokenize
 from dsir_core.model.metrics import EPSILON
-from dsir_core.shards.excerpts import Sample
+from dsir_core.shards.excerpts import Excerpt
 
 N_MOVED = 12
 SAMPLE_PIECES = 8
@@ -60,7 +60,7 @@ def moved_buckets(
 class NamesTask:
     """A sample of documents in which to look for the n-grams of some buckets."""
 
-    sample: Sample
+    sample: Excerpt
     features: FeatureSettings
     buckets: tuple[int, ...]
 
@@ -85,7 +85,7 @@ def name_buckets(task: NamesTask) -> dict[int, BucketNames]:
         DamagedFileError: a file cannot be read.
     """
     counts: Counter[Ngram] = Counter()
-    limit = task.sample.n_bytes // max(1, len(task.sample.pieces))
+    limit = task.sample.n_bytes // max(1, len(task.sample.ranges))
     for batch, n in task.sample.batches():
         for start, stop in pairwise(batch.text_offsets[: n + 1].tolist()):
             # A single document may be larger than the sample.

@@ -17,7 +17,7 @@ from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Piece, Shard
+from dsir_core.corpus.types import FileRange, Shard
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
 from dsir_core.features import TOKENIZER_VERSION
@@ -28,7 +28,7 @@ from dsir_core.resampling.weight_rows import Rows, by_stratum, read_rows
 from dsir_core.resampling.weights_schema import odds_column
 from dsir_core.shards.reading import identity
 from dsir_core.shards.select import cut_values
-from dsir_core.shards.selected_records import Chosen, count_chosen, read_chosen
+from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
 
 COMPARISON_VERSION = "comparison-v1"
 KIND = "comparison"
@@ -156,7 +156,7 @@ class CompareResult:
 
 
 @dataclass(frozen=True)
-class _Chosen(Chosen):
+class _SelectedRows(SelectedRows):
     """Documents of one file that some method chooses."""
 
     targets: npt.NDArray[np.int32]
@@ -178,19 +178,19 @@ def compare_shard(task: CompareTask) -> CompareResult:
         return CompareResult(found, True, time.perf_counter() - begin)
     found = Compared.nothing(len(task.cuts), len(task.names), task.features.buckets)
     chosen = _choose(store, task, found)
-    for piece in task.shard.pieces:
-        if piece.file.path in chosen:
-            _count(task, piece, chosen[piece.file.path], found.counts)
+    for file_range in task.shard.ranges:
+        if file_range.file.path in chosen:
+            _count(task, file_range, chosen[file_range.file.path], found.counts)
     with store.checkpoint(KIND, task.key, ".npy", found.to_json()) as draft:
         np.save(draft.stream, found.counts, allow_pickle=False)
     return CompareResult(found, False, time.perf_counter() - begin)
 
 
-def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _Chosen]:
+def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _SelectedRows]:
     """What any method chooses, by file. Holds a few numbers for each such document of one shard."""
     choosers = [Chooser(cuts, task.min_tokens) for cuts in task.cuts]
     target_of = [np.array([cut.ranking.target for cut in cuts] + [-1], np.int32) for cuts in task.cuts]
-    parts: dict[str, list[_Chosen]] = {}
+    parts: dict[str, list[_SelectedRows]] = {}
     for rows in read_rows(store, task.weights.name, task.columns):
         view = View(rows, task.min_tokens)
         pairs = zip(choosers, target_of, strict=True)
@@ -233,7 +233,7 @@ def _probabilities(view: View, cut: Cut) -> WeightSums | None:
     """Sums over what eligible documents' chances are in proportion to; None for a method without chance."""
     rows, ranking = view.rows, cut.ranking
     if ranking.method == "importance":
-        weights = ranking.spread.preferences(rows.log_weights[ranking.column], rows.n_tokens)
+        weights = ranking.spread.scaled(rows.log_weights[ranking.column], rows.n_tokens)
     elif ranking.method == "heuristic":
         weights = np.log(keep_probability(rows.log_weights[odds_column(ranking.column)]))
     elif ranking.method == "random":
@@ -243,18 +243,18 @@ def _probabilities(view: View, cut: Cut) -> WeightSums | None:
     return WeightSums.of(weights[view.eligible])
 
 
-def _by_file(rows: Rows, targets: npt.NDArray[np.int32]) -> Iterator[tuple[str, _Chosen]]:
+def _by_file(rows: Rows, targets: npt.NDArray[np.int32]) -> Iterator[tuple[str, _SelectedRows]]:
     which = np.flatnonzero((targets >= 0).any(axis=1))
     for part in np.split(which, np.flatnonzero(np.diff(rows.file_codes[which])) + 1):
         if len(part):
             offsets = None if rows.offsets is None else rows.offsets[part]
             path = rows.files[rows.file_codes[part[0]]]
-            yield path, _Chosen(rows.positions[part], rows.n_tokens[part], offsets, targets[part])
+            yield path, _SelectedRows(rows.positions[part], rows.n_tokens[part], offsets, targets[part])
 
 
-def _joined(parts: list[_Chosen]) -> _Chosen:
+def _joined(parts: list[_SelectedRows]) -> _SelectedRows:
     offsets = [part.offsets for part in parts if part.offsets is not None]
-    return _Chosen(
+    return _SelectedRows(
         np.concatenate([part.positions for part in parts]),
         np.concatenate([part.n_tokens for part in parts]),
         np.concatenate(offsets) if offsets else None,
@@ -262,12 +262,12 @@ def _joined(parts: list[_Chosen]) -> _Chosen:
     )
 
 
-def _count(task: CompareTask, piece: Piece, chosen: _Chosen, counts: npt.NDArray[np.int64]) -> None:
+def _count(task: CompareTask, file_range: FileRange, chosen: _SelectedRows, counts: npt.NDArray[np.int64]) -> None:
     """Add the n-grams of chosen documents to those of the methods that choose them, each document counted once."""
-    for _, found, mine in read_chosen(piece, task.read, chosen, task.chunk):
+    for _, found, mine in read_chosen(file_range, task.read, chosen, task.chunk):
         who, groups = np.unique(chosen.targets[mine], axis=0, return_inverse=True)
         for group, targets in enumerate(who):
             ngrams = np.zeros(task.features.buckets, np.int64)
-            count_chosen(piece, found, chosen.n_tokens[mine], groups.ravel() == group, task.features, ngrams)
+            count_chosen(file_range, found, chosen.n_tokens[mine], groups.ravel() == group, task.features, ngrams)
             for method in np.flatnonzero(targets >= 0):
                 counts[method, targets[method]] += ngrams

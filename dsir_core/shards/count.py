@@ -15,12 +15,12 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, KeepBlock, Piece, Shard
+from dsir_core.corpus.types import Batch, BlockFilter, FileRange, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.model.noise import random_bits
-from dsir_core.shards.ngram_cache import KEEPER, MIN_SHARD_BYTES, Keeping
+from dsir_core.shards.ngram_cache import MIN_SHARD_BYTES, NGRAM_CACHE, NgramRecorder
 from dsir_core.shards.reading import identity, quarantining, read_shard
 
 COUNTS_VERSION = "counts-v1"
@@ -36,7 +36,7 @@ class BlockSample:
     rate: float
     """Share of all blocks, above 0; from 1 on, everything."""
 
-    def keep_block(self, path: str) -> KeepBlock:
+    def keep_block(self, path: str) -> BlockFilter:
         """Which blocks of a file are in the sample."""
         limit = np.uint64(min(int(self.rate * 2**64), 2**64 - 1))
         return lambda blocks: random_bits(blocks, "fit sample", path) < limit
@@ -132,31 +132,33 @@ def count_shard(task: CountTask) -> CountResult:
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
         keep = task.sample.keep_block if task.sample else None
         fields = (task.target.strata,) if task.target is not None and task.target.strata is not None else ()
-        for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
-            n_tokens = keeping.count(piece, batch, task.features, counts) if keeping else None
+        for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
+            n_tokens = keeping.count(file_range, batch, task.features, counts) if keeping else None
             if n_tokens is None:
-                n_tokens = _count_batch(task, piece, batch, counts)
+                n_tokens = _count_batch(task, file_range, batch, counts)
             tally.tokens += int(n_tokens.sum())
             if task.target is not None:
                 tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
                 for (value,), tokens in zip(batch.fields, n_tokens.tolist(), strict=False):
                     tally.add_stratum(stratum_of(value), 1, tokens)
-                check_strata(tally.strata, task.target.strata, piece.file.path)
+                check_strata(tally.strata, task.target.strata, file_range.file.path)
     summary = tally.to_json()
     with store.checkpoint("counts", task.key, ".npy", summary) as draft:
         np.save(draft.stream, counts, allow_pickle=False)
     shard = keeping.shard(tally) if keeping else None
-    kept = shard is not None and KEEPER.put(task.workdir, task.place, shard, task.keep_bytes)
+    kept = shard is not None and NGRAM_CACHE.put(task.workdir, task.place, shard, task.keep_bytes)
     return CountResult(counts, tally, False, time.perf_counter() - begin, kept)
 
 
-def _count_batch(task: CountTask, piece: Piece, batch: Batch, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def _count_batch(
+    task: CountTask, file_range: FileRange, batch: Batch, counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
     """Tokens of each document of a batch that has been added to the counts, by fold where there are several."""
     if counts.ndim == 1:
         whole: npt.NDArray[np.int32] = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
         return whole
     assert task.target is not None
-    folds = task.target.fold_of(piece.file.path, batch.positions)
+    folds = task.target.fold_of(file_range.file.path, batch.positions)
     n_tokens = np.zeros(len(batch), np.int32)
     for fold in np.unique(folds):
         mine = folds == fold
@@ -164,12 +166,12 @@ def _count_batch(task: CountTask, piece: Piece, batch: Batch, counts: npt.NDArra
     return n_tokens
 
 
-def _keeping(task: CountTask) -> Keeping | None:
+def _keeping(task: CountTask) -> NgramRecorder | None:
     """What keeps the shard's n-grams; None where they are not wanted, or not worth it.
 
     Fresh memory for what XXH3 makes of a local file costs about as much as reading and hashing it again.
     """
-    is_dear = task.features.hash == "sha256" or any("://" in piece.file.url for piece in task.shard.pieces)
+    is_dear = task.features.hash == "sha256" or any("://" in file_range.file.url for file_range in task.shard.ranges)
     if (
         task.read.chunk is not None
         or task.sample is not None
@@ -178,5 +180,5 @@ def _keeping(task: CountTask) -> Keeping | None:
         or task.shard.n_bytes < MIN_SHARD_BYTES
     ):
         return None
-    room = KEEPER.room(task.workdir, task.keep_bytes)
-    return Keeping(room) if room > 0 else None
+    room = NGRAM_CACHE.room(task.workdir, task.keep_bytes)
+    return NgramRecorder(room) if room > 0 else None

@@ -1,4 +1,4 @@
-"""The beginnings of documents, or of pieces of them, that are shown as examples, read from their files."""
+"""The beginnings of documents, or of chunks of them, that are shown as examples, read from their files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TypeAlias
 import numpy as np
 
 from dsir_core.config.reading import Chunking, ReadSettings
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece, SourceFile
-from dsir_core.shards.selected_records import Chosen, read_chosen
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange, SourceFile
+from dsir_core.shards.selected_records import SelectedRows, read_chosen
 
 EXAMPLE_CHARACTERS = 600
 
 Place: TypeAlias = tuple[int, int]
-"""Position, and offset of a piece in its document's text; 0 for a whole document."""
+"""Position, and offset of a chunk in its document's text; 0 for a whole document."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class ExamplesTask:
     places: tuple[Place, ...]
     """Increasing, each once."""
     chunk: Chunking | None
-    """How documents are cut into pieces."""
+    """How documents are cut into chunks."""
 
 
 def read_examples(task: ExamplesTask) -> list[str]:
-    """The beginning of each document or piece. A compressed file is read no further than to the last of them.
+    """The beginning of each document or chunk. A compressed file is read no further than to the last of them.
 
     Raises:
         DamagedFileError: the file cannot be read, or has changed.
@@ -44,14 +44,14 @@ def read_examples(task: ExamplesTask) -> list[str]:
     if task.chunk is None:
         found = [text for text, _ in read_texts(task.file, task.read, positions, 4 * EXAMPLE_CHARACTERS)]
     else:
-        found = list(itertools.islice(_pieces(task, task.chunk, positions), len(positions)))
+        found = list(itertools.islice(_chunks(task, task.chunk, positions), len(positions)))
     return [text[:EXAMPLE_CHARACTERS] for text in found]
 
 
-def _pieces(task: ExamplesTask, chunk: Chunking, positions: Sequence[int]) -> Iterator[str]:
+def _chunks(task: ExamplesTask, chunk: Chunking, positions: Sequence[int]) -> Iterator[str]:
     offsets = np.array([offset for _, offset in task.places], np.int64)
-    chosen = Chosen(np.array(positions, np.int64), np.zeros(len(positions), np.int32), offsets)
-    for _, found, _ in read_chosen(Piece(task.file), task.read, chosen, chunk):
+    chosen = SelectedRows(np.array(positions, np.int64), np.zeros(len(positions), np.int32), offsets)
+    for _, found, _ in read_chosen(FileRange(task.file), task.read, chosen, chunk):
         for start, stop in itertools.pairwise(found.text_offsets.tolist()):
             yield bytes(found.text_data[start : min(stop, start + 4 * EXAMPLE_CHARACTERS)]).decode(errors="ignore")
 
@@ -66,7 +66,7 @@ def read_texts(
     """
     texts: list[tuple[str, bool]] = []
     wanted = np.array(positions, np.int64)
-    with contextlib.closing(read_piece(Piece(file), read, positions=wanted)) as batches:  # type: ignore[type-var]
+    with contextlib.closing(read_range(FileRange(file), read, positions=wanted)) as batches:  # type: ignore[type-var]
         for batch in batches:
             for start, stop in zip(batch.text_offsets[:-1], batch.text_offsets[1:], strict=True):
                 end = stop if n_bytes is None else min(stop, start + n_bytes)

@@ -1,4 +1,4 @@
-"""Bounded samples of documents for the report: the beginnings of some pieces, spread over a corpus."""
+"""Bounded samples of documents for the report: the beginnings of some ranges, spread over a corpus."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece, Shard
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import Batch, FileRange, Shard
 from dsir_core.features import score_ngrams
 from dsir_core.shards.score import load_model
 
@@ -24,27 +24,27 @@ TARGET_DOCUMENTS = 20_000
 
 
 @dataclass(frozen=True)
-class Sample:
+class Excerpt:
     """Where documents are taken from."""
 
-    pieces: tuple[Piece, ...]
+    ranges: tuple[FileRange, ...]
     read: ReadSettings
     n_bytes: int
-    """Of text, from all pieces together."""
+    """Of text, from all ranges together."""
 
     @classmethod
-    def spread(cls, shards: Sequence[Shard], read: ReadSettings, n_pieces: int, n_bytes: int) -> Sample:
-        """From pieces that stand evenly spaced in a corpus."""
-        pieces = [piece for shard in shards for piece in shard.pieces]
-        return cls(tuple(pieces[i] for i in evenly(len(pieces), n_pieces)), read, n_bytes)
+    def spread(cls, shards: Sequence[Shard], read: ReadSettings, n_pieces: int, n_bytes: int) -> Excerpt:
+        """From ranges that stand evenly spaced in a corpus."""
+        ranges = [file_range for shard in shards for file_range in shard.ranges]
+        return cls(tuple(ranges[i] for i in evenly(len(ranges), n_pieces)), read, n_bytes)
 
     def batches(self) -> Iterator[tuple[Batch, int]]:
         """Batches, and how many of their documents (from the first on) belong to the sample.
 
-        Each piece gives documents from its beginning on, as many as fit its share of the bytes, and at least one.
+        Each range gives documents from its beginning on, as many as fit its share of the bytes, and at least one.
         """
-        for piece in self.pieces:
-            yield from _beginning(piece, self.read, self.n_bytes // len(self.pieces))
+        for file_range in self.ranges:
+            yield from _beginning(file_range, self.read, self.n_bytes // len(self.ranges))
 
 
 def evenly(n: int, wanted: int) -> list[int]:
@@ -52,9 +52,9 @@ def evenly(n: int, wanted: int) -> list[int]:
     return [int(i) for i in np.linspace(0, n - 1, min(n, wanted)).round()]
 
 
-def _beginning(piece: Piece, read: ReadSettings, n_bytes: int) -> Iterator[tuple[Batch, int]]:
+def _beginning(file_range: FileRange, read: ReadSettings, n_bytes: int) -> Iterator[tuple[Batch, int]]:
     left = n_bytes
-    with contextlib.closing(read_piece(piece, read)) as batches:  # type: ignore[type-var]
+    with contextlib.closing(read_range(file_range, read)) as batches:  # type: ignore[type-var]
         for batch in batches:
             ends = batch.text_offsets[1:] - batch.text_offsets[0]
             fitting = int(np.searchsorted(ends, left, side="right"))
@@ -70,7 +70,7 @@ def _beginning(piece: Piece, read: ReadSettings, n_bytes: int) -> Iterator[tuple
 class WeighTask:
     """A sample of one target, to be scored."""
 
-    sample: Sample
+    sample: Excerpt
     features: FeatureSettings
     workdir: str
     model_digest: str

@@ -19,13 +19,13 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, Piece, Shard
+from dsir_core.corpus.types import Batch, FileRange, Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
 from dsir_core.resampling.weights_schema import OFFSET
 from dsir_core.shards.parts import ExtractFile, ExtractWriter
 from dsir_core.shards.reading import identity
-from dsir_core.shards.selected_records import Chosen, count_chosen, read_chosen
+from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
 from dsir_core.storage.retries import warn
 
 EXTRACT_VERSION = "extract-v5"
@@ -43,9 +43,9 @@ class ExtractTask:
     names: tuple[str, ...]
     """Who chooses."""
     chunk: Chunking | None = None
-    """How documents were cut into the pieces that are chosen."""
+    """How documents were cut into the chunks that are chosen."""
     whole_documents: bool = False
-    """Whether the documents of chosen pieces are wanted instead."""
+    """Whether the documents of chosen chunks are wanted instead."""
 
     @property
     def checkpoint(self) -> str:
@@ -75,7 +75,7 @@ class Extracted:
     documents: int = 0
     """Records written."""
     chosen: int = 0
-    """Documents, or pieces of documents, that were chosen."""
+    """Documents, or chunks of documents, that were chosen."""
     files: list[ExtractFile] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class ExtractResult:
 
     extracted: Extracted
     counts: npt.NDArray[np.int64]
-    """int64[len(names), buckets], by who chose the document (the first of its chosen pieces, where it is written
+    """int64[len(names), buckets], by who chose the document (the first of its chosen chunks, where it is written
     whole)."""
     reused: bool
     seconds: float
@@ -106,7 +106,7 @@ class ExtractResult:
 
 
 @dataclass(frozen=True)
-class _Chosen(Chosen):
+class _SelectedRows(SelectedRows):
     """Chosen documents of one file, and who has chosen them."""
 
     targets: npt.NDArray[np.int32]
@@ -129,9 +129,9 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     writer = ExtractWriter(store, f"extract/{task.key}")
     chosen = _read_chosen(store, task)
     with writer:
-        for piece in task.shard.pieces:
-            if piece.file.path in chosen:
-                _extract_piece(task, piece, chosen[piece.file.path], writer, counts, extracted)
+        for file_range in task.shard.ranges:
+            if file_range.file.path in chosen:
+                _extract_range(task, file_range, chosen[file_range.file.path], writer, counts, extracted)
     extracted.files = writer.files
     with store.checkpoint("extract", task.key, ".npy", extracted.to_json()) as draft:
         np.save(draft.stream, counts, allow_pickle=False)
@@ -142,23 +142,23 @@ def _complete(store: Store, receipt: Receipt) -> Extracted | None:
     found = Extracted.from_json(receipt.summary)
     for file in found.files:
         if not file.is_whole(store):
-            warn(f"checkpoint {store.shown}/{file.name} is damaged or gone: done again")
+            warn(f"checkpoint {store.redacted}/{file.name} is damaged or gone: done again")
             return None
     return found
 
 
-def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:
+def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _SelectedRows]:
     """Chosen documents by file. Holds a few numbers for each chosen document of one shard."""
     with store.open(task.selection.name) as stream:
         table = pq.read_table(stream)
-    by_file: dict[str, _Chosen] = {}
+    by_file: dict[str, _SelectedRows] = {}
     files = table.column("file").cast(pa.string()).to_numpy()
     edges = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1), len(files)] if len(files) else [0]
     order = {name: index for index, name in enumerate(task.names)}
     targets = np.array([order[name] for name in table.column("target").to_pylist()], np.int32)
     for start, stop in itertools.pairwise(edges):
         rows = table.slice(start, stop - start)
-        by_file[files[start]] = _Chosen(
+        by_file[files[start]] = _SelectedRows(
             rows.column("position").to_numpy(),
             rows.column("n_tokens").to_numpy(),
             rows.column(OFFSET).to_numpy() if OFFSET in rows.column_names else None,
@@ -167,49 +167,49 @@ def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _Chosen]:
     return by_file
 
 
-def _extract_piece(
+def _extract_range(
     task: ExtractTask,
-    piece: Piece,
-    chosen: _Chosen,
+    file_range: FileRange,
+    chosen: _SelectedRows,
     writer: ExtractWriter,
     counts: npt.NDArray[np.int64],
     extracted: Extracted,
 ) -> None:
-    for batch, found, mine in read_chosen(piece, task.read, chosen, task.chunk, keep_records=True):
+    for batch, found, mine in read_chosen(file_range, task.read, chosen, task.chunk, keep_records=True):
         targets = chosen.targets[mine]
         by_whom = np.zeros((len(task.names), task.features.buckets), np.int64)
         for target in np.unique(targets):
-            count_chosen(piece, found, chosen.n_tokens[mine], targets == target, task.features, by_whom[target])
+            count_chosen(file_range, found, chosen.n_tokens[mine], targets == target, task.features, by_whom[target])
         if task.chunk is not None and task.whole_documents:
             _count_whole(task, batch, found, targets, counts)
         else:
             counts += by_whom
-        records = batch.records if task.chunk is None or task.whole_documents else pieces_as_lines(piece, found)
+        records = batch.records if task.chunk is None or task.whole_documents else chunks_as_lines(file_range, found)
         writer.add(records)
         extracted.documents += len(records)
         extracted.chosen += len(found)
 
 
-def pieces_as_lines(piece: Piece, pieces: Batch) -> list[bytes]:
-    """JSON lines of pieces: their text, and where it stands."""
-    assert pieces.offsets is not None
+def chunks_as_lines(file_range: FileRange, chunks: Batch) -> list[bytes]:
+    """JSON lines of chunks: their text, and where it stands."""
+    assert chunks.offsets is not None
     lines = []
-    for i, (position, offset) in enumerate(zip(pieces.positions.tolist(), pieces.offsets.tolist(), strict=True)):
-        text = bytes(pieces.text_data[pieces.text_offsets[i] : pieces.text_offsets[i + 1]]).decode()
-        line = {"text": text, "file": piece.file.path, "position": position, "offset": offset}
+    for i, (position, offset) in enumerate(zip(chunks.positions.tolist(), chunks.offsets.tolist(), strict=True)):
+        text = bytes(chunks.text_data[chunks.text_offsets[i] : chunks.text_offsets[i + 1]]).decode()
+        line = {"text": text, "file": file_range.file.path, "position": position, "offset": offset}
         lines.append(json.dumps(line, ensure_ascii=False).encode())
     return lines
 
 
 def _count_whole(
-    task: ExtractTask, batch: Batch, pieces: Batch, targets: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
+    task: ExtractTask, batch: Batch, chunks: Batch, targets: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
 ) -> None:
-    """Add the n-grams of whole documents to those of who has chosen the first of their chosen pieces.
+    """Add the n-grams of whole documents to those of who has chosen the first of their chosen chunks.
 
     Args:
-        targets: int32[pieces]. counts: int64[len(names), buckets], added to in place.
+        targets: int32[chunks]. counts: int64[len(names), buckets], added to in place.
     """
-    _, first = np.unique(pieces.positions, return_index=True)
+    _, first = np.unique(chunks.positions, return_index=True)
     whose = targets[first]
     for target in np.unique(whose):
         count_ngrams(*texts_of(batch, whose == target), task.features, counts[target])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, Piece
+from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.features.batch import KeptNgrams, count_and_keep
 
 MIN_SHARD_BYTES = 2**20
@@ -28,7 +28,7 @@ MAX_BATCH_BYTES = 2**23
 class KeptBatch:
     """The documents of one batch."""
 
-    piece: Piece
+    file_range: FileRange
     positions: npt.NDArray[np.int64]
     ngrams: KeptNgrams
 
@@ -48,7 +48,7 @@ class KeptShard:
     n_bytes: int = 0
 
 
-class Keeper:
+class NgramCache:
     """The kept shards of a process; safe for several threads."""
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class Keeper:
         return sum(shard.n_bytes for shard in self._shards.values())
 
 
-KEEPER = Keeper()
+NGRAM_CACHE = NgramCache()
 """Of this process."""
 
 
-class Keeping:
+class NgramRecorder:
     """Counts batches of a shard and keeps their n-grams for as long as there is room.
 
     Args:
@@ -101,7 +101,7 @@ class Keeping:
         self._shard: KeptShard | None = KeptShard()
 
     def count(
-        self, piece: Piece, batch: Batch, features: FeatureSettings, counts: npt.NDArray[np.int64]
+        self, file_range: FileRange, batch: Batch, features: FeatureSettings, counts: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int32] | None:
         """Tokens of each document, counted and kept; None when this batch must be counted in the ordinary way."""
         shard = self._shard
@@ -111,7 +111,7 @@ class Keeping:
             self._shard = None  # half a shard is of no use
             return None
         ngrams = count_and_keep(batch.text_data, batch.text_offsets, features, counts)
-        shard.batches.append(KeptBatch(piece, batch.positions, ngrams))
+        shard.batches.append(KeptBatch(file_range, batch.positions, ngrams))
         shard.n_bytes += shard.batches[-1].n_bytes
         return ngrams.n_tokens
 

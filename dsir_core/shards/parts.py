@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import CHUNK_BYTES, Store, stream_digest
-from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.runtime.cancellation import check_cancelled
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -193,7 +193,7 @@ def _gather_lines(source: Store, task: PartTask, stream: IO[bytes]) -> None:
         for extract in task.extracts:
             with source.open(extract.name) as raw, zstd.ZstdFile(raw) as lines:
                 while chunk := lines.read(CHUNK_BYTES):
-                    check_wanted()
+                    check_cancelled()
                     sink.write(chunk)
 
 
@@ -204,7 +204,7 @@ def _gather_rows(source: Store, task: PartTask, stream: IO[bytes]) -> None:
             with source.open(extract.name) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
                 writer = writer or stack.enter_context(_parquet_writer(stream, file.schema_arrow))
                 for group in range(file.num_row_groups):
-                    check_wanted()
+                    check_cancelled()
                     writer.write_table(file.read_row_group(group))
 
 

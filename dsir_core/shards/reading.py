@@ -8,9 +8,9 @@ from typing import Any
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.read import read_range
 from dsir_core.corpus.tally import Quarantine, Tally
-from dsir_core.corpus.types import Batch, KeepBlock, Piece, Shard
+from dsir_core.corpus.types import Batch, BlockFilter, FileRange, Shard
 from dsir_core.digests import digest
 
 READER_VERSION = "reader-v3"
@@ -23,8 +23,15 @@ def identity(shard: Shard, read: ReadSettings) -> dict[str, Any]:
         "reader": READER_VERSION,
         "read": read.model_dump(mode="json"),
         "pieces": [
-            [piece.file.path, piece.file.url, piece.file.size, piece.file.version, piece.start, piece.stop]
-            for piece in shard.pieces
+            [
+                file_range.file.path,
+                file_range.file.url,
+                file_range.file.size,
+                file_range.file.version,
+                file_range.start,
+                file_range.stop,
+            ]
+            for file_range in shard.ranges
         ],
     }
 
@@ -34,19 +41,19 @@ def read_shard(
     read: ReadSettings,
     tally: Tally,
     quarantine: Quarantine,
-    keep_block: Callable[[str], KeepBlock] | None = None,
+    keep_block: Callable[[str], BlockFilter] | None = None,
     fields: tuple[str, ...] = (),
-) -> Iterator[tuple[Piece, Batch]]:
-    """All batches of a shard with the piece each comes from, counted into `tally` and `quarantine`.
+) -> Iterator[tuple[FileRange, Batch]]:
+    """All batches of a shard with the range each comes from, counted into `tally` and `quarantine`.
 
     Args:
         keep_block: for a file's path, which blocks of it to read; all when None.
         fields: other fields whose values are wanted.
     """
-    for piece in shard.pieces:
-        keep = keep_block(piece.file.path) if keep_block else None
-        for batch in quarantine.watch(read_piece(piece, read, keep_block=keep, fields=fields), tally):
-            yield piece, batch
+    for file_range in shard.ranges:
+        keep = keep_block(file_range.file.path) if keep_block else None
+        for batch in quarantine.watch(read_range(file_range, read, keep_block=keep, fields=fields), tally):
+            yield file_range, batch
 
 
 def quarantine_of(shard: Shard, read: ReadSettings) -> str:

@@ -14,7 +14,7 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION, count_ngrams
-from dsir_core.model.compact_sample import Bound, Gathering
+from dsir_core.model.compact_sample import BottomKSample, Bound
 from dsir_core.model.noise import document_bits
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.reading import identity, quarantining, read_shard
@@ -78,11 +78,11 @@ def gather_shard(task: GatherTask) -> GatherResult:
     receipt = store.intact(KIND, task.key)
     if receipt is not None:
         return GatherResult(receipt, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
-    gathering, tally = Gathering(task.bound, task.features.buckets), Tally()
+    gathering, tally = BottomKSample(task.bound, task.features.buckets), Tally()
     keep_block = task.blocks.keep_block if task.blocks.rate < 1 else None
     with quarantining(store, task.shard, task.read, tally, write=False) as quarantine:
-        for piece, batch in read_shard(task.shard, task.read, tally, quarantine, keep_block):
-            order = document_bits(batch.positions, piece.file.path, batch.offsets, "documents", task.corpus)
+        for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep_block):
+            order = document_bits(batch.positions, file_range.file.path, batch.offsets, "documents", task.corpus)
             for i in np.flatnonzero(order < gathering.limit).tolist():
                 offsets = batch.text_offsets[i : i + 2]
                 count_ngrams(batch.text_data, offsets, task.features, gathering.counts)

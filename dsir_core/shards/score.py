@@ -27,7 +27,7 @@ from dsir_core.features import TOKENIZER_VERSION, score_ngrams
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.weights_schema import gather_rows, stratum_names, weights_batch, weights_schema
 from dsir_core.shards.count import place_of
-from dsir_core.shards.ngram_cache import KEEPER, KeptShard
+from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard
 from dsir_core.shards.reading import identity, quarantining, read_shard
 
 WEIGHTS_VERSION = "weights-v1"
@@ -117,7 +117,7 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     tally = Tally()
     summary: dict[str, object] = {}
     # What was kept has no other fields than the text.
-    kept = None if task.fields or task.external or task.read.chunk else KEEPER.take(task.place)
+    kept = None if task.fields or task.external or task.read.chunk else NGRAM_CACHE.take(task.place)
     with (
         store.checkpoint("weights", task.key, ".parquet", summary) as draft,
         # What was kept was read by counting, which has written the quarantine file, too.
@@ -138,7 +138,7 @@ def load_model(workdir: str, model_digest: str) -> FittedModel:
 def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
     joined, table = _Joined(task), model.table
     seen: set[str] = set()
-    for piece, batch in read_shard(task.shard, task.read, tally, quarantine, fields=task.fields):
+    for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, fields=task.fields):
         sums, n_tokens = score_ngrams(batch.text_data, batch.text_offsets, task.features, table)
         tally.tokens += int(n_tokens.sum())
         if not len(batch):
@@ -147,13 +147,13 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
         if task.external is not None:
             found = joined.take(len(batch)) if task.joined else scores_of([values[-1] for values in batch.fields])
             log_weights, found = add_scores(log_weights, found, task.external)
-            account_scores(tally, piece.file.path, batch.positions, found)
+            account_scores(tally, file_range.file.path, batch.positions, found)
         strata = stratum_names([values[0] for values in batch.fields]) if task.strata else None
         if strata is not None:
             seen.update(strata.dictionary.to_pylist())
-            check_strata(seen, task.strata, piece.file.path)
+            check_strata(seen, task.strata, file_range.file.path)
         yield weights_batch(
-            model.names, piece.file.path, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets
+            model.names, file_range.file.path, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets
         )
     joined.finish()
 
@@ -192,7 +192,7 @@ class _Joined:
             raise self._changed()
 
     def _changed(self) -> DamagedFileError:
-        url = self._task.shard.pieces[0].file.url
+        url = self._task.shard.ranges[0].file.url
         return DamagedFileError(url, "changed during the run: holds other documents than when its keys were read")
 
 
@@ -203,7 +203,9 @@ def _scored_kept(task: ScoreTask, kept: KeptShard, model: FittedModel, tally: Ta
         if len(batch.positions):
             n_tokens = batch.ngrams.n_tokens
             log_weights, log_odds = _parted(task, model, batch.ngrams.score(table), n_tokens)
-            yield weights_batch(model.names, batch.piece.file.path, batch.positions, n_tokens, log_weights, log_odds)
+            yield weights_batch(
+                model.names, batch.file_range.file.path, batch.positions, n_tokens, log_weights, log_odds
+            )
 
 
 def _write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

@@ -18,7 +18,7 @@ from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View
 from dsir_core.resampling.overview import Overview, Scale, overview_of
 from dsir_core.resampling.radix import keys_of_bits
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import by_stratum, read_rows
 from dsir_core.resampling.weights_schema import FILE_TYPE, OFFSET, STRATUM, odds_column
 
@@ -30,7 +30,7 @@ def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.S
     """Schema of `selected.parquet`: `log_weight` and `key` are those of the target that chose the document.
 
     Args:
-        offset: whether documents are cut into pieces. stratum: whether they have strata. odds: whether a classifier
+        offset: whether documents are cut into chunks. stratum: whether they have strata. odds: whether a classifier
             decides, whose `log_odds` for that target are wanted.
     """
     return pa.schema(
@@ -56,7 +56,7 @@ def cut_values(cut: Cut) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class MarkTask:
+class SelectTask:
     """One shard in which to mark the chosen documents."""
 
     workdir: str
@@ -142,7 +142,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class MarkResult:
+class SelectResult:
     """Where one shard's chosen documents lie."""
 
     receipt: Receipt
@@ -157,7 +157,7 @@ class MarkResult:
         return Tally(documents=self.account.documents)
 
 
-def mark_shard(task: MarkTask) -> MarkResult:
+def select_shard(task: SelectTask) -> SelectResult:
     """Write the chosen documents of a shard, or take the file that is there."""
     begin = time.perf_counter()
     store = Store(task.workdir)
@@ -165,7 +165,7 @@ def mark_shard(task: MarkTask) -> MarkResult:
     if receipt is not None:
         account = Account.from_json(receipt.summary["account"])
         overview = Overview.from_json(receipt.summary["overview"])
-        return MarkResult(receipt, account, overview, True, time.perf_counter() - begin)
+        return SelectResult(receipt, account, overview, True, time.perf_counter() - begin)
     account, overview = Account(), Overview()
     summary: dict[str, Any] = {}
     with (
@@ -175,10 +175,10 @@ def mark_shard(task: MarkTask) -> MarkResult:
         for table in _marked(store, task, account, overview):
             writer.write_table(table)
         summary.update({"account": account.to_json(), "overview": overview.to_json()})
-    return MarkResult(draft.sealed, account, overview, False, time.perf_counter() - begin)
+    return SelectResult(draft.sealed, account, overview, False, time.perf_counter() - begin)
 
 
-def _marked(store: Store, task: MarkTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
+def _marked(store: Store, task: SelectTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
     rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
     # A target that takes nothing has no ranking, but its weights are shown.
     spreads = {ranking.column: ranking.spread for ranking in rankings}
@@ -196,7 +196,7 @@ def _marked(store: Store, task: MarkTask, account: Account, overview: Overview) 
 
 
 def _account(
-    task: MarkTask, view: View, targets: np.ndarray, top_k: np.ndarray, spreads: Mapping[str, Spread]
+    task: SelectTask, view: View, targets: np.ndarray, top_k: np.ndarray, spreads: Mapping[str, WeightScaling]
 ) -> Account:
     """What became of some documents: targets int32[n], who has chosen each, or -1; top_k likewise by cut."""
     rows, eligible, chosen = view.rows, view.eligible, targets >= 0
@@ -210,7 +210,7 @@ def _account(
         selected_tokens={name: int(rows.n_tokens[mine].sum(dtype=np.int64)) for name, mine in by_target.items()},
         overlap=int((chosen & (top_k >= 0)).sum()),
         weights={
-            column: WeightSums.of(spread.preferences(rows.log_weights[column], rows.n_tokens)[eligible])
+            column: WeightSums.of(spread.scaled(rows.log_weights[column], rows.n_tokens)[eligible])
             for column, spread in spreads.items()
         },
         strata={
@@ -220,7 +220,7 @@ def _account(
     )
 
 
-def _selection_table(task: MarkTask, view: View, chosen: np.ndarray) -> pa.Table:
+def _selection_table(task: SelectTask, view: View, chosen: np.ndarray) -> pa.Table:
     rows = view.rows
     which = np.flatnonzero(chosen >= 0)
     log_weight, log_odds, key = (np.empty(len(rows)) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Chosen documents, or pieces of documents, of one file: read again, and counted."""
+"""Chosen documents, or chunks of documents, of one file: read again, and counted."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.chunking import cut_batch
-from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.read import read_range
 from dsir_core.corpus.source import damaged
-from dsir_core.corpus.types import Batch, Piece
+from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.errors import DamagedFileError
 from dsir_core.features import count_ngrams
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedRows:
     """Chosen documents of one file, in order of (position, offset)."""
 
     positions: npt.NDArray[np.int64]
     n_tokens: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64] | None
-    """Where the chosen pieces begin in their documents' text, when documents are cut into pieces."""
+    """Where the chosen chunks begin in their documents' text, when documents are cut into chunks."""
 
     @property
     def documents(self) -> npt.NDArray[np.int64]:
@@ -35,19 +35,24 @@ class Chosen:
 
 
 def read_chosen(
-    piece: Piece, read: ReadSettings, chosen: Chosen, chunk: Chunking | None, *, keep_records: bool = False
+    file_range: FileRange,
+    read: ReadSettings,
+    chosen: SelectedRows,
+    chunk: Chunking | None,
+    *,
+    keep_records: bool = False,
 ) -> Iterator[tuple[Batch, Batch, slice]]:
     """Batches of whole documents; of what is chosen of them; and which of `chosen` that is.
 
     Args:
         read: how whole documents are read, without conditions.
-        chunk: how they were cut into the pieces that are chosen.
+        chunk: how they were cut into the chunks that are chosen.
 
     Raises:
         DamagedFileError: the file cannot be read whole, or no longer holds them.
     """
     done = 0
-    for batch in read_piece(piece, read, keep_records=keep_records, positions=chosen.documents):
+    for batch in read_range(file_range, read, keep_records=keep_records, positions=chosen.documents):
         if not len(batch):
             continue
         mine = slice(done, int(np.searchsorted(chosen.positions, batch.positions[-1], side="right")))
@@ -56,11 +61,11 @@ def read_chosen(
             yield batch, batch, mine
         else:
             wanted = set(zip(chosen.positions[mine].tolist(), chosen.offsets[mine].tolist(), strict=True))
-            yield batch, _pieces(piece, batch, wanted, chunk), mine
+            yield batch, _chunks(file_range, batch, wanted, chunk), mine
 
 
 def count_chosen(
-    piece: Piece,
+    file_range: FileRange,
     found: Batch,
     n_tokens: npt.NDArray[np.int32],
     which: npt.NDArray[np.bool_],
@@ -79,24 +84,24 @@ def count_chosen(
     """
     data, offsets = (found.text_data, found.text_offsets) if which.all() else texts_of(found, which)
     if not np.array_equal(count_ngrams(data, offsets, features, counts), n_tokens[which]):
-        raise _changed(piece)
+        raise _changed(file_range)
 
 
-def _pieces(piece: Piece, batch: Batch, wanted: set[tuple[int, int]], chunk: Chunking) -> Batch:
-    """The wanted pieces (position, offset) of whole documents.
+def _chunks(file_range: FileRange, batch: Batch, wanted: set[tuple[int, int]], chunk: Chunking) -> Batch:
+    """The wanted chunks (position, offset) of whole documents.
 
     Raises:
         DamagedFileError: they are not there.
     """
-    pieces = cut_batch(batch, chunk.words)
-    assert pieces.offsets is not None
-    there = zip(pieces.positions.tolist(), pieces.offsets.tolist(), strict=True)
+    chunks = cut_batch(batch, chunk.words)
+    assert chunks.offsets is not None
+    there = zip(chunks.positions.tolist(), chunks.offsets.tolist(), strict=True)
     mask = np.array([place in wanted for place in there], bool)
     if mask.sum() != len(wanted):
-        raise _changed(piece)
-    data, offsets = texts_of(pieces, mask)
-    return Batch(pieces.positions[mask], data, offsets, offsets=pieces.offsets[mask])
+        raise _changed(file_range)
+    data, offsets = texts_of(chunks, mask)
+    return Batch(chunks.positions[mask], data, offsets, offsets=chunks.offsets[mask])
 
 
-def _changed(piece: Piece) -> DamagedFileError:
-    return damaged(piece.file, "no longer holds the documents that were scored")
+def _changed(file_range: FileRange) -> DamagedFileError:
+    return damaged(file_range.file, "no longer holds the documents that were scored")

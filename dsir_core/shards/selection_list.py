@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.resampling.weights_schema import OFFSET, gather_rows
-from dsir_core.runtime.cancellation import check_wanted
+from dsir_core.runtime.cancellation import check_cancelled
 
 NAME = "selected.parquet"
 READ_ROWS = 1 << 17
@@ -34,7 +34,7 @@ class SelectedResult:
 
     documents: int
     selection_digest: str
-    """SHA-256 over `file NUL position LF` of each chosen document (`file NUL position NUL offset LF` of each piece), in
+    """SHA-256 over `file NUL position LF` of each chosen document (`file NUL position NUL offset LF` of each chunk), in
     order."""
 
 
@@ -48,7 +48,7 @@ def write_selected(task: SelectedTask) -> SelectedResult:
         for name in task.selections:
             with source.open(name) as raw:
                 for batch in pq.ParquetFile(raw, page_checksum_verification=True).iter_batches(READ_ROWS):
-                    check_wanted()
+                    check_cancelled()
                     sha256.update(pairs(batch))
                     yield batch
 

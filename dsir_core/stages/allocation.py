@@ -12,7 +12,7 @@ from dsir_core.resampling.keys import EVERYONE, Pool
 from dsir_core.resampling.passes import Strata
 from dsir_core.resampling.quotas import divide, fill
 from dsir_core.resampling.radix import Unit
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.thresholds import Cuts, Eligible, ShardWeights, Thresholds
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run
@@ -43,7 +43,7 @@ def choose(
     counts: Counts,
     scores: Scores,
     model: FittedModel,
-    spreads: list[Spread],
+    spreads: list[WeightScaling],
     methods: Sequence[Method],
 ) -> Choice:
     """The thresholds of all targets, which choose in order.

@@ -12,9 +12,9 @@ from dsir_core.corpus.types import SourceFile
 from dsir_core.digests import digest, hash64
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
-from dsir_core.model.compact_sample import Bound, Gathering, SparseDocuments
+from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.importance import selecting_names
-from dsir_core.runtime.executor import Made
+from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
 from dsir_core.stages.count import CorpusCounts, Counts
@@ -51,7 +51,7 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     for name in selecting_names(tuple(targets), config.by_target):
         mine = [targets[name]] if name in targets else list(targets.values())
         fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
-    run.ledger.need("classify", [f"{KIND}/{task.key}" for task in fits])
+    run.manifest.need("classify", [f"{KIND}/{task.key}" for task in fits])
     found = Classifier.joined(work.all(fit_from_samples, fits))
     work.finish()
     return found
@@ -65,19 +65,19 @@ def _gather(
     known = counted.tally.documents / (counts.rate if name == "raw" else 1.0)
     files, documents = _some_files(corpus, known)
     shards = [
-        replace(shard, pieces=pieces)
+        replace(shard, ranges=pieces)
         for shard in corpus.shards
-        if shard not in counts.damaged and (pieces := tuple(p for p in shard.pieces if p.file.path in files))
+        if shard not in counts.damaged and (pieces := tuple(p for p in shard.ranges if p.file.path in files))
     ]
     blocks = BlockSample(min(1.0, TIMES * BOUND.documents / max(documents, 1.0)))
-    tasks = Made(
+    tasks = LazySequence(
         len(shards),
         lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, BOUND),
     )
     work.announce(shards)
     receipts: dict[int, Receipt] = {}
     for index, result in work.map(gather_shard, tasks, shards):
-        receipts[index] = result.receipt.bare()
+        receipts[index] = result.receipt.compact()
     return [receipts[index] for index in sorted(receipts)]
 
 
@@ -149,7 +149,7 @@ def fit_from_samples(task: FitTask) -> Classifier:
 
 
 def _sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt]) -> SparseDocuments:
-    gathering = Gathering(BOUND, features.buckets)
+    gathering = BottomKSample(BOUND, features.buckets)
     for receipt in receipts:
         part = SparseDocuments.from_bytes(store.read(receipt.name))
         if len(part):

@@ -15,7 +15,7 @@ from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.comparison import PAGE, render_comparison
 from dsir_core.resampling.thresholds import Cuts
-from dsir_core.runtime.executor import Made
+from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
@@ -38,7 +38,7 @@ def check_comparison(run: Run) -> None:
     output = Store(run.config.output)
     if output.exists(FIGURES) and not run.config.overwrite:
         raise RequestError(
-            f"{output.shown} holds a comparison: choose another --output, or replace it with --overwrite"
+            f"{output.redacted} holds a comparison: choose another --output, or replace it with --overwrite"
         )
 
 
@@ -83,15 +83,15 @@ def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target
         "notes": list(run.notes),
         "stages": ends,
         "model_digest": model.digest,
-        "workdir": run.store.shown,
-        "config": run.config.shown().model_dump(mode="json", exclude={"method"}),
+        "workdir": run.store.redacted,
+        "config": run.config.redacted().model_dump(mode="json", exclude={"method"}),
         "versions": versions(),
     }
     output = Store(run.config.output)
     output.remove(FIGURES)
     output.write(PAGE, render_comparison(figures).encode())
     output.write(FIGURES, json.dumps(figures, indent=1, ensure_ascii=False).encode())
-    run.ledger.end(ends)
+    run.manifest.end(ends)
     return figures
 
 
@@ -130,7 +130,7 @@ def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping
     total = Compared.nothing(len(METHODS), len(model.names), config.buckets)
     early: dict[int, Compared] = {}
     n_merged = 0
-    for index, result in work.map(compare_shard, Made(len(scores.results), task), scores.shards):
+    for index, result in work.map(compare_shard, LazySequence(len(scores.results), task), scores.shards):
         total.counts += result.compared.counts
         result.compared.counts = np.zeros((), np.int64)
         early[index] = result.compared

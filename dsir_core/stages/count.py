@@ -13,7 +13,7 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
-from dsir_core.runtime.executor import Made
+from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
 from dsir_core.stages.plan import Plan
@@ -129,7 +129,7 @@ def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[Coun
         FOLDS if config.smoothing == "auto" else 1, config.strata if config.quotas == "target" else None
     )
     read = config.read.unconditional
-    return Made(
+    return LazySequence(
         len(shards), lambda index: CountTask(config.workdir_url, shards[index], read, config.features, target=how)
     )
 
@@ -137,7 +137,7 @@ def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[Coun
 def raw_tasks(config: SelectConfig, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> Sequence[CountTask]:
     """The tasks that count raw, or a share of its blocks."""
     sample = BlockSample(rate) if rate < 1 else None
-    return Made(
+    return LazySequence(
         len(shards),
         lambda index: CountTask(config.workdir_url, shards[index], config.read, config.features, sample, keep_bytes),
     )
@@ -159,13 +159,13 @@ def _count(work: StageWork, shards: Sequence[Shard], tasks: Sequence[CountTask])
     tally = Tally()
     by_shard = np.full((len(shards), 4), -1, np.int64)
     # Few of these files exist: only those of shards with bad records.
-    work.run.ledger.need("quarantine", [quarantine_of(task.shard, task.read) for task in tasks])
+    work.run.manifest.need("quarantine", [quarantine_of(task.shard, task.read) for task in tasks])
     for index, result in work.map(count_shard, tasks, shards):
         if counts is None:
             counts = np.zeros_like(result.counts)
         counts += result.counts
         tally.merge(result.tally)
-        by_shard[index] = result.tally.account
+        by_shard[index] = result.tally.signature
     if counts is None:
         counts = np.zeros(work.run.config.buckets, np.int64)
     return CorpusCounts(counts, tally, by_shard)

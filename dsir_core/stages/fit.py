@@ -75,7 +75,7 @@ def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
         _remember(run, key, content, found.raw_counts)
     with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
         draft.stream.write(model.to_bytes())
-    run.ledger.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
+    run.manifest.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
     work.finish()
     return replace(found, model=model)
 
@@ -152,7 +152,7 @@ def _raw_key(run: Run) -> str:
             "tokenizer": TOKENIZER_VERSION,
             "features": config.features,
             "read": config.read,
-            "raw": config.shown().raw,
+            "raw": config.redacted().raw,
             "fit_ngrams": config.fit_ngrams,
         }
     )
@@ -165,7 +165,7 @@ def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        warn(f"{run.store.shown}/{name} is damaged: the model of raw is fitted anew")
+        warn(f"{run.store.redacted}/{name} is damaged: the model of raw is fitted anew")
         return None
     found = run.store.load(KIND, content)
     if found is None:

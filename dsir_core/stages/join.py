@@ -48,7 +48,7 @@ def join(run: Run, plan: Plan, counts: Counts) -> Joined:
     work.announce(shards)
     groups = list(_groups(run, shards, counts))
     tasks = [JoinTask(run.config.workdir_url, group, run.config.read, settings, table) for group in groups]
-    run.ledger.need("join", [f"{KIND}/{task.key_of(shard)}" for task in tasks for shard in task.shards])
+    run.manifest.need("join", [f"{KIND}/{task.key_of(shard)}" for task in tasks for shard in task.shards])
     found: dict[Shard, Receipt] = {}
     work.damaged.update(counts.damaged)
     for outcome in run.executor.map(join_shards, tasks, name="join"):

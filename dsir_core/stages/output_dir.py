@@ -45,7 +45,7 @@ def complete_report(output: str) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError):
         pass
-    raise RequestError(f"{store.shown}/{REPORT} is not a report of ours; choose another output")
+    raise RequestError(f"{store.redacted}/{REPORT} is not a report of ours; choose another output")
 
 
 def check_output(run: Run) -> None:
@@ -58,7 +58,7 @@ def check_output(run: Run) -> None:
     output = Store(run.config.output)
     if complete_report(run.config.output) is not None and not run.config.overwrite:
         raise RequestError(
-            f"{output.shown} holds a complete selection: choose another --output, or replace it with --overwrite"
+            f"{output.redacted} holds a complete selection: choose another --output, or replace it with --overwrite"
         )
     _ours(output)
 
@@ -125,8 +125,8 @@ def _check_parts(output: Store, parts: Sequence[PartResult]) -> None:
     for part in parts:
         if sizes.get(part.name) != part.n_bytes:
             raise RunFailedError(
-                f"{output.shown}/{part.name} is not what this run has written: another run writes to the same output, "
-                f"or the file was touched; run the same command again"
+                f"{output.redacted}/{part.name} is not what this run has written: another run writes to the same "
+                f"output, or the file was touched; run the same command again"
             )
 
 
@@ -156,6 +156,6 @@ def _ours(output: Store) -> list[str]:
     foreign = [name for name in present if name.startswith(LIKE_OURS) and name not in ours]
     if foreign:
         raise RequestError(
-            f"{output.shown} holds {foreign[0]}, which no selection of ours has written: choose another --output"
+            f"{output.redacted} holds {foreign[0]}, which no selection of ours has written: choose another --output"
         )
     return [name for name in present if name in ours]

@@ -23,7 +23,7 @@ from dsir_core.stages.fit import Fit
 from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.report_lookups import Stages, examples, histograms, moved
-from dsir_core.stages.resample import Sample
+from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
 from dsir_core.stages.write import Written
@@ -34,7 +34,7 @@ N_SHARDS = 10
 
 
 def report(
-    run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: Sample, written: Written
+    run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: ResampleResult, written: Written
 ) -> Report:
     """Write both reports to the output and return the figures.
 
@@ -70,8 +70,8 @@ def report(
             "notes": list(run.notes),
             "storage": {"retries": run.retries},
             "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
-            "workdir": run.store.shown,
-            "config": run.config.shown().model_dump(mode="json"),
+            "workdir": run.store.redacted,
+            "config": run.config.redacted().model_dump(mode="json"),
             "versions": versions(),
         }
     )
@@ -82,7 +82,7 @@ def report(
     Store(written.place).write(REPORT_PAGE, render(figures).encode())
     content = json.dumps(figures, indent=1, ensure_ascii=False).encode()
     commit_output(run, written.place, written.parts, content)
-    run.ledger.end(ends)
+    run.manifest.end(ends)
     return figures
 
 
@@ -94,7 +94,7 @@ def _fit(fitted: Fit) -> Json:
     }
 
 
-def _documents(run: Run, scores: Scores, sample: Sample, written: Written) -> Json:
+def _documents(run: Run, scores: Scores, sample: ResampleResult, written: Written) -> Json:
     raw, bad, excluded = scores.tally.records, scores.tally.bad, scores.tally.excluded
     eligible, selected = sample.account.eligible, sample.account.n_selected
     ineligible = sample.account.documents - eligible
@@ -120,7 +120,7 @@ def _documents(run: Run, scores: Scores, sample: Sample, written: Written) -> Js
 
 
 def _parents(run: Run, scores: Scores, written: Written) -> Json:
-    """When documents are pieces: the whole ones that they were cut from, and the records written."""
+    """When documents are chunks: the whole ones that they were cut from, and the records written."""
     if run.config.chunk is None:
         return {}
     return {"whole": scores.tally.parents, "written": sum(part.documents for part in written.parts)}
@@ -132,7 +132,7 @@ def _ineligible(run: Run, scores: Scores, n: int) -> dict[str, int]:
     return {**unscored, f"under {run.config.min_tokens:,} tokens": n - sum(unscored.values())}
 
 
-def _rates(sample: Sample) -> Json:
+def _rates(sample: ResampleResult) -> Json:
     """Selection by source file, by length and, where there are any, by stratum."""
     rates = {"files": by_file(sample.overview.files), "lengths": by_length(sample.overview.lengths)}
     if sample.account.strata:
@@ -141,7 +141,7 @@ def _rates(sample: Sample) -> Json:
     return rates
 
 
-def _targets(counts: Counts, model: FittedModel, sample: Sample, written: Written) -> Json:
+def _targets(counts: Counts, model: FittedModel, sample: ResampleResult, written: Written) -> Json:
     q_raw = distribution(counts.raw.counts)
     targets: Json = {}
     for name, found in counts.targets.items():
@@ -161,7 +161,7 @@ def _targets(counts: Counts, model: FittedModel, sample: Sample, written: Writte
     return targets
 
 
-def _weights(sample: Sample, scores: Scores) -> Json:
+def _weights(sample: ResampleResult, scores: Scores) -> Json:
     sizes = {
         name: sample.account.weights[column].effective_sample_size
         for name, column in zip(sample.names, scores.columns, strict=True)
@@ -182,7 +182,7 @@ def _weights(sample: Sample, scores: Scores) -> Json:
     }
 
 
-def _strata(sample: Sample) -> Json:
+def _strata(sample: ResampleResult) -> Json:
     found = {}
     for name in sorted({*sample.account.strata, *sample.quotas}):
         documents, eligible, selected, tokens = sample.account.strata.get(name, [0, 0, 0, 0])

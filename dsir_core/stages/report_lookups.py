@@ -10,7 +10,7 @@ import numpy as np
 
 from dsir_core.config.settings import Method
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.types import Piece, Shard
+from dsir_core.corpus.types import FileRange, Shard
 from dsir_core.model.importance import distribution
 from dsir_core.resampling.overview import KINDS, Candidate
 from dsir_core.shards.bucket_names import (
@@ -23,10 +23,10 @@ from dsir_core.shards.bucket_names import (
     name_buckets,
 )
 from dsir_core.shards.examples import ExamplesTask, Place, read_examples
-from dsir_core.shards.excerpts import Sample
+from dsir_core.shards.excerpts import Excerpt
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.resample import Sample as Chosen
+from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import StageWork
 from dsir_core.stages.score import Scores
 from dsir_core.stages.write import Written
@@ -41,7 +41,7 @@ class Stages:
     plan: Plan
     counts: Counts
     scores: Scores
-    chosen: Chosen
+    chosen: ResampleResult
     written: Written
 
 
@@ -84,8 +84,8 @@ def moved(work: StageWork, stages: Stages) -> Json | None:
     is_piece = config.chunk is not None and not config.whole_documents
     written_as = read.model_copy(update={"text_field": ("text",)}) if is_piece else read
     samples = (
-        Sample.spread(stages.scores.shards, read, SAMPLE_PIECES, SAMPLE_BYTES),
-        Sample.spread(_some_chosen(work, stages.written), written_as, SAMPLE_PIECES, SAMPLE_BYTES),
+        Excerpt.spread(stages.scores.shards, read, SAMPLE_PIECES, SAMPLE_BYTES),
+        Excerpt.spread(_some_chosen(work, stages.written), written_as, SAMPLE_PIECES, SAMPLE_BYTES),
     )
     tasks = [NamesTask(sample, features, (*gained, *lost)) for sample in samples]
     in_raw, in_selected = work.all(name_buckets, tasks)
@@ -151,4 +151,4 @@ def _some_chosen(work: StageWork, written: Written) -> list[Shard]:
     """Chosen records as a corpus: those in the workdir, since the output's parts move while it is completed."""
     workdir = work.run.config.workdir_url.rstrip("/")
     corpus = list_corpus([f"{workdir}/{name}" for name in written.extracts])
-    return [Shard(index, (Piece(file),), file.size) for index, file in enumerate(corpus.files)]
+    return [Shard(index, (FileRange(file),), file.size) for index, file in enumerate(corpus.files)]

@@ -17,10 +17,10 @@ from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.overview import Overview, Scale
 from dsir_core.resampling.radix import Unit, keys_of_bits
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.thresholds import Cuts, ShardWeights, temperature_of
-from dsir_core.runtime.executor import Made
-from dsir_core.shards.select import Account, MarkTask, mark_shard, selection_schema
+from dsir_core.runtime.executor import LazySequence
+from dsir_core.shards.select import Account, SelectTask, select_shard, selection_schema
 from dsir_core.stages.allocation import Choice, choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
@@ -41,7 +41,7 @@ class Marked:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ResampleResult:
     """Result of the stage."""
 
     marks: tuple[Marked, ...]
@@ -68,7 +68,7 @@ class Sample:
     """Of the lists of chosen documents."""
 
 
-def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sample:
+def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> ResampleResult:
     """Choose the documents.
 
     Raises:
@@ -91,13 +91,13 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Sa
         if choice.quantiles.get(name)
     )
 
-    def task(index: int) -> MarkTask:
+    def task(index: int) -> SelectTask:
         mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, "top-k"))
         receipt = scores.results[index].receipt
-        return MarkTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema, scales)
+        return SelectTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema, scales)
 
-    marks, account, overview = _mark(work, scores, Made(len(scores.results), task))
-    sample = Sample(
+    marks, account, overview = _mark(work, scores, LazySequence(len(scores.results), task))
+    sample = ResampleResult(
         marks,
         account,
         overview,
@@ -132,10 +132,10 @@ def reading_weights(stage: str) -> Iterator[None]:
         raise StageFailedError(str(error)) from error
 
 
-def _of_target(scores: Scores, name: str, column: int, spread: Spread) -> npt.NDArray[np.float64]:
+def _of_target(scores: Scores, name: str, column: int, spread: WeightScaling) -> npt.NDArray[np.float64]:
     """float64[n]: the log weights that a target's documents have themselves; those of all targets for a pooled one."""
     mine = [scores.targets[name]] if name in scores.targets else list(scores.targets.values())
-    plain = [spread.plain(found.log_weights[:, column], found.n_tokens) for found in mine]
+    plain = [spread.normalised(found.log_weights[:, column], found.n_tokens) for found in mine]
     return np.concatenate([np.empty(0), *plain])
 
 
@@ -147,15 +147,15 @@ def _thresholds(cuts: Cuts, names: Sequence[str]) -> dict[str, list[float]]:
     }
 
 
-def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[tuple[Marked, ...], Account, Overview]:
+def _mark(work: StageWork, scores: Scores, tasks: Sequence[SelectTask]) -> tuple[tuple[Marked, ...], Account, Overview]:
     """Mark the chosen documents of all shards: what became of each shard's, and of all."""
     total, overview = Account(), Overview()
     early: dict[int, Account] = {}
     marked: dict[int, Marked] = {}
     n_merged = 0
-    for index, result in work.map(mark_shard, tasks, scores.shards):
+    for index, result in work.map(select_shard, tasks, scores.shards):
         account = result.account
-        marked[index] = Marked(result.receipt.bare(), account.documents, account.eligible, account.n_selected)
+        marked[index] = Marked(result.receipt.compact(), account.documents, account.eligible, account.n_selected)
         early[index] = account
         overview.merge(result.overview)
         while n_merged in early:  # in order: sums of floats depend on it
@@ -169,14 +169,14 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[MarkTask]) -> tuple[t
     return marks, total, overview
 
 
-def spreads_of(run: Run, scores: Scores) -> list[Spread]:
+def spreads_of(run: Run, scores: Scores) -> list[WeightScaling]:
     """What each target's log weights are divided by."""
     config = run.config
     if config.target_ess is None:
-        return [Spread(config.temperature, config.length_normalise) for _ in scores.columns]
+        return [WeightScaling(config.temperature, config.length_normalise) for _ in scores.columns]
     weights = _weights(scores)
     return [
-        Spread(
+        WeightScaling(
             temperature_of(
                 run.executor,
                 config.workdir_url,
@@ -205,7 +205,7 @@ def _check_account(scores: Scores, index: int, mark: Marked) -> None:
         )
 
 
-def _note_rounds(run: Run, sample: Sample) -> None:
+def _note_rounds(run: Run, sample: ResampleResult) -> None:
     """Say where Pareto noise had to be drawn more than once (`heuristic.keep_keys`)."""
     if run.config.method != "heuristic":
         return
@@ -231,7 +231,7 @@ def _note_idle_dials(run: Run) -> None:
         run.note(f"method random looks at no weight: {names} changes nothing in what is chosen")
 
 
-def _note_temperatures(run: Run, scores: Scores, sample: Sample) -> None:
+def _note_temperatures(run: Run, scores: Scores, sample: ResampleResult) -> None:
     if run.config.target_ess is None:
         return
     wanted = run.config.target_ess * sample.account.eligible
@@ -244,7 +244,7 @@ def _note_temperatures(run: Run, scores: Scores, sample: Sample) -> None:
             )
 
 
-def _note_shortfall(run: Run, sample: Sample, choice: Choice) -> None:
+def _note_shortfall(run: Run, sample: ResampleResult, choice: Choice) -> None:
     wanted, unit = sum(choice.wanted.values()), choice.unit
     if not sample.account.n_selected and choice.unfilled < wanted:
         run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {unit}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from dsir_core.checkpoints.manifest import Ledger
+from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
@@ -27,8 +27,8 @@ from dsir_core.runtime.events import (
     ignore,
 )
 from dsir_core.runtime.executor import Executor, WatchedExecutor
-from dsir_core.storage.connect import using
-from dsir_core.storage.retries import Effects, is_transient, watching
+from dsir_core.storage.connect import storage_settings
+from dsir_core.storage.retries import Effects, collect_effects, is_transient
 from dsir_core.urls import without_credentials
 
 N_NAMED = 3
@@ -82,19 +82,19 @@ class Run:
 
     def __post_init__(self) -> None:
         self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell, self.observe)
-        with using(self.config.storage):
+        with storage_settings(self.config.storage):
             self.store = Store(self.config.workdir_url)
-        self.ledger = Ledger(self.store, self.config.shown().output)
+        self.manifest = Manifest(self.store, self.config.redacted().output)
 
     @contextmanager
-    def connected(self, stage: str = "") -> Iterator[None]:
+    def with_storage(self, stage: str = "") -> Iterator[None]:
         """Reach storage as the request says, inside the block, and remember what happened on the way.
 
         Raises:
             StageFailedError: storage failed for a reason that may pass.
             RunFailedError: it failed for another.
         """
-        with using(self.config.storage), watching() as effects:
+        with storage_settings(self.config.storage), collect_effects() as effects:
             try:
                 yield
             except OSError as error:
@@ -156,7 +156,7 @@ class StageWork:
 
         Shards that fail are collected, for `judge` when all others are done.
         """
-        self.run.ledger.need(self.name, [task.checkpoint for task in tasks])
+        self.run.manifest.need(self.name, [task.checkpoint for task in tasks])
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
             if outcome.error is not None:
@@ -272,17 +272,17 @@ class StageWork:
 
 def describe(shard: Shard) -> str:
     """A shard in words: its file and range, or its first file and how many more."""
-    if not shard.pieces:
+    if not shard.ranges:
         return "nothing"
-    first = shard.pieces[0]
-    more = len(shard.pieces) - 1
+    first = shard.ranges[0]
+    more = len(shard.ranges) - 1
     span = f" [{first.start}, {first.stop})" if first.stop >= 0 else ""
-    return f"{first.file.path}{span}" + (f" and {_some(more, 'more piece')}" if more else "")
+    return f"{first.file.path}{span}" + (f" and {_some(more, 'more range')}" if more else "")
 
 
 def files_of(shard: Shard) -> list[str]:
     """Paths of the files that a shard reads."""
-    return list(dict.fromkeys(piece.file.path for piece in shard.pieces))
+    return list(dict.fromkeys(file_range.file.path for file_range in shard.ranges))
 
 
 def check_budget(run: Run, what: str, tally: Tally) -> None:
@@ -296,7 +296,7 @@ def check_budget(run: Run, what: str, tally: Tally) -> None:
     first = "; ".join(f"{bad.path} at {bad.position}: {bad.reason}" for bad in tally.first_bad[:N_NAMED])
     raise RunFailedError(
         f"{what}: {tally.bad:,} of {tally.records:,} records are bad, more than max_bad_fraction "
-        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.shown}/quarantine/. "
+        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.redacted}/quarantine/. "
         f"If that is acceptable, raise --max-bad-fraction; if the text stands in another field, set --text-field"
     )
 

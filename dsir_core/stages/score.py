@@ -12,8 +12,8 @@ from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.weights_schema import weight_columns
-from dsir_core.runtime.executor import Made
-from dsir_core.shards.excerpts import TARGET_BYTES, TARGET_PIECES, Sample, Weighed, WeighTask, weigh_target
+from dsir_core.runtime.executor import LazySequence
+from dsir_core.shards.excerpts import TARGET_BYTES, TARGET_PIECES, Excerpt, Weighed, WeighTask, weigh_target
 from dsir_core.shards.score import ScoreResult, ScoreTask, score_shard
 from dsir_core.stages.count import Counts
 from dsir_core.stages.join import Joined
@@ -60,14 +60,14 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Join
     tally = Tally()
     for index, result in work.map(score_shard, tasks, shards):
         tally.merge(result.tally)
-        found[index] = replace(result, receipt=result.receipt.bare(), tally=result.tally.bare())
+        found[index] = replace(result, receipt=result.receipt.compact(), tally=result.tally.compact())
     targets = _weigh_targets(work, plan, counts, model)
     work.finish()
     damaged = {**counts.damaged, **(joined.damaged if joined is not None else {}), **work.damaged}
     for index in sorted(found):
         counted = tuple(counts.raw.by_shard[shards[index].index].tolist())
         if counts.rate >= 1 and counted[0] >= 0:
-            _check_same(shards[index], counted, found[index].tally.account)
+            _check_same(shards[index], counted, found[index].tally.signature)
     check_budget(run, "raw", tally)
     _tell_unscored(run, tally)
     return Scores(
@@ -84,7 +84,7 @@ def score_tasks(
     config: SelectConfig, shards: Sequence[Shard], model_digest: str, joined: Mapping[Shard, Receipt]
 ) -> Sequence[ScoreTask]:
     """The tasks that score shards of raw."""
-    return Made(
+    return LazySequence(
         len(shards),
         lambda index: ScoreTask(
             config.workdir_url,
@@ -106,7 +106,7 @@ def _weigh_targets(work: StageWork, plan: Plan, counts: Counts, model: FittedMod
     tasks = {}
     for name, corpus in plan.targets.items():
         whole = [shard for shard in corpus.shards if shard not in counts.damaged]
-        sample = Sample.spread(whole, config.read.unconditional, TARGET_PIECES, TARGET_BYTES)
+        sample = Excerpt.spread(whole, config.read.unconditional, TARGET_PIECES, TARGET_BYTES)
         tasks[name] = WeighTask(sample, config.features, config.workdir_url, model.digest)
     return dict(zip(tasks, work.all(weigh_target, list(tasks.values())), strict=True))
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.errors import RunFailedError
-from dsir_core.runtime.executor import Made
+from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.bucket_names import SAMPLE_PIECES
 from dsir_core.shards.excerpts import evenly
 from dsir_core.shards.extract import Extracted, ExtractTask, extract_shard
@@ -16,7 +16,7 @@ from dsir_core.shards.parts import PartCompression, PartResult, PartTask, plan_p
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output_dir import begin_output
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.resample import Sample
+from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import Run, StageWork, describe
 from dsir_core.stages.score import Scores
 
@@ -35,7 +35,7 @@ class Written:
     """URL where all this is, until the report is there too."""
 
 
-def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
+def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Written:
     """Write parts and `selected.parquet`, to the output or beside the selection that is there.
 
     Raises:
@@ -62,7 +62,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: Sample) -> Written:
             config.whole_documents,
         )
 
-    tasks = Made(len(picked), task)
+    tasks = LazySequence(len(picked), task)
     found: dict[int, Extracted] = {}
     counts = np.zeros((len(sample.names), config.buckets), np.int64)
     for index, result in work.map(extract_shard, tasks, shards):

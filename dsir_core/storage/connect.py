@@ -21,7 +21,7 @@ _SETTINGS: contextvars.ContextVar[StorageSettings] = contextvars.ContextVar("sto
 
 
 @contextmanager
-def using(settings: StorageSettings) -> Iterator[None]:
+def storage_settings(settings: StorageSettings) -> Iterator[None]:
     """Connect with these settings inside the block."""
     token = _SETTINGS.set(settings)
     try:
@@ -50,7 +50,7 @@ def connect(url: str, *, listing: bool = False) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise RequestError(f"{without_credentials(url)}: {error}") from None
     if _is_s3(url):
-        filesystem.retries = 1  # `retries.trying` is the one layer that tries again
+        filesystem.retries = 1  # `retries.with_retries` is the one layer that tries again
     return filesystem, path
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from dsir_core.storage.retries import ShortBodyError, trying
+from dsir_core.storage.retries import ShortBodyError, with_retries
 
 BLOCK_BYTES = 8 * 2**20
 AHEAD = 2
@@ -109,7 +109,7 @@ class RangeReader(io.RawIOBase):
         self._next.append((start, _POOL.submit(context.run, self._fetch, start, stop)))
 
     def _fetch(self, start: int, stop: int) -> bytes:
-        return trying(self._fetch_once, start, stop)
+        return with_retries(self._fetch_once, start, stop)
 
     def _fetch_once(self, start: int, stop: int) -> bytes:
         data = bytes(self._filesystem.cat_file(self._path, start=start, end=stop))

@@ -63,7 +63,7 @@ _EFFECTS: contextvars.ContextVar[Effects | None] = contextvars.ContextVar("effec
 
 
 @contextmanager
-def watching() -> Iterator[Effects]:
+def collect_effects() -> Iterator[Effects]:
     """Collect the effects of the block, and of threads that it starts in a copy of its context."""
     effects = Effects()
     token = _EFFECTS.set(effects)
@@ -79,7 +79,7 @@ def warn(text: str) -> None:
         effects.warnings.append(text)
 
 
-def trying(function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+def with_retries(function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
     """Call a function of a remote filesystem, again if it fails for a reason that may pass.
 
     Waits between attempts grow from 0.1 to 10 seconds, with jitter; after `ATTEMPTS` the last error is raised.

@@ -11,7 +11,7 @@ from dsir_core.checkpoints.manifest import of_runs, recorded_runs, unneeded
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RequestError
 from dsir_core.report.formatting import human_bytes
-from dsir_core.storage.connect import using
+from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 
 HOUR = 3600.0
@@ -33,15 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    with using(storage_of(arguments)):
+    with storage_settings(storage_of(arguments)):
         store = Store(arguments.workdir)
         entries = of_runs(store.entries())
         recorded = recorded_runs(store)
         unknown = sorted(set(arguments.forget) - {one.output for one in recorded})
         if unknown:
-            raise RequestError(f"--forget {unknown[0]}: no run to it is recorded in {store.shown}")
+            raise RequestError(f"--forget {unknown[0]}: no run to it is recorded in {store.redacted}")
         if not recorded:
-            raise RequestError(f"{store.shown}: no workdir there, or none that says which runs need what")
+            raise RequestError(f"{store.redacted}: no workdir there, or none that says which runs need what")
         kept = [one for one in recorded if one.output not in arguments.forget]
         found = unneeded(entries, kept, before=time.time() - arguments.hours * HOUR)
         kinds, stored = Counter[str](), Counter[str]()

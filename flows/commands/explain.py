@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsir_core.errors import DamagedFileError, RequestError
-from dsir_core.storage.connect import using
+from dsir_core.storage.connect import storage_settings
 from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dsir_core.explain import explain
     from dsir_core.stages.output_dir import complete_report
 
-    with using(storage_of(arguments)):
+    with storage_settings(storage_of(arguments)):
         report = complete_report(arguments.output)
         if report is None:
             raise RequestError(
@@ -80,13 +80,15 @@ def _model(arguments: argparse.Namespace, report: dict[str, Any]) -> FittedModel
     try:
         data = store.read(f"model/{report['model_digest']}.npz")
     except FileNotFoundError:
-        raise RequestError(f"{store.shown}: the run's model is not there (any more): {way_out}") from None
+        raise RequestError(f"{store.redacted}: the run's model is not there (any more): {way_out}") from None
     try:
         model = FittedModel.from_bytes(data)
     except Exception as error:  # whatever NumPy says of damaged bytes
-        raise RequestError(f"{store.shown}: the run's model is damaged ({type(error).__name__}): {way_out}") from None
+        raise RequestError(
+            f"{store.redacted}: the run's model is damaged ({type(error).__name__}): {way_out}"
+        ) from None
     if model.digest != report["model_digest"]:
-        raise RequestError(f"{store.shown}: the run's model is damaged (its digest is another): {way_out}")
+        raise RequestError(f"{store.redacted}: the run's model is damaged (its digest is another): {way_out}")
     return model
 
 

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             notes.append(event.text)
 
     work = Run(config, InlineExecutor(), observe)
-    with work.connected():
+    with work.with_storage():
         found = forecast(work, _say)
     _say("")
     found.warnings[:0] = notes
@@ -117,7 +117,7 @@ def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
             f"effective sample size {found.effective_sample_size:,.1f} among {found.sampled_eligible:,} eligible "
             f"documents of a sample"
         )
-    shown = config.shown()
+    shown = config.redacted()
     if found.workdir_bytes is not None and (shown.workdir or shown.output):
         yield f"workdir {shown.workdir_url}: about {human_bytes(found.workdir_bytes)}"
     if found.output_bytes is not None and shown.output:

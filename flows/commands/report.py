@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dsir_core.errors import RequestError
-from dsir_core.storage.connect import using
+from dsir_core.storage.connect import storage_settings
 from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dsir_core.report.html import render
     from dsir_core.stages.output_dir import REPORT_PAGE, complete_report
 
-    with using(storage_of(arguments)):
+    with storage_settings(storage_of(arguments)):
         for output in _outputs(arguments.place):
             figures = complete_report(output)
             if figures is None:
@@ -52,6 +52,6 @@ def _outputs(place: str) -> list[str]:
     ended = [run.output for run in runs if run.ended and run.output and not run.output.endswith(f"/{PAGE}")]
     if runs and not ended:
         raise RequestError(
-            f"{store.shown}: a workdir, but none of its runs has finished; dsir status shows what is missing"
+            f"{store.redacted}: a workdir, but none of its runs has finished; dsir status shows what is missing"
         )
     return ended or [place]

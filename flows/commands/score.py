@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     watch = begin(arguments, config)
     name, documents = run_score(config, cluster, watch=watch)
-    listed = f"{config.shown().workdir_url}/{name}"
+    listed = f"{config.redacted().workdir_url}/{name}"
     if watch.log_format == "json":
         say_json("run_ends", documents={"raw": documents}, weights_listed_in=listed)
     else:

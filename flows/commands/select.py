@@ -38,6 +38,6 @@ def begin(arguments: argparse.Namespace, config: SelectConfig) -> Watch:
     """How the run is to be watched; says that it begins where that is said as JSON."""
     watch = watch_of(arguments)
     if watch.log_format == "json":
-        shown = config.shown()
+        shown = config.redacted()
         say_json("run_begins", command=arguments.command, output=shown.output, workdir=shown.workdir_url)
     return watch

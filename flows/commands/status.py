@@ -12,7 +12,7 @@ from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.formatting import human_bytes
-from dsir_core.storage.connect import using
+from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 
 KINDS = {
@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    with using(storage_of(arguments)):
+    with storage_settings(storage_of(arguments)):
         store = Store(arguments.workdir)
         entries = of_runs(store.entries())
         runs = recorded_runs(store)
     if not entries:
-        raise RequestError(f"{store.shown}: no workdir there, or nothing in it yet")
+        raise RequestError(f"{store.redacted}: no workdir there, or nothing in it yet")
     _print_kinds(entries)
     complete = {checkpoint_of(entry.name) for entry in entries if entry.name.endswith(".json")}
     for one in runs:

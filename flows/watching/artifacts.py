@@ -69,7 +69,7 @@ class Artifacts:
     def ends(self, run: Run, figures: dict[str, Any]) -> dict[str, Any]:
         """The run has come to its report; returns its figures."""
         self._figures = figures
-        self._report = f"{run.config.shown().output.rstrip('/')}/{REPORT_PAGE}"
+        self._report = f"{run.config.redacted().output.rstrip('/')}/{REPORT_PAGE}"
         return figures
 
     def close(self) -> None:

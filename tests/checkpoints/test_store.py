@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.storage.retries import watching
+from dsir_core.storage.retries import collect_effects
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -58,7 +58,7 @@ def test_a_checkpoint_with_a_missing_half_is_not_complete(store: Store, damage: 
         store.write("counts/k.bin", b"dat")
     else:
         store.write("counts/k.json", b'{"kind": "cou')
-    with watching() as effects:
+    with collect_effects() as effects:
         assert store.receipt("counts", "k") is None
     assert len(effects.warnings) == 1
     assert "counts/k" in effects.warnings[0]
@@ -67,7 +67,7 @@ def test_a_checkpoint_with_a_missing_half_is_not_complete(store: Store, damage: 
 def test_a_flipped_byte_is_found_and_said(store: Store) -> None:
     fill(store)
     store.write("counts/k.bin", b"dbta")
-    with watching() as effects:
+    with collect_effects() as effects:
         assert store.intact("counts", "k") is None
         assert store.load("counts", "k") is None
     assert ["counts/k.bin is damaged" in warning for warning in effects.warnings] == [True, True]

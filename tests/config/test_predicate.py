@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from dsir_core.config.predicate import Condition, parse_predicate
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange
 from tests.corpus.files import source, texts_of
 
 RECORD: dict[str, Any] = {
@@ -123,7 +123,7 @@ def test_every_format_reads_the_same_records_and_counts_the_others(tmp_path: Pat
     else:
         path.write_text("".join(json.dumps(record) + "\n" for record in records) + "\nbroken\n")
     settings = ReadSettings(include='lang in ["en", "de"]', exclude="meta.n >= 300 and meta.n < 900")
-    batches = list(read_piece(Piece(source(path)), settings, fields=("meta.n", "lang")))
+    batches = list(read_range(FileRange(source(path)), settings, fields=("meta.n", "lang")))
     wanted = [r for r in records if r["lang"] and not 300 <= r["meta"]["n"] < 900]
     texts = [text for batch in batches for text in texts_of(batch)]
     assert texts == [record["text"] for record in wanted]

@@ -78,5 +78,5 @@ def test_a_request_is_shown_without_credentials_in_any_url() -> None:
     config = parse_config(
         {"raw": url, "target": url, "output": url, "workdir": url, "count": 1, "weights": weights, "s3_endpoint": url}
     )
-    assert "SECRET" not in config.shown().model_dump_json()
-    assert config.shown().s3_endpoint == "https://host"
+    assert "SECRET" not in config.redacted().model_dump_json()
+    assert config.redacted().s3_endpoint == "https://host"

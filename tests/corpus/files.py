@@ -18,8 +18,8 @@ from backports import zstd
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Batch, Piece, SourceFile
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import Batch, FileRange, SourceFile
 
 PACK: dict[str, Any] = {
     "": bytes,
@@ -53,13 +53,13 @@ def texts_of(batch: Batch) -> list[str]:
 
 
 def read_all(
-    *pieces: Piece, settings: ReadSettings = SETTINGS, **filters: Any
+    *pieces: FileRange, settings: ReadSettings = SETTINGS, **filters: Any
 ) -> tuple[list[tuple[int, str]], list[int]]:
     """(position, text) of all documents of pieces, and positions of bad records."""
     documents: list[tuple[int, str]] = []
     bad: list[int] = []
-    for piece in pieces:
-        for batch in read_piece(piece, settings, **filters):
+    for file_range in pieces:
+        for batch in read_range(file_range, settings, **filters):
             documents += zip(batch.positions.tolist(), texts_of(batch), strict=True)
             bad += [record.position for record in batch.bad]
     return documents, bad

@@ -13,9 +13,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus import source as storage
-from dsir_core.corpus.read import read_piece
+from dsir_core.corpus.read import read_range
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import Piece, SourceFile
+from dsir_core.corpus.types import FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import PACK, lines, oracle, read_all, source, write_parquet
 
@@ -42,7 +42,7 @@ def test_truncated_anywhere_is_damaged(tmp_path: Path, suffix: str) -> None:
     }:
         path.write_bytes(whole[:n])
         with pytest.raises(DamagedFileError, match=r"a\.jsonl"):
-            read_all(Piece(source(path)))
+            read_all(FileRange(source(path)))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
@@ -52,7 +52,7 @@ def test_a_second_member_truncated_anywhere_is_damaged(tmp_path: Path, suffix: s
     for n in {*range(1, 30), *range(30, len(first), len(first) // 20), len(first) - 1}:
         path.write_bytes(first + first[:n])
         with pytest.raises(DamagedFileError):
-            read_all(Piece(source(path)))
+            read_all(FileRange(source(path)))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
@@ -66,7 +66,7 @@ def test_a_flipped_bit_is_damage_or_changes_nothing(tmp_path: Path, suffix: str)
         path.write_bytes(flipped)
         try:
             # A few bits mean nothing: a time stamp, a name, an operating system.
-            assert read_all(Piece(source(path))) == oracle(DATA)
+            assert read_all(FileRange(source(path))) == oracle(DATA)
         except DamagedFileError:
             found += 1
     assert found > 50
@@ -77,7 +77,7 @@ def test_rubbish_behind_the_end_is_damage(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(packed(suffix) + b"rubbish and more of it")
     with pytest.raises(DamagedFileError):
-        read_all(Piece(source(path)))
+        read_all(FileRange(source(path)))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
@@ -85,7 +85,7 @@ def test_members_one_behind_the_other_are_read_whole(tmp_path: Path, suffix: str
     half = DATA.index(b"\n", len(DATA) // 2) - 7
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(PACK[suffix](DATA[:half]) + PACK[suffix](b"") + PACK[suffix](DATA[half:]))
-    assert read_all(Piece(source(path))) == oracle(DATA)
+    assert read_all(FileRange(source(path))) == oracle(DATA)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
@@ -95,7 +95,7 @@ def test_a_second_member_that_begins_wrong_is_damage(tmp_path: Path, suffix: str
     second[1] ^= 0xFF
     path.write_bytes(packed(suffix) + second)
     with pytest.raises(DamagedFileError):
-        read_all(Piece(source(path)))
+        read_all(FileRange(source(path)))
 
 
 @pytest.mark.parametrize("padding", [4, 8, storage.PACKED_BYTES, 3 * storage.PACKED_BYTES])
@@ -103,7 +103,7 @@ def test_xz_stream_padding(tmp_path: Path, padding: int) -> None:
     path = tmp_path / "a.jsonl.xz"
     half = len(DATA) // 2
     path.write_bytes(PACK[".xz"](DATA[:half]) + b"\0" * padding + PACK[".xz"](DATA[half:]) + b"\0" * padding)
-    assert read_all(Piece(source(path))) == oracle(DATA)
+    assert read_all(FileRange(source(path))) == oracle(DATA)
 
 
 def test_zstd_skippable_frames_and_long_windows(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_zstd_skippable_frames_and_long_windows(tmp_path: Path) -> None:
     }
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(skippable + zstd.compress(DATA, options=options) + skippable)
-    assert read_all(Piece(source(path))) == oracle(DATA)
+    assert read_all(FileRange(source(path))) == oracle(DATA)
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2", "xz", "parquet", "zip", "UTF-16"])
@@ -122,14 +122,14 @@ def test_plain_lines_that_are_none_are_named_for_what_they_are(tmp_path: Path, k
     path = tmp_path / "a.jsonl"
     path.write_bytes(storage.MAGIC[kind] + b"rest")
     with pytest.raises(DamagedFileError, match=f"looks like {kind}"):
-        read_all(Piece(source(path)))
+        read_all(FileRange(source(path)))
 
 
 def test_utf16_without_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(DATA.decode().encode("utf-16-le"))
     with pytest.raises(DamagedFileError, match="looks like UTF-16: convert it to UTF-8"):
-        read_all(Piece(source(path)))
+        read_all(FileRange(source(path)))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl.bz2", "a.jsonl.xz", "a.parquet"])
@@ -137,29 +137,29 @@ def test_packed_files_that_are_none_say_so(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(DATA)
     with pytest.raises(DamagedFileError, match="is named as"):
-        read_all(Piece(source(path)))
+        read_all(FileRange(source(path)))
 
 
 def test_an_empty_plain_file_has_no_documents(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
-    assert read_all(Piece(source(tmp_path / "a.jsonl"))) == ([], [])
+    assert read_all(FileRange(source(tmp_path / "a.jsonl"))) == ([], [])
 
 
 def test_parquet_truncated_or_flipped(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", TEXTS)
     whole = path.read_bytes()
-    expected = read_all(Piece(source(path)))
+    expected = read_all(FileRange(source(path)))
     for n in (0, 3, 100, len(whole) // 2, len(whole) - 8, len(whole) - 1):
         path.write_bytes(whole[:n])
         with pytest.raises(DamagedFileError):
-            read_all(Piece(source(path)))
+            read_all(FileRange(source(path)))
     found = 0
     for place in random.Random(1).sample(range(len(whole)), 80):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << place % 8
         path.write_bytes(flipped)
         try:
-            assert read_all(Piece(source(path))) == expected
+            assert read_all(FileRange(source(path))) == expected
         except (DamagedFileError, RequestError):
             found += 1
     assert found > 50
@@ -168,7 +168,7 @@ def test_parquet_truncated_or_flipped(tmp_path: Path) -> None:
 def test_no_corrupt_footer_of_parquet_passes_for_a_shorter_file(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", TEXTS[:20], rows=7)  # one bit less is 6
     whole = path.read_bytes()
-    expected = read_all(Piece(source(path)))
+    expected = read_all(FileRange(source(path)))
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     schema = whole.index(b"ARROW:schema")  # what follows is read by nobody before the data is
     found = 0
@@ -178,7 +178,7 @@ def test_no_corrupt_footer_of_parquet_passes_for_a_shorter_file(tmp_path: Path) 
         path.write_bytes(corrupt)
         for options in ({}, {"keep_records": True}):
             try:
-                assert read_all(Piece(source(path)), **options) == expected
+                assert read_all(FileRange(source(path)), **options) == expected
             except (DamagedFileError, RequestError):
                 found += 1
     assert found > 100
@@ -206,13 +206,13 @@ def test_storage_that_stops_early_is_not_the_end_of_the_file(
 
     monkeypatch.setattr(LocalFileSystem, "open", lambda filesystem, path, mode, **options: Stops(path, mode))
     with pytest.raises(DamagedFileError):
-        read_all(Piece(file))
+        read_all(FileRange(file))
 
 
 def test_row_groups_that_are_no_longer_there(tmp_path: Path) -> None:
     file = source(write_parquet(tmp_path / "a.parquet", TEXTS, rows=100))
     with pytest.raises(DamagedFileError, match="row groups"):
-        read_all(Piece(file, 2, 5))
+        read_all(FileRange(file, 2, 5))
 
 
 def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
@@ -221,13 +221,13 @@ def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
     file = source(path)
     path.write_bytes(DATA[:-10])
     with pytest.raises(DamagedFileError, match="changed since it was planned"):
-        read_all(Piece(file))
+        read_all(FileRange(file))
 
 
 def test_storage_errors_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = SourceFile("a.jsonl", str(tmp_path / "a.jsonl"), 5, "", "jsonl", "none")
     with pytest.raises(FileNotFoundError):
-        read_all(Piece(gone))
+        read_all(FileRange(gone))
     for name in ("a.jsonl.gz", "a.parquet"):
         path = tmp_path / name
         path.write_bytes(packed(".gz")) if name.endswith(".gz") else write_parquet(path, TEXTS)
@@ -235,7 +235,7 @@ def test_storage_errors_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(storage.Source, "read", _broken(storage.Source.read))
             with pytest.raises(ConnectionResetError):
-                read_all(Piece(file))
+                read_all(FileRange(file))
 
 
 def _broken(read):  # type: ignore[no-untyped-def]
@@ -254,7 +254,7 @@ def test_a_change_of_the_same_size_is_seen(tmp_path: Path) -> None:
     file = source(path)
     path.write_bytes(DATA.replace(b"document", b"DOCUMENT"))
     with pytest.raises(DamagedFileError, match="changed since it was planned"):
-        read_all(Piece(file))
+        read_all(FileRange(file))
 
 
 def test_a_change_while_it_is_read_is_seen(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_change_while_it_is_read_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     line = b'{"text": "%s"}\n'
     path.write_bytes(line % b"a" * 200_000)
-    batches = read_piece(Piece(source(path)), ReadSettings())
+    batches = read_range(FileRange(source(path)), ReadSettings())
     next(batches)
     path.write_bytes(line % b"b" * 200_000)
     with pytest.raises(DamagedFileError, match="changed since it was planned"):
@@ -274,4 +274,4 @@ def test_a_large_damaged_parquet_file_is_left_to_its_shard(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-20])
     (shard,) = plan_shards([source(path)], 1000)
     with pytest.raises(DamagedFileError):
-        read_all(*shard.pieces)
+        read_all(*shard.ranges)

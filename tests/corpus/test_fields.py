@@ -12,8 +12,8 @@ import pytest
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.fields import field_decoder, stratum_of
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange
 from dsir_core.external.keys import key_strings
 from dsir_core.external.scores import scores_of
 from tests.corpus.files import source
@@ -29,7 +29,7 @@ def test_half_a_surrogate_pair_is_no_text(record: str) -> None:
 
 def values_in(path: Path, array: pa.Array) -> list[Any]:
     pq.write_table(pa.table({"text": ["t"] * len(array), "a": array}), path)
-    (batch,) = list(read_piece(Piece(source(path)), ReadSettings(), fields=("a",)))
+    (batch,) = list(read_range(FileRange(source(path)), ReadSettings(), fields=("a",)))
     return [values[0] for values in batch.fields]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dsir_core.corpus.listing import kind_of, list_corpus
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.corpus.types import WHOLE, Piece, SourceFile
+from dsir_core.corpus.types import WHOLE, FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from tests.corpus.files import read_all, source, write_parquet
 
@@ -193,11 +193,13 @@ FILES = st.lists(
 @given(files=FILES, shard_bytes=st.integers(1, 3000))
 def test_shards_cover_every_byte_once_in_order(files: list[SourceFile], shard_bytes: int) -> None:
     shards = plan_shards(files, shard_bytes)
-    pieces = [piece for shard in shards for piece in shard.pieces]
+    pieces = [file_range for shard in shards for file_range in shard.ranges]
     assert [shard.index for shard in shards] == list(range(len(shards)))
-    assert [(piece.file.path, piece.start) for piece in pieces] == sorted((p.file.path, p.start) for p in pieces)
+    assert [(file_range.file.path, file_range.start) for file_range in pieces] == sorted(
+        (p.file.path, p.start) for p in pieces
+    )
     for file in files:
-        mine = [(piece.start, piece.stop) for piece in pieces if piece.file == file]
+        mine = [(file_range.start, file_range.stop) for file_range in pieces if file_range.file == file]
         if len(mine) == 1:
             assert mine[0] in [(0, WHOLE), (0, file.size)]
             continue
@@ -206,14 +208,14 @@ def test_shards_cover_every_byte_once_in_order(files: list[SourceFile], shard_by
         assert all(a[1] == b[0] for a, b in pairwise(mine))
     assert sum(shard.n_bytes for shard in shards) == sum(file.size for file in files)
     for shard in shards:
-        assert shard.n_bytes <= shard_bytes or len(shard.pieces) == 1
+        assert shard.n_bytes <= shard_bytes or len(shard.ranges) == 1
 
 
 def test_a_file_that_comes_changes_few_shards_of_many() -> None:
     files = [SourceFile(f"{i:05}.jsonl", "", 1 + i * 7919 % 300, "", "jsonl", "none") for i in range(5000)]
 
-    def pieces_of(files: list[SourceFile]) -> set[tuple[Piece, ...]]:
-        return {shard.pieces for shard in plan_shards(files, 10_000)}
+    def pieces_of(files: list[SourceFile]) -> set[tuple[FileRange, ...]]:
+        return {shard.ranges for shard in plan_shards(files, 10_000)}
 
     before = pieces_of(files)
     changed = []
@@ -226,7 +228,7 @@ def test_a_file_that_comes_changes_few_shards_of_many() -> None:
 
 def test_large_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", ["x" * i for i in range(1000)], rows=50)
-    pieces = [piece for shard in plan_shards([source(path)], 5000) for piece in shard.pieces]
+    pieces = [file_range for shard in plan_shards([source(path)], 5000) for file_range in shard.ranges]
     assert len(pieces) > 3
     assert (pieces[0].start, pieces[-1].stop) == (0, 20)
     assert all(a.stop == b.start for a, b in pairwise(pieces))
@@ -236,6 +238,6 @@ def test_a_large_parquet_file_with_a_corrupt_footer_is_found_by_reading_it(tmp_p
     path = write_parquet(tmp_path / "a.parquet", ["x" * i for i in range(1000)], rows=50)
     path.write_bytes(path.read_bytes()[:-1])
     (shard,) = plan_shards([source(path)], 5000)
-    assert [(piece.start, piece.stop) for piece in shard.pieces] == [(0, WHOLE)]
+    assert [(file_range.start, file_range.stop) for file_range in shard.ranges] == [(0, WHOLE)]
     with pytest.raises(DamagedFileError):
-        read_all(*shard.pieces)
+        read_all(*shard.ranges)

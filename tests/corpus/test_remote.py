@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, Piece, SourceFile
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.urls import without_credentials
 from tests.corpus.files import PACK, lines, oracle, positions, read_all, write_parquet
@@ -58,7 +58,7 @@ def test_an_object_that_changed_since_it_was_listed_is_damage() -> None:
     file = listed("bucket://one/a.jsonl")
     OBJECTS["one/a.jsonl"] = DATA[:-10]
     with pytest.raises(DamagedFileError, match="changed since it was planned"):
-        read_all(Piece(file))
+        read_all(FileRange(file))
 
 
 def test_user_and_password_open_a_file_but_are_not_shown() -> None:
@@ -67,7 +67,7 @@ def test_user_and_password_open_a_file_but_are_not_shown() -> None:
     assert [file.path for file in corpus.files] == ["bucket://host/one/a.jsonl.gz", "bucket://one/a.jsonl.gz"]
     assert "secret" in corpus.files[0].url
     with pytest.raises(DamagedFileError) as raised:
-        read_all(Piece(corpus.files[0]))
+        read_all(FileRange(corpus.files[0]))
     assert "secret" not in str(raised.value)
     assert "bucket://host/one/a.jsonl.gz" in str(raised.value)
     assert "secret" not in list_corpus(["bucket://me:secret@host/one"]).root
@@ -95,7 +95,7 @@ def test_files_of_an_archive(tmp_path: Path) -> None:
         files.writestr("deep/a.jsonl", lines(["a"]))
     file = listed(f"zip://deep/*.jsonl::{archive}")
     assert file.path == "a.jsonl"
-    assert read_all(Piece(file)) == ([(0, "a")], [])
+    assert read_all(FileRange(file)) == ([(0, "a")], [])
     with zipfile.ZipFile(archive, "w") as files:
         files.writestr("deep/a.jsonl", lines(["b"]))
     fsspec.filesystem("zip", fo=str(archive)).clear_instance_cache()
@@ -106,10 +106,10 @@ def test_every_piece_of_lines_costs_little_more_than_its_bytes() -> None:
     OBJECTS["one/a.jsonl"] = DATA
     file = listed("bucket://one/a.jsonl")
     size = 3 * 2**20
-    assert len(read_all(Piece(file, 4 * size, 5 * size))[0]) in range(size // 3100, size // 3000)
+    assert len(read_all(FileRange(file, 4 * size, 5 * size))[0]) in range(size // 3100, size // 3000)
     assert sum(FETCHED) < 2.5 * size
     FETCHED.clear()
-    assert read_all(Piece(file)) == oracle(DATA)
+    assert read_all(FileRange(file)) == oracle(DATA)
     assert sum(FETCHED) < 1.1 * len(DATA)
 
 
@@ -117,7 +117,7 @@ def test_chosen_lines_cost_little_more_than_their_bytes() -> None:
     OBJECTS["one/a.jsonl"] = DATA
     file = listed("bucket://one/a.jsonl")
     chosen = oracle(DATA)[0][500::2000]
-    assert read_all(Piece(file), positions=positions(*(place for place, _ in chosen)))[0] == chosen
+    assert read_all(FileRange(file), positions=positions(*(place for place, _ in chosen)))[0] == chosen
     assert sum(FETCHED) < len(chosen) * 2**17
 
 
@@ -125,7 +125,7 @@ def test_kept_blocks_cost_little_more_than_their_bytes() -> None:
     OBJECTS["one/a.jsonl"] = DATA
     file = listed("bucket://one/a.jsonl")
     kept = [3, 40, 41, 90]
-    documents, _ = read_all(Piece(file), keep_block=lambda blocks: np.isin(blocks, kept))
+    documents, _ = read_all(FileRange(file), keep_block=lambda blocks: np.isin(blocks, kept))
     assert documents == [found for found in oracle(DATA)[0] if found[0] // JSONL_BLOCK_BYTES in kept]
     assert sum(FETCHED) < 3 * len(kept) * JSONL_BLOCK_BYTES
 
@@ -134,9 +134,9 @@ def test_row_groups_without_a_chosen_row_cost_nothing(tmp_path: Path) -> None:
     texts = [str(np.random.default_rng(i).bytes(1000).hex()) for i in range(2000)]
     OBJECTS["one/a.parquet"] = write_parquet(tmp_path / "a.parquet", texts).read_bytes()
     file = listed("bucket://one/a.parquet")
-    assert read_all(Piece(file), positions=positions(7, 1500))[0] == [(7, texts[7]), (1500, texts[1500])]
+    assert read_all(FileRange(file), positions=positions(7, 1500))[0] == [(7, texts[7]), (1500, texts[1500])]
     assert sum(FETCHED) < file.size / 4
-    assert read_all(Piece(file))[0] == list(enumerate(texts))
+    assert read_all(FileRange(file))[0] == list(enumerate(texts))
 
 
 @pytest.mark.parametrize("spec", ["s3://KEY:hidden@bucket/raw.jsonl", "s3a://KEY:hidden@bucket/*.parquet"])

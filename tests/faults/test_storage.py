@@ -18,16 +18,16 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange
 from dsir_core.errors import DamagedFileError, DsirError, RequestError
 from dsir_core.forecast.forecast import forecast
 from dsir_core.pipeline import select
 from dsir_core.runtime.events import StageBegins
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
-from dsir_core.storage.connect import connect, using
-from dsir_core.storage.retries import ATTEMPTS, watching
+from dsir_core.storage.connect import connect, storage_settings
+from dsir_core.storage.retries import ATTEMPTS, collect_effects
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults
 from tests.faults.processes import words
 from tests.faults.proxy import Mode, Rule, fault_proxy
@@ -82,7 +82,7 @@ def test_a_plan_on_s3_leaves_nothing_and_shows_no_secret(
 ) -> None:
     settings = lake.settings("planned", lake.server.endpoint)
     good = Run(parse_config(settings), InlineExecutor())
-    with good.connected():
+    with good.with_storage():
         found = forecast(good)
     assert found.can_run, found.checks
     assert not [name for name in lake.names("planned") if ".dsir" in name]
@@ -151,7 +151,10 @@ def test_what_will_not_pass_is_not_tried_again(
     with fault_proxy(lake.server.endpoint) as proxy:
         if error is PermissionError:
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        with using(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)), watching() as effects:
+        with (
+            storage_settings(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
+            collect_effects() as effects,
+        ):
             store = Store(f"s3://{BUCKET}/none")
             before = proxy.requests
             with pytest.raises(error):
@@ -164,7 +167,7 @@ def test_attempts_are_those_of_one_layer(lake: Lake, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     with (
         fault_proxy(lake.server.endpoint, [Rule("slow_down")]) as proxy,
-        using(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
+        storage_settings(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
     ):
         store = Store(f"s3://{BUCKET}/none")
         with pytest.raises(OSError, match=r"Service Unavailable|request rate"):
@@ -178,7 +181,7 @@ def test_a_listing_is_pages_and_not_a_request_an_object(lake: Lake) -> None:
         filesystem.pipe_file(f"{BUCKET}/many/{i:05}.jsonl", b"{}")
     with (
         fault_proxy(lake.server.endpoint) as proxy,
-        using(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
+        storage_settings(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
     ):
         for spec in (f"s3://{BUCKET}/many", f"s3://{BUCKET}/many/*.jsonl"):
             before = proxy.requests
@@ -190,20 +193,20 @@ def test_an_object_that_changes_is_noticed(lake: Lake) -> None:
     filesystem = lake.filesystem()
     url = f"s3://{BUCKET}/changing/a.jsonl"
     filesystem.pipe_file(url, b'{"text": "a"}\n')
-    with using(StorageSettings(s3_endpoint=lake.server.endpoint, s3_region=REGION)):
+    with storage_settings(StorageSettings(s3_endpoint=lake.server.endpoint, s3_region=REGION)):
         (file,) = list_corpus([url]).files
         filesystem.pipe_file(url, b'{"text": "b"}\n')
         with pytest.raises(DamagedFileError, match="changed since it was planned"):
-            list(read_piece(Piece(file), ReadSettings()))
+            list(read_range(FileRange(file), ReadSettings()))
 
 
 def test_an_object_that_is_replaced_while_it_is_read_is_noticed(lake: Lake) -> None:
     filesystem = lake.filesystem()
     url = f"s3://{BUCKET}/changing/b.jsonl"
     filesystem.pipe_file(url, b'{"text": "a"}\n' * 3_000_000)
-    with using(StorageSettings(s3_endpoint=lake.server.endpoint, s3_region=REGION)):
+    with storage_settings(StorageSettings(s3_endpoint=lake.server.endpoint, s3_region=REGION)):
         (file,) = list_corpus([url]).files
-        batches = read_piece(Piece(file), ReadSettings())
+        batches = read_range(FileRange(file), ReadSettings())
         next(batches)
         filesystem.pipe_file(url, b'{"text": "b"}\n' * 3_000_000)
         with pytest.raises(DamagedFileError, match="changed since it was planned"):
@@ -213,7 +216,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_noticed(lake: Lake) -> N
 
 def test_settings_reach_the_filesystem() -> None:
     settings = StorageSettings(s3_endpoint="http://127.0.0.1:1", s3_region="mars-1", s3_anonymous=True)
-    with using(settings):
+    with storage_settings(settings):
         filesystem, path = connect("s3://bucket/key")
     assert (filesystem.endpoint_url, filesystem.anon, filesystem.retries, path) == (
         "http://127.0.0.1:1", True, 1, "bucket/key",
@@ -237,7 +240,7 @@ def test_a_large_file_goes_up_in_parts(lake: Lake) -> None:
     block = np.random.default_rng(0).bytes(2**20)
     with (
         fault_proxy(lake.server.endpoint, [Rule("slow_down", 0.2, count=3)], seed=1) as proxy,
-        using(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
+        storage_settings(StorageSettings(s3_endpoint=proxy.endpoint, s3_region=REGION)),
     ):
         store = Store(f"s3://{BUCKET}/large")
         with store.writer("part") as stream:

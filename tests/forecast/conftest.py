@@ -24,7 +24,7 @@ def plan(tmp_path: Path) -> Plan:
     def run(**settings: object) -> Forecast:
         values = {"output": str(tmp_path / "output"), "workdir": str(tmp_path / "workdir"), **settings}
         work = Run(parse_config(values, sized=False, output=False, workdir=False), InlineExecutor())
-        with work.connected():
+        with work.with_storage():
             return forecast(work)
 
     return run

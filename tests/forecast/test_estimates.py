@@ -86,7 +86,12 @@ def test_no_byte_is_probed_twice(
     stored = stored_by_kind(shards)["jsonl"]
     assert stored == sum(sizes)
     ranges = sorted(
-        (p.piece.file.path, p.piece.start, p.piece.file.size if p.piece.stop < 0 else p.piece.stop) for p in probes
+        (
+            p.file_range.file.path,
+            p.file_range.start,
+            p.file_range.file.size if p.file_range.stop < 0 else p.file_range.stop,
+        )
+        for p in probes
     )
     assert all(a[0] != b[0] or a[2] <= b[1] for a, b in itertools.pairwise(ranges))
     assert sum(stop - start for _, start, stop in ranges) == sum(p.n_stored for p in probes) <= stored

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dsir_core.checkpoints.manifest import Ledger
+from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
@@ -308,7 +308,7 @@ def test_a_stage_that_is_entered_again_completes_the_same_output_wherever_it_fai
         with monkeypatch.context() as patch:
             for name in ("write", "move", "remove"):
                 patch.setattr(Store, name, _failing_once(getattr(Store, name), output, left))
-            patch.setattr(Ledger, "end", _failing_once(Ledger.end, None, left))
+            patch.setattr(Manifest, "end", _failing_once(Manifest.end, None, left))
             values = {**settings, **other, "output": str(output), "count": 70, "compression": "gzip"}
             select(Run(parse_config(values), InlineExecutor()), enter_again)
         found = {path.name: path.read_bytes() for path in output.iterdir()}
@@ -407,7 +407,7 @@ def test_credentials_in_urls_are_not_in_what_is_recorded() -> None:
             "count": 1,
         }
     )
-    assert "s3cret" not in config.shown().model_dump_json()
+    assert "s3cret" not in config.redacted().model_dump_json()
 
 
 def test_a_complete_output_is_not_overwritten_unasked(run_select: Select, pool: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dsir_core.resampling.keys import Chooser, Cut, Ranking, View, keys_of
 from dsir_core.resampling.overview import BINS, KINDS, LENGTHS, N_CANDIDATES, REACH_BYTES, Overview, Scale, overview_of
 from dsir_core.resampling.radix import order_bits
-from dsir_core.resampling.scaling import Spread
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import Rows
 from tests.report.conftest import Figures, Select
 
@@ -44,12 +44,12 @@ def rows_of(found: list[tuple[int, int, int, float]]) -> Rows:
 
 def cut_at(rows: Rows, method: str, place: float) -> Cut:
     """A cut without ties, at about a share of the documents."""
-    ranking = Ranking(method, 3, 0, "log_weight", Spread())  # type: ignore[arg-type]
+    ranking = Ranking(method, 3, 0, "log_weight", WeightScaling())  # type: ignore[arg-type]
     bits = np.sort(order_bits(keys_of(rows, ranking)))
     return Cut(ranking, int(bits[min(int(place * len(bits)), len(bits) - 1)]) if len(bits) else 0, 0)
 
 
-SCALE = Scale("t", "log_weight", Spread(), -5.0, 7.0)
+SCALE = Scale("t", "log_weight", WeightScaling(), -5.0, 7.0)
 
 
 def viewed(rows: Rows, cut: Cut) -> Overview:

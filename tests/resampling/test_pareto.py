@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.model.classifier import GRID, Classifier, fit_classifier, ngrams_of_tokens
-from dsir_core.model.compact_sample import Bound, Gathering, SparseDocuments
+from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import exp_exact, uniform
-from dsir_core.resampling.pareto import PARETO_SHAPE, keep_keys, keep_probability, probability
+from dsir_core.resampling.pareto import PARETO_SHAPE, keep_probability, pareto_keys, probability
 
 BUCKETS = 12
 
@@ -46,7 +46,7 @@ def test_noise_keeps_as_often_as_the_rule_that_it_stands_for() -> None:
         kept = (random.pareto(PARETO_SHAPE, n) > 1 - score).mean()
         expected = float(keep_probability(np.array([log_odds]))[0])
         assert abs(kept - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
-        keys = keep_keys(np.full(n, log_odds), random.random(n), random.random(n))
+        keys = pareto_keys(np.full(n, log_odds), random.random(n), random.random(n))
         assert abs((keys > 0).mean() - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
 
 
@@ -58,19 +58,19 @@ def test_noise_keeps_as_often_as_the_rule_that_it_stands_for() -> None:
 def test_a_key_tells_the_round_in_which_a_document_is_kept(documents: list[tuple[float, int, int]]) -> None:
     log_odds = np.array([one[0] for one in documents])
     noise, order = (uniform(np.array([one[i] for one in documents], np.uint64)) for i in (1, 2))
-    keys = keep_keys(log_odds, noise, order)
+    keys = pareto_keys(log_odds, noise, order)
     for key, u, v, odds in zip(keys, noise, order, log_odds, strict=True):
         lost, before = 1 - float(keep_probability(np.array([odds]))[0]), 0
         while u <= lost ** (before + 1) * (1 - 1e-12):
             before += 1
         assert key == pytest.approx(v - before, abs=1e-9) or u == pytest.approx(lost ** (before + 1), rel=1e-9)
-    assert np.isfinite(keep_keys(np.array([-1e300, 1e300]), noise[:1].repeat(2), order[:1].repeat(2))).all()
+    assert np.isfinite(pareto_keys(np.array([-1e300, 1e300]), noise[:1].repeat(2), order[:1].repeat(2))).all()
 
 
 def test_documents_that_are_surely_of_the_target_are_kept_first() -> None:
     random = np.random.default_rng(1)
     log_odds = np.array([50.0] * 10 + [-50.0] * 1000)
-    keys = keep_keys(log_odds, random.random(1010), random.random(1010))
+    keys = pareto_keys(log_odds, random.random(1010), random.random(1010))
     assert (keys[:10] > 0).all()
     assert 1 / 512 * 1000 * 0.1 < (keys[10:] > 0).sum() < 1 / 512 * 1000 * 5
 
@@ -81,7 +81,7 @@ DOCUMENTS = st.lists(
 
 
 def sparse(documents: list[tuple[int, list[int]]]) -> SparseDocuments:
-    gathering = Gathering(Bound(10**6, 10**6), BUCKETS)
+    gathering = BottomKSample(Bound(10**6, 10**6), BUCKETS)
     for order, ngrams in documents:
         np.add.at(gathering.counts, ngrams, 1)
         gathering.add(np.uint64(order))
@@ -102,10 +102,10 @@ def test_a_sample_does_not_depend_on_how_documents_are_parted(
         expected.append(one)
         if held > entries:
             break
-    whole = Gathering(bound, BUCKETS)
+    whole = BottomKSample(bound, BUCKETS)
     cuts = sorted({0, *(edge for edge in edges if edge < len(documents)), len(documents)})
     for start, stop in itertools.pairwise(cuts):
-        part = Gathering(bound, BUCKETS)
+        part = BottomKSample(bound, BUCKETS)
         for order, ngrams in documents[start:stop]:
             if np.uint64(order) < part.limit:
                 np.add.at(part.counts, ngrams, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.noise import gumbel
 from dsir_core.resampling.keys import Ranking, keys_of
-from dsir_core.resampling.scaling import REFERENCE, Spread, find_temperature
+from dsir_core.resampling.scaling import REFERENCE, WeightScaling, find_temperature
 from dsir_core.resampling.weight_rows import Rows
 
 RNG = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def rows(n: int) -> Rows:
 @pytest.mark.parametrize("length", ["none", "tokens", "sqrt"])
 def test_keys_are_preferences_and_noise(temperature: float, length: str) -> None:
     some = rows(500)
-    spread = Spread(temperature, length)  # type: ignore[arg-type]
+    spread = WeightScaling(temperature, length)  # type: ignore[arg-type]
     tokens = np.maximum(some.n_tokens, 1)
     divisor = {"none": 1.0, "tokens": tokens, "sqrt": np.sqrt(tokens)}[length]
     expected = some.log_weights["log_weight"] / divisor
@@ -39,7 +39,7 @@ def test_keys_are_preferences_and_noise(temperature: float, length: str) -> None
 
 def test_the_defaults_change_no_bit() -> None:
     some = rows(100)
-    assert REFERENCE.preferences(some.log_weights["log_weight"], some.n_tokens) is some.log_weights["log_weight"]
+    assert REFERENCE.scaled(some.log_weights["log_weight"], some.n_tokens) is some.log_weights["log_weight"]
 
 
 @given(

@@ -8,13 +8,13 @@ import pytest
 
 from dsir_core.config.storage import StorageSettings
 from dsir_core.runtime.events import Event, PassAdvances, PassBegins
-from dsir_core.runtime.executor import FAN_IN, InlineExecutor, Made, Tree, WatchedExecutor
+from dsir_core.runtime.executor import FAN_IN, InlineExecutor, LazySequence, Tree, WatchedExecutor
 from dsir_core.storage.connect import connect
 from dsir_core.storage.retries import Effects, warn
 
 
 def test_made_items_are_a_sequence() -> None:
-    made = Made(5, lambda index: index * 10)
+    made = LazySequence(5, lambda index: index * 10)
     assert (len(made), list(made), made[-1], made[1:4:2]) == (5, [0, 10, 20, 30, 40], 40, [10, 30])
     with pytest.raises(IndexError):
         made[5]
@@ -22,7 +22,7 @@ def test_made_items_are_a_sequence() -> None:
 
 def test_made_items_are_not_made_before_they_are_asked_for() -> None:
     asked: list[int] = []
-    made = Made(10**9, lambda index: asked.append(index))
+    made = LazySequence(10**9, lambda index: asked.append(index))
     made[7]
     assert asked == [7]
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.types import Piece, Shard
+from dsir_core.corpus.types import FileRange, Shard
 from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
 from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
-from dsir_core.shards.excerpts import Sample, evenly
+from dsir_core.shards.excerpts import Excerpt, evenly
 from tests.integration.conftest import DEMO
 from tests.report.conftest import Figures
 
@@ -49,7 +49,7 @@ def test_names_are_the_most_frequent_ngrams_of_a_bucket_and_collisions_are_count
     texts = [json.loads(line)["text"] for line in (DEMO / "targets" / "jargon.jsonl").read_text().splitlines()]
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     (file,) = list_corpus([str(path)]).files
-    sample = Sample((Piece(file),), ReadSettings(), 10**7)
+    sample = Excerpt((FileRange(file),), ReadSettings(), 10**7)
     found = name_buckets(NamesTask(sample, features, (3, 4)))
     counts = Counter(ngram for text in texts for ngram in ngrams_of(oracle.tokenize(text), 2))
     buckets = buckets_of(list(counts), features)
@@ -66,8 +66,8 @@ def test_a_sample_is_bounded_and_spread(tmp_path: Path) -> None:
         path = tmp_path / f"{i:02}.jsonl"
         path.write_text("".join(json.dumps({"text": f"{i} " * 50}) + "\n" for _ in range(1000)))
         (file,) = list_corpus([str(path)]).files
-        shards.append(Shard(i, (Piece(file),), file.size))
-    sample = Sample.spread(shards, ReadSettings(), 5, 4000)
+        shards.append(Shard(i, (FileRange(file),), file.size))
+    sample = Excerpt.spread(shards, ReadSettings(), 5, 4000)
     texts = [
         bytes(batch.text_data[batch.text_offsets[i] : batch.text_offsets[i + 1]]).decode()
         for batch, n in sample.batches()
@@ -76,7 +76,7 @@ def test_a_sample_is_bounded_and_spread(tmp_path: Path) -> None:
     assert sorted({int(text.split()[0]) for text in texts}) == [0, 5, 10, 14, 19]
     assert len(texts) >= 5
     assert sum(map(len, texts)) <= 4000
-    one_large = Sample.spread(shards, ReadSettings(), 1, 1)
+    one_large = Excerpt.spread(shards, ReadSettings(), 1, 1)
     assert [n for _, n in one_large.batches()] == [1]
 
 

@@ -22,7 +22,7 @@ from dsir_core.model.importance import fit_model
 from dsir_core.shards import count as counting
 from dsir_core.shards import ngram_cache as kept
 from dsir_core.shards.count import CountTask, count_shard
-from dsir_core.shards.ngram_cache import KEEPER, Keeper, KeptShard
+from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard, NgramCache
 from dsir_core.shards.score import ScoreTask, score_shard
 from tests.features.texts import TEXTS, buffers
 
@@ -70,7 +70,7 @@ def scored(workdir: Path, shard: Shard, keep_bytes: int, *, forget: bool = False
     model = fit_model({"target": counted.counts[::-1].copy()}, counted.counts)
     Store(str(workdir)).write(f"model/{model.digest}.npz", model.to_bytes())
     if forget:
-        KEEPER.take(CountTask(str(workdir), shard, ReadSettings(), SHA256).place)
+        NGRAM_CACHE.take(CountTask(str(workdir), shard, ReadSettings(), SHA256).place)
     result = score_shard(ScoreTask(str(workdir), shard, ReadSettings(), SHA256, model.digest))
     assert (result.tally.documents, result.tally.bad) == (500, 1)
     return (workdir / result.receipt.name).read_bytes(), counted.kept, workdir / result.receipt.name
@@ -87,14 +87,14 @@ def test_a_kept_shard_gives_the_same_weights_without_reading_it(
     assert scored(tmp_path / "c", shard, 2**20)[:2] == (again, True)
     assert not reads
     assert pq.read_metadata(path).num_rows == 500
-    assert KEEPER.room(str(tmp_path / "c"), 2**20) == 2**20
+    assert NGRAM_CACHE.room(str(tmp_path / "c"), 2**20) == 2**20
     quarantine = [sorted(p.read_bytes() for p in (tmp_path / name / "quarantine").iterdir()) for name in "abc"]
     assert quarantine[0] == quarantine[1] == quarantine[2] != []
 
 
 def test_a_shard_that_does_not_fit_is_not_kept(tmp_path: Path, shard: Shard) -> None:
     assert scored(tmp_path / "a", shard, 1000)[1] is False
-    assert KEEPER.room(str(tmp_path / "a"), 1000) == 1000
+    assert NGRAM_CACHE.room(str(tmp_path / "a"), 1000) == 1000
 
 
 def test_a_batch_that_is_too_large_ends_keeping(tmp_path: Path, shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_batch_that_is_too_large_ends_keeping(tmp_path: Path, shard: Shard, mo
 
 
 def test_shards_of_another_run_are_forgotten() -> None:
-    keeper = Keeper()
+    keeper = NgramCache()
     assert keeper.put("a", "1", KeptShard(n_bytes=60), 100)
     assert not keeper.put("a", "2", KeptShard(n_bytes=60), 100)
     assert keeper.room("a", 100) == 40

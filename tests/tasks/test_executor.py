@@ -16,9 +16,9 @@ import pytest
 from distributed import Client, Future, LocalCluster
 
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, NotWantedError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.runtime.cancellation import check_wanted
-from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, Made
+from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkCancelledError, WorkerLostError
+from dsir_core.runtime.cancellation import check_cancelled
+from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, LazySequence
 from tasks import executor as fanout
 from tasks import speculation as straggling
 from tasks.cluster import local_cluster
@@ -231,7 +231,7 @@ def index_of(item: Marked) -> int:
 
 def test_the_scheduler_does_not_remember_what_was_done(processes: Client) -> None:
     n = 6000
-    assert len(list(DaskExecutor(processes).map(index_of, Made(n, Marked), name="count"))) == n
+    assert len(list(DaskExecutor(processes).map(index_of, LazySequence(n, Marked), name="count"))) == n
     gc.collect()
     assert sum(type(thing) is Marked for thing in gc.get_objects()) < n / 3
 
@@ -374,9 +374,9 @@ def wait_while_wanted(item: tuple[int, Path]) -> int:
     (folder / f"{index}.begun").touch()
     try:
         for _ in range(600):
-            check_wanted()
+            check_cancelled()
             time.sleep(0.1)
-    except NotWantedError:
+    except WorkCancelledError:
         (folder / f"{index}.stopped").touch()
         raise
     return index

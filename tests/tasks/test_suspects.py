@@ -34,7 +34,7 @@ class Deadly:
 
     def __call__(self, item: Any) -> Any:
         shard = getattr(item, "shard", None)
-        if shard is not None and any(piece.file.path == "deadly.jsonl" for piece in shard.pieces):
+        if shard is not None and any(part.file.path == "deadly.jsonl" for part in shard.ranges):
             with self.log.open("a") as log:
                 log.write(f"{self.stage}\n")
             os._exit(3)

@@ -1,4 +1,4 @@
-"""JSON lines: chunks of whole lines from a stream, and the documents in them."""
+"""JSON lines: blocks of whole lines from a stream, and the documents in them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BOM = b"\xef\xbb\xbf"
 NEWLINE = ord("\n")
 
 Positions = npt.NDArray[np.int64]
-Keep = Callable[[Positions], npt.NDArray[np.bool_]]
+LineFilter = Callable[[Positions], npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Chunk:
+class LineBlock:
     """Whole lines, or (without data) a line that is too large to hold."""
 
     position: int
@@ -40,10 +40,12 @@ class Chunk:
     too_large: bool = False
 
 
-def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exact: bool = False) -> Iterator[Chunk]:
-    """The lines that begin in [start, stop), in chunks of whole lines.
+def read_line_blocks(
+    stream: ByteStream, start: int, stop: int, max_line: int, *, exact: bool = False
+) -> Iterator[LineBlock]:
+    """The lines that begin in [start, stop), in blocks of whole lines.
 
-    Memory is that of a few chunks, or of the largest line up to `max_line` bytes.
+    Memory is that of a few blocks, or of the largest line up to `max_line` bytes.
 
     Args:
         stream: at position 0, or seekable when start is not 0.
@@ -55,7 +57,7 @@ def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exa
     n_waiting = 0
     skipping = False
     if start and not exact:
-        # The line that begins before start belongs to the piece before, unless it ends right there.
+        # The line that begins before start belongs to the range before, unless it ends right there.
         position, skipping = start - 1, True
     if position:
         stream.seek(position)
@@ -78,7 +80,7 @@ def read_chunks(stream: ByteStream, start: int, stop: int, max_line: int, *, exa
             n_waiting += len(data)
             if n_waiting > max_line + len(BOM):
                 bom = len(BOM) if position == 0 and b"".join(waiting[:4]).startswith(BOM) else 0
-                yield Chunk(position + bom, b"", too_large=True)
+                yield LineBlock(position + bom, b"", too_large=True)
                 position += n_waiting
                 waiting, n_waiting, skipping = [], 0, True
             continue
@@ -103,17 +105,17 @@ def _at_once(position: int, n_waiting: int, stop: int) -> int:
     return min(CHUNK_BYTES, max(0, stop - position - n_waiting) + max(LAST_LINE_BYTES, n_waiting))
 
 
-def _first(position: int, lines: bytes, start: int) -> Iterator[Chunk]:
-    """A chunk, without the byte order mark that a file may begin with."""
+def _first(position: int, lines: bytes, start: int) -> Iterator[LineBlock]:
+    """A block, without the byte order mark that a file may begin with."""
     if position == 0 and start == 0 and lines.startswith(BOM):
-        yield Chunk(len(BOM), lines[len(BOM) :])
+        yield LineBlock(len(BOM), lines[len(BOM) :])
         return
-    yield Chunk(position, lines)
+    yield LineBlock(position, lines)
 
 
 def warm_up() -> None:
     """Compile, or load from Numba's cache on disk, what lines need."""
-    LineReader("", ReadSettings(), keep_records=False, keep=None).batch(Chunk(0, b'{"text": ""}'))
+    LineReader("", ReadSettings(), keep_records=False, keep=None).batch(LineBlock(0, b'{"text": ""}'))
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class _Texts:
 
 
 class LineReader:
-    """Documents of chunks of lines.
+    """Documents of blocks of lines.
 
     Args:
         path: of the source file, for bad records.
@@ -140,7 +142,7 @@ class LineReader:
         settings: ReadSettings,
         *,
         keep_records: bool,
-        keep: Keep | None,
+        keep: LineFilter | None,
         fields: tuple[str, ...] = (),
     ) -> None:
         self._path = path
@@ -153,33 +155,33 @@ class LineReader:
         self._condition_values = field_decoder(self._condition.fields) if self._condition else None
         self._field_values = field_decoder(fields) if fields else None
 
-    def batch(self, chunk: Chunk) -> Batch:
-        """The documents and bad records of a chunk."""
-        if chunk.too_large:
-            return self._empty([self._too_large(chunk.position)])
-        starts, stops = _lines(chunk.data)
+    def batch(self, block: LineBlock) -> Batch:
+        """The documents and bad records of a block."""
+        if block.too_large:
+            return self._empty([self._too_large(block.position)])
+        starts, stops = _lines(block.data)
         if self._keep is not None:
-            kept = np.flatnonzero(self._keep(chunk.position + starts))
+            kept = np.flatnonzero(self._keep(block.position + starts))
             starts, stops = starts[kept], stops[kept]
         n_read = len(starts)
         if self._condition is not None:
-            included = self._included(chunk.data, starts, stops)
+            included = self._included(block.data, starts, stops)
             starts, stops = starts[included], stops[included]
-        texts = self._fast_texts(chunk.data, starts, stops)
+        texts = self._fast_texts(block.data, starts, stops)
         left = np.flatnonzero(texts.status == LEFT)
-        slow, bad = self._slow_texts(chunk, starts, stops, left)
+        slow, bad = self._slow_texts(block, starts, stops, left)
         taken = texts.status == TAKEN
         taken[list(slow)] = True
         data, offsets = _joined(texts, taken, slow)
         records = None
         if self._keep_records:
             spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
-            records = [_without_return(chunk.data[start:stop]) for start, stop in spans]
-        n_bytes = len(chunk.data) if self._keep is None else int((stops - starts).sum())
-        found = Batch(chunk.position + starts[taken], data, offsets, bad, records, n_bytes, n_read - len(starts))
+            records = [_without_return(block.data[start:stop]) for start, stop in spans]
+        n_bytes = len(block.data) if self._keep is None else int((stops - starts).sum())
+        found = Batch(block.position + starts[taken], data, offsets, bad, records, n_bytes, n_read - len(starts))
         if self._field_values is not None:
             spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
-            found.fields = [self._field_values(chunk.data[start:stop]) or [] for start, stop in spans]
+            found.fields = [self._field_values(block.data[start:stop]) or [] for start, stop in spans]
         return found
 
     def _included(self, data: bytes, starts: Positions, stops: Positions) -> npt.NDArray[np.bool_]:
@@ -214,14 +216,14 @@ class LineReader:
         return _Texts(text, offsets, status)
 
     def _slow_texts(
-        self, chunk: Chunk, starts: Positions, stops: Positions, left: npt.NDArray[np.intp]
+        self, block: LineBlock, starts: Positions, stops: Positions, left: npt.NDArray[np.intp]
     ) -> tuple[dict[int, bytes], list[BadRecord]]:
         """Texts by line, and bad records, of the lines that the fast decoder has left."""
         texts: dict[int, bytes] = {}
         bad: list[BadRecord] = []
         limit = self._settings.max_record_bytes
         for i in left.tolist():
-            line = chunk.data[starts[i] : stops[i]]
+            line = block.data[starts[i] : stops[i]]
             if not line or line.isspace():
                 continue
             try:
@@ -230,7 +232,7 @@ class LineReader:
                 # The fast decoders do not look at the bytes of fields that they skip.
                 text = self._decode(line) if _is_utf8(line) else slow_text(line, self._settings.text_field)
             except BadRecordError as error:
-                bad.append(BadRecord(self._path, chunk.position + int(starts[i]), str(error)[:200]))
+                bad.append(BadRecord(self._path, block.position + int(starts[i]), str(error)[:200]))
                 continue
             texts[i] = text.encode()
         return texts, bad
@@ -280,14 +282,14 @@ def _joined(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Text buffers of the lines taken, the slow decoder's among those of the fast one."""
     lengths = np.diff(texts.offsets)
-    pieces: list[npt.NDArray[np.uint8]] = []
+    parts: list[npt.NDArray[np.uint8]] = []
     done = 0
     for i, text in slow.items():
-        pieces += [texts.text[done : texts.offsets[i]], np.frombuffer(text, np.uint8)]
+        parts += [texts.text[done : texts.offsets[i]], np.frombuffer(text, np.uint8)]
         done = int(texts.offsets[i])
         lengths[i] = len(text)
     offsets = np.zeros(int(taken.sum()) + 1, np.int64)
     np.cumsum(lengths[taken], out=offsets[1:])
-    if not pieces:
+    if not parts:
         return texts.text, offsets
-    return np.concatenate([*pieces, texts.text[done : texts.offsets[-1]]]), offsets
+    return np.concatenate([*parts, texts.text[done : texts.offsets[-1]]]), offsets

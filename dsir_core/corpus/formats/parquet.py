@@ -19,7 +19,7 @@ from dsir_core.corpus.formats.json_records import JOINT, TOO_LARGE
 from dsir_core.corpus.formats.parquet_columns import check_text, column_of, type_of, values_of
 from dsir_core.corpus.formats.parquet_pruning import may_hold
 from dsir_core.corpus.source import Source, damaged, open_source
-from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, WHOLE, BadRecord, Batch, Piece, SourceFile, Wanted
+from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, WHOLE, BadRecord, Batch, FileRange, ReadRequest, SourceFile
 
 BATCH_BYTES = 4 * 2**20
 MAX_BATCH_ROWS = 16_384
@@ -42,11 +42,11 @@ def row_group_bytes(file: SourceFile) -> list[int]:
     return [stop - start for start, stop in itertools.pairwise(edges)]
 
 
-def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterator[Batch]:
-    """See `read.read_piece`."""
+def read_parquet(file_range: FileRange, settings: ReadSettings, wanted: ReadRequest) -> Iterator[Batch]:
+    """See `read.read_range`."""
     condition = Condition.of(settings.include, settings.exclude)
-    with open_source(piece.file) as source:
-        with damage(piece.file, source):
+    with open_source(file_range.file) as source:
+        with damage(file_range.file, source):
             metadata = pq.read_metadata(source)
             names = list(dict.fromkeys([*settings.text_field, *wanted.fields]))
             n_columns = metadata.num_columns if wanted.keep_records else len(names)
@@ -57,25 +57,25 @@ def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterat
                 buffer_size=max(MIN_BUFFER_BYTES, BUFFER_BYTES // max(1, n_columns)),
                 pre_buffer=False,
             )
-            _check_footer(piece.file, metadata)
-        check_text(piece.file, file.schema_arrow, settings.text_field)
+            _check_footer(file_range.file, metadata)
+        check_text(file_range.file, file.schema_arrow, settings.text_field)
         for name in (*wanted.fields, *(condition.fields if condition else ())):
-            type_of(piece.file, file.schema_arrow, name)
+            type_of(file_range.file, file.schema_arrow, name)
         row = 0
-        last = metadata.num_row_groups if piece.stop == WHOLE else piece.stop
+        last = metadata.num_row_groups if file_range.stop == WHOLE else file_range.stop
         if last > metadata.num_row_groups:
-            raise damaged(piece.file, "changed since it was planned: has fewer row groups now")
+            raise damaged(file_range.file, "changed since it was planned: has fewer row groups now")
         for group in range(last):
             n_rows = metadata.row_group(group).num_rows
             first, row = row, row + n_rows
-            if group < piece.start:
+            if group < file_range.start:
                 continue
             mask = _wanted_rows(first, n_rows, wanted)
             if mask is not None and not mask.any():
                 continue
             excluded = 0
             if condition is not None:
-                with damage(piece.file, source):
+                with damage(file_range.file, source):
                     included = (
                         _included(file, group, n_rows, condition, mask)
                         if may_hold(settings.include, settings.exclude, metadata.row_group(group))
@@ -89,7 +89,7 @@ def read_parquet(piece: Piece, settings: ReadSettings, wanted: Wanted) -> Iterat
             columns = None if wanted.keep_records else names
             rows = _rows_at_once(metadata.row_group(group), n_rows)
             batches = file.iter_batches(rows, row_groups=[group], columns=columns)
-            for batch in _group(piece.file, source, batches, settings, first, n_rows, mask, wanted):
+            for batch in _group(file_range.file, source, batches, settings, first, n_rows, mask, wanted):
                 batch.excluded, excluded = excluded, 0
                 yield batch
 
@@ -116,7 +116,7 @@ def _group(
     first: int,
     n_rows: int,
     mask: Mask | None,
-    wanted: Wanted,
+    wanted: ReadRequest,
 ) -> Iterator[Batch]:
     """Documents of one row group."""
     done = 0
@@ -143,7 +143,7 @@ def _batch(
     table: pa.Table,
     settings: ReadSettings,
     positions: npt.NDArray[np.int64],
-    wanted: Wanted,
+    wanted: ReadRequest,
 ) -> Batch:
     # As bytes first: what is no UTF-8 is a bad row, and a failed cast would be all rows.
     fields = [column_of(table, name).cast(pa.large_binary()) for name in settings.text_field]
@@ -230,7 +230,7 @@ def _check_footer(file: SourceFile, metadata: pq.FileMetaData) -> None:
         raise damaged(file, f"corrupt Parquet: footer says {metadata.num_rows:,} rows, its row groups {n_rows:,}")
 
 
-def _wanted_rows(first: int, n_rows: int, wanted: Wanted) -> Mask | None:
+def _wanted_rows(first: int, n_rows: int, wanted: ReadRequest) -> Mask | None:
     """Which rows of a group to read; None for all."""
     mask: Mask | None = None
     if wanted.positions is not None:

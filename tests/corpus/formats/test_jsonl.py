@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats import jsonl
-from dsir_core.corpus.formats.jsonl import read_chunks
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, Piece
+from dsir_core.corpus.formats.jsonl import read_line_blocks
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, FileRange
 from dsir_core.errors import DamagedFileError
 from tests.corpus.files import PACK, SETTINGS, lines, oracle, positions, read_all, source
 
@@ -60,10 +60,10 @@ def test_any_cut_and_any_chunk_give_what_the_whole_file_holds(
     path.write_bytes(data)
     file = source(path)
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    pieces = [Piece(file, a, b) for a, b in pairwise(edges)]
+    pieces = [FileRange(file, a, b) for a, b in pairwise(edges)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsonl, "CHUNK_BYTES", chunk)
-        assert read_all(Piece(file)) == oracle(data)
+        assert read_all(FileRange(file)) == oracle(data)
         assert read_all(*pieces) == oracle(data)
 
 
@@ -72,8 +72,8 @@ def test_every_compression_gives_the_same_documents_and_records(tmp_path: Path, 
     data = lines(f"text {i} \u6f22" for i in range(1000))
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(PACK[suffix](data))
-    assert read_all(Piece(source(path))) == oracle(data)
-    batches = list(read_piece(Piece(source(path)), SETTINGS, keep_records=True))
+    assert read_all(FileRange(source(path))) == oracle(data)
+    batches = list(read_range(FileRange(source(path)), SETTINGS, keep_records=True))
     assert b"".join(record + b"\n" for batch in batches for record in batch.records) == data
 
 
@@ -89,14 +89,14 @@ def test_chosen_positions_give_these_documents_alone(
     wanted = positions(*(position for position, _ in expected))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dsir_core.corpus.read.GAP_BYTES", 1000)
-        assert read_all(Piece(source(path)), positions=wanted)[0] == expected
+        assert read_all(FileRange(source(path)), positions=wanted)[0] == expected
 
 
 def test_a_chosen_position_that_is_not_there_is_a_changed_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(["a", "b"]))
     with pytest.raises(DamagedFileError, match="changed"):
-        read_all(Piece(source(path)), positions=positions(5))
+        read_all(FileRange(source(path)), positions=positions(5))
 
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])
@@ -107,7 +107,11 @@ def test_kept_blocks_give_the_records_that_begin_in_them(tmp_path: Path, suffix:
     file = source(path)
     expected = [document for document in oracle(data)[0] if document[0] // JSONL_BLOCK_BYTES in (0, 3, 4, 7)]
     stop = len(data) if not suffix else WHOLE
-    pieces = [Piece(file, 0, stop)] if suffix else [Piece(file, a, b) for a, b in pairwise([0, 10**6, 10**6 + 7, stop])]
+    pieces = (
+        [FileRange(file, 0, stop)]
+        if suffix
+        else [FileRange(file, a, b) for a, b in pairwise([0, 10**6, 10**6 + 7, stop])]
+    )
     kept = read_all(*pieces, keep_block=lambda blocks: np.isin(blocks, [0, 3, 4, 7]))
     assert kept[0] == expected
 
@@ -116,7 +120,7 @@ def test_kept_blocks_give_the_records_that_begin_in_them(tmp_path: Path, suffix:
 def test_a_file_of_nothing_but_a_byte_order_mark_has_no_records(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(PACK[suffix](b"\xef\xbb\xbf"))
-    assert read_all(Piece(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
+    assert read_all(FileRange(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
 
 
 @pytest.mark.parametrize("fields", [(), ("a", "a.b"), ("a.b", "a"), ("a.b.c", "x", "a")])
@@ -144,7 +148,7 @@ def test_text_fields_that_cannot_all_be_text_are_refused(fields: tuple[str, ...]
 def test_reasons_are_said_without_the_content(tmp_path: Path, line: bytes, reason: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "good"}\n' + line + b'\n{"text": "good"}\n')
-    batches = list(read_piece(Piece(source(path)), SETTINGS))
+    batches = list(read_range(FileRange(source(path)), SETTINGS))
     (bad,) = [record for batch in batches for record in batch.bad]
     assert bad.reason.startswith(reason)
     assert (bad.path, bad.position) == ("a.jsonl", 17)
@@ -164,7 +168,7 @@ def test_reasons_are_said_without_the_content(tmp_path: Path, line: bytes, reaso
 def test_text_fields_by_path_and_joined(tmp_path: Path, fields: tuple[str, ...], record: Any, text: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(record) + "\n{}\n")
-    documents, bad = read_all(Piece(source(path)), settings=ReadSettings(text_field=fields))
+    documents, bad = read_all(FileRange(source(path)), settings=ReadSettings(text_field=fields))
     assert [found for _, found in documents] == [text]
     assert len(bad) == 1
 
@@ -175,7 +179,7 @@ def test_a_record_over_the_limit_is_bad_and_never_held(tmp_path: Path, limit: in
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + large + b'{"text": "b"}\n')
     tracemalloc.start()
-    documents, bad = read_all(Piece(source(path)), settings=ReadSettings(max_record_bytes=limit))
+    documents, bad = read_all(FileRange(source(path)), settings=ReadSettings(max_record_bytes=limit))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [text for _, text in documents] == ["a", "b"]
@@ -192,9 +196,9 @@ def test_a_first_record_over_the_limit_stands_behind_the_byte_order_mark(
     record = b'{"text": "' + b"x" * 50 + b'"}'
     path.write_bytes(b"\xef\xbb\xbf" + record + b'\n{"text": "b"}\n')
     file = source(path)
-    assert read_all(Piece(file), settings=ReadSettings(max_record_bytes=len(record)))[1] == []
+    assert read_all(FileRange(file), settings=ReadSettings(max_record_bytes=len(record)))[1] == []
     for limit in (len(record) - 1, len(record) - 4, 20):
-        documents, bad = read_all(Piece(file), settings=ReadSettings(max_record_bytes=limit))
+        documents, bad = read_all(FileRange(file), settings=ReadSettings(max_record_bytes=limit))
         assert ([text for _, text in documents], bad) == (["b"], [3])
 
 
@@ -202,7 +206,7 @@ def test_an_integer_of_many_digits_is_no_fault_of_the_text(tmp_path: Path) -> No
     path = tmp_path / "a.jsonl"
     digits = b"1" * 5000
     path.write_bytes(b'{"text": "a", "x": %b}\n{"text": "b", "x": %b, "y": NaN}\n' % (digits, digits))
-    documents, bad = read_all(Piece(source(path)))
+    documents, bad = read_all(FileRange(source(path)))
     assert ([text for _, text in documents], bad) == (["a", "b"], [])
 
 
@@ -213,7 +217,7 @@ def test_one_large_record_costs_its_size_and_not_that_of_the_file(tmp_path: Path
         for _ in range(6):
             file.write(b'{"text": "' + b"x" * size + b'"}\n')
     tracemalloc.start()
-    n = sum(len(batch) for batch in read_piece(Piece(source(path)), SETTINGS))
+    n = sum(len(batch) for batch in read_range(FileRange(source(path)), SETTINGS))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert n == 6
@@ -236,7 +240,7 @@ def test_a_chosen_record_costs_few_reads(size: int, most: int) -> None:
             return stream.seek(position)
 
     start = len(line)
-    (chunk,) = read_chunks(Counted(), start, start + 1, 10**8, exact=True)
+    (chunk,) = read_line_blocks(Counted(), start, start + 1, 10**8, exact=True)
     assert (chunk.position, chunk.data) == (start, line)
     assert len(reads) <= most
     assert sum(reads) <= 2 * size + 2 * jsonl.LAST_LINE_BYTES
@@ -247,15 +251,15 @@ def test_a_piece_inside_a_large_record_has_no_document(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     file = source(path)
-    assert read_all(Piece(file, 100, 5000)) == ([], [])
-    assert read_all(Piece(file, 5000, len(data)))[0] == [oracle(data)[0][1]]
+    assert read_all(FileRange(file, 100, 5000)) == ([], [])
+    assert read_all(FileRange(file, 5000, len(data)))[0] == [oracle(data)[0][1]]
 
 
 def test_chunks_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("x" * 1000 for _ in range(20_000)))
     with path.open("rb") as stream:
-        sizes = [len(chunk.data) for chunk in read_chunks(stream, 0, WHOLE, 2**28)]
+        sizes = [len(chunk.data) for chunk in read_line_blocks(stream, 0, WHOLE, 2**28)]
     assert sum(sizes) == path.stat().st_size
     assert max(sizes) <= 2 * jsonl.CHUNK_BYTES
 
@@ -263,7 +267,7 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
 def test_a_file_of_nothing_but_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf")
-    assert read_all(Piece(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
+    assert read_all(FileRange(source(path)), keep_block=lambda blocks: np.ones(len(blocks), bool)) == ([], [])
 
 
 @pytest.mark.parametrize("fields", [(), ("",), ("a", "a.b"), ("a", "a"), ("a..b",)])

@@ -17,8 +17,8 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats import parquet
 from dsir_core.corpus.formats.parquet_columns import values_of
 from dsir_core.corpus.formats.parquet_pruning import may_hold
-from dsir_core.corpus.read import read_piece
-from dsir_core.corpus.types import Piece
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange
 from tests.corpus.files import source
 
 STRINGS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "é", "\U0001f600", "zz"]))
@@ -130,7 +130,7 @@ def test_groups_are_read_where_rows_may_be_wanted(
 
     monkeypatch.setattr(parquet, "_included", watched)
     settings = ReadSettings(include=include, exclude=exclude)
-    batches = list(read_piece(Piece(source(tmp_path / "f.parquet")), settings))
+    batches = list(read_range(FileRange(source(tmp_path / "f.parquet")), settings))
     assert looked_at == groups
     assert sum(len(batch) + batch.excluded for batch in batches) == 9
 
@@ -173,5 +173,5 @@ def test_groups_may_hold_text_that_is_no_utf8(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["x", "y", "z"], "s": column}), tmp_path / "f.parquet")
     for include, exclude in (("s == null", None), (None, 's >= "a"'), ('not (s >= "a")', None)):
         settings = ReadSettings(include=include, exclude=exclude)
-        (batch,) = list(read_piece(Piece(source(tmp_path / "f.parquet")), settings))
+        (batch,) = list(read_range(FileRange(source(tmp_path / "f.parquet")), settings))
         assert (batch.positions.tolist(), batch.excluded) == ([1], 2)
