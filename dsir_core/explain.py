@@ -42,7 +42,7 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
             spans,
             _by_token(tokens, features.ngrams, bucket_of, log_ratio),
         )
-        for row, (target, log_ratio) in enumerate(zip(model.names, model.log_ratio, strict=True))
+        for row, (target, log_ratio) in enumerate(zip(model.selectors, model.log_ratio, strict=True))
     ]
 
 

@@ -66,7 +66,7 @@ class ImportanceModel:
         from dsir_core.report.html import render_fragment
 
         ends = np.quantile(self.fitted.log_ratio, (0, 0.5, 1), axis=1).T.tolist()
-        rows = list(zip(self.fitted.names, self.fitted.proportions, ends, strict=True))
+        rows = list(zip(self.fitted.selectors, self.fitted.proportions, ends, strict=True))
         return render_fragment("model.html.jinja", features=self.features, digest=self.fitted.digest, rows=rows)
 
 

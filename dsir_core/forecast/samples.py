@@ -16,7 +16,7 @@ from dsir_core.corpus.types import Batch, Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
-from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
+from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
 from dsir_core.resampling.scaling import WeightScaling
@@ -91,7 +91,7 @@ def sample_model(config: SelectConfig, targets: Mapping[str, Sampled], raw: Samp
     raw_counts = raw.counts.sum(axis=0)
     folds = {name: found.counts for name, found in targets.items()}
     smoothing = {}
-    for name in selecting_names(tuple(targets), config.by_target):
+    for name in selectors_of(tuple(targets), config.by_target):
         mine = folds[name] if name in folds else np.sum(list(folds.values()), axis=0)
         smoothing[name] = _smoothing(config, mine, raw_counts)
     counts = {name: each.sum(axis=0) for name, each in folds.items()}
@@ -101,7 +101,7 @@ def sample_model(config: SelectConfig, targets: Mapping[str, Sampled], raw: Samp
 def effective_sample_size(config: SelectConfig, raw: Sampled, model: FittedModel) -> tuple[float, int]:
     """Of the eligible documents of the raw sample (the least of all who select), and the number of these."""
     spread = WeightScaling(config.temperature, config.length_normalise)
-    sums = [WeightSums() for _ in model.names]
+    sums = [WeightSums() for _ in model.selectors]
     for data, offsets in raw.texts:
         log_weights, n_tokens = score_ngrams(data, offsets, config.features, model.log_ratio)
         eligible = n_tokens >= config.min_tokens

@@ -28,17 +28,17 @@ class Classifier:
     """One linear classifier for each who selects."""
 
     coefficients: npt.NDArray[np.float64]
-    """float64[names, buckets]: what a share of 1 of a document's n-grams in a bucket adds to its log odds."""
+    """float64[selectors, buckets]: what a share of 1 of a document's n-grams in a bucket adds to its log odds."""
     intercepts: npt.NDArray[np.float64]
-    """float64[names]."""
+    """float64[selectors]."""
 
     def log_odds(
         self, sums: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32], ngrams: int
     ) -> npt.NDArray[np.float64]:
-        """Log odds that documents are of each target rather than of raw: float64[n, names].
+        """Log odds that documents are of each target rather than of raw: float64[n, selectors].
 
         Args:
-            sums: float64[n, names], of the coefficients over each document's n-grams.
+            sums: float64[n, selectors], of the coefficients over each document's n-grams.
             n_tokens: int32[n].
             ngrams: longest n-gram.
         """

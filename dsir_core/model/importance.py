@@ -58,19 +58,19 @@ def log_ratio(
 class FittedModel:
     """A fitted importance model: one row of log ratios for each target that selects."""
 
-    names: tuple[str, ...]
+    selectors: tuple[str, ...]
     """Who selects: the targets when they are separate, else one name."""
     proportions: tuple[float, ...]
-    """Share of the selection for each of `names`; they sum to 1."""
+    """Share of the selection for each of `selectors`; they sum to 1."""
     log_ratio: npt.NDArray[np.float64]
-    """float64[len(names), buckets]."""
+    """float64[len(selectors), buckets]."""
     classifier: Classifier | None = None
-    """Of each of `names`, for heuristic classification."""
+    """Of each of `selectors`, for heuristic classification."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what scoring depends on: the names, the log ratios, the classifier."""
-        sha256 = hashlib.sha256(canonical_json({"names": list(self.names)}))
+        """SHA-256 of what scoring depends on: the selectors, the log ratios, the classifier."""
+        sha256 = hashlib.sha256(canonical_json({"names": list(self.selectors)}))
         arrays = [self.log_ratio]
         if self.classifier is not None:
             arrays += [self.classifier.coefficients, self.classifier.intercepts]
@@ -92,7 +92,7 @@ class FittedModel:
         more = {} if self.classifier is None else vars(self.classifier)
         np.savez(
             buffer,
-            names=np.array(self.names),
+            names=np.array(self.selectors),
             proportions=np.array(self.proportions),
             log_ratio=self.log_ratio,
             **more,
@@ -136,19 +136,19 @@ def fit_model(
             raise RequestError(f"target {name!r} holds no n-gram: it has no documents, or none with a word in it")
     if raw_counts.sum() == 0:
         raise RequestError("the raw corpus holds no n-gram: it has no documents, or none with a word in it")
-    names = selecting_names(tuple(target_counts), separate)
+    selectors = selectors_of(tuple(target_counts), separate)
     stacked = np.stack(list(target_counts.values()))
     if not separate:
         pooled = stacked.sum(axis=0, keepdims=True)
-        (name,) = names
+        (name,) = selectors
         return FittedModel((name,), (1.0,), log_ratio(pooled, raw_counts, _of(smoothing, name)))
-    mass = np.array([proportions[name] for name in names] if proportions else stacked.sum(axis=1), np.float64)
+    mass = np.array([proportions[name] for name in selectors] if proportions else stacked.sum(axis=1), np.float64)
     shares = tuple(float(share) for share in mass / mass.sum())
-    rows = [log_ratio(target_counts[name], raw_counts, _of(smoothing, name)) for name in names]
-    return FittedModel(names, shares, np.stack(rows))
+    rows = [log_ratio(target_counts[name], raw_counts, _of(smoothing, name)) for name in selectors]
+    return FittedModel(selectors, shares, np.stack(rows))
 
 
-def selecting_names(targets: Sequence[str], separate: bool) -> tuple[str, ...]:
+def selectors_of(targets: Sequence[str], separate: bool) -> tuple[str, ...]:
     """Who selects: the targets when they are separate, else one name for them all."""
     if separate:
         return tuple(targets)

@@ -148,14 +148,14 @@ class Overview:
 
 
 def overview_of(
-    view: View, chosen: npt.NDArray[np.int32], cuts: Sequence[Cut], names: Sequence[str], scales: Sequence[Scale]
+    view: View, chosen: npt.NDArray[np.int32], cuts: Sequence[Cut], selectors: Sequence[str], scales: Sequence[Scale]
 ) -> Overview:
     """The overview of some documents of a shard.
 
     Args:
         chosen: int32[n], index of the cut that chose each document, or -1.
         cuts: what was chosen by.
-        names: who chooses, by index of the target.
+        selectors: who chooses, by index of the target.
         scales: whose log weights to count.
     """
     rows, eligible, is_chosen = view.rows, view.eligible, chosen >= 0
@@ -172,7 +172,7 @@ def overview_of(
         histograms,
         _by_fate(digits, fate, LENGTHS),
         {rows.files[code]: files[:, code] for code in np.flatnonzero(files[0])},
-        _candidates(view, chosen, cuts, names),
+        _candidates(view, chosen, cuts, selectors),
     )
 
 
@@ -187,7 +187,7 @@ def _by_fate(codes: npt.NDArray[np.int32], fate: npt.NDArray[np.int8], size: int
 
 
 def _candidates(
-    view: View, chosen: npt.NDArray[np.int32], cuts: Sequence[Cut], names: Sequence[str]
+    view: View, chosen: npt.NDArray[np.int32], cuts: Sequence[Cut], selectors: Sequence[str]
 ) -> dict[Kind, list[Candidate]]:
     if not cuts:
         return {}
@@ -203,7 +203,7 @@ def _candidates(
     }
     return {
         kind: [
-            _candidate(view, int(which[i]), order[i].item(), cuts[used[i]], names) for i in _smallest(order)
+            _candidate(view, int(which[i]), order[i].item(), cuts[used[i]], selectors) for i in _smallest(order)
         ]
         for kind, (which, order, used) in kinds.items()
     }  # fmt: skip
@@ -221,7 +221,7 @@ def _nearest_cuts(
     return by, short
 
 
-def _candidate(view: View, i: int, order: float, cut: Cut, names: Sequence[str]) -> Candidate:
+def _candidate(view: View, i: int, order: float, cut: Cut, selectors: Sequence[str]) -> Candidate:
     rows, ranking = view.rows, cut.ranking
     return Candidate(
         order,
@@ -229,7 +229,7 @@ def _candidate(view: View, i: int, order: float, cut: Cut, names: Sequence[str])
         int(rows.positions[i]),
         None if rows.offsets is None else int(rows.offsets[i]),
         int(rows.n_tokens[i]),
-        names[ranking.target],
+        selectors[ranking.target],
         float(rows.log_weights[ranking.column][i]),
         _key(int(view.bits(ranking)[i])),
         _key(cut.bits),

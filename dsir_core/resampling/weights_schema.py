@@ -23,9 +23,9 @@ OFFSET = "offset"
 FILE_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
-def weight_columns(names: tuple[str, ...]) -> tuple[str, ...]:
+def weight_columns(selectors: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the log-weight columns for the targets that select."""
-    return ("log_weight",) if len(names) == 1 else tuple(f"log_weight.{name}" for name in names)
+    return ("log_weight",) if len(selectors) == 1 else tuple(f"log_weight.{name}" for name in selectors)
 
 
 def odds_column(column: str) -> str:
@@ -34,7 +34,7 @@ def odds_column(column: str) -> str:
 
 
 def weights_batch(
-    names: tuple[str, ...],
+    selectors: tuple[str, ...],
     path: str,
     positions: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],
@@ -47,27 +47,29 @@ def weights_batch(
 
     Args:
         path: of the file, relative to the corpus root.
-        positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(names)].
+        positions: int64[n]. n_tokens: int32[n]. log_weights, log_odds: float64[n, len(selectors)].
         strata: string[n] by dictionary. offsets: int64[n] of chunks in their documents.
     """
     file = pa.DictionaryArray.from_arrays(np.zeros(len(positions), np.int32), [path])
     columns = [file, pa.array(positions), pa.array(n_tokens)]
-    columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(names))]
+    columns += [pa.array(np.ascontiguousarray(log_weights[:, i])) for i in range(len(selectors))]
     if log_odds is not None:
-        columns += [pa.array(np.ascontiguousarray(log_odds[:, i])) for i in range(len(names))]
+        columns += [pa.array(np.ascontiguousarray(log_odds[:, i])) for i in range(len(selectors))]
     columns += [strata] if strata is not None else []
     columns += [pa.array(offsets)] if offsets is not None else []
-    schema = weights_schema(names, odds=log_odds is not None, strata=strata is not None, offsets=offsets is not None)
+    schema = weights_schema(
+        selectors, odds=log_odds is not None, strata=strata is not None, offsets=offsets is not None
+    )
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def weights_schema(
-    names: tuple[str, ...], *, odds: bool = False, strata: bool = False, offsets: bool = False
+    selectors: tuple[str, ...], *, odds: bool = False, strata: bool = False, offsets: bool = False
 ) -> pa.Schema:
     """Schema of a weights file."""
     columns = [("file", FILE_TYPE), ("position", pa.int64()), ("n_tokens", pa.int32())]
-    columns += [(column, pa.float64()) for column in weight_columns(names)]
-    columns += [(odds_column(column), pa.float64()) for column in weight_columns(names)] if odds else []
+    columns += [(column, pa.float64()) for column in weight_columns(selectors)]
+    columns += [(odds_column(column), pa.float64()) for column in weight_columns(selectors)] if odds else []
     columns += [(STRATUM, FILE_TYPE)] if strata else []
     columns += [(OFFSET, pa.int64())] if offsets else []
     return pa.schema(columns)

@@ -43,7 +43,7 @@ class CompareTask:
     read: ReadSettings
     features: FeatureSettings
     weights: Receipt
-    names: tuple[str, ...]
+    selectors: tuple[str, ...]
     """Who chooses, by index of the target."""
     cuts: tuple[tuple[Cut, ...], ...]
     """Of each method."""
@@ -65,7 +65,7 @@ class CompareTask:
                 "features": self.features,
                 "shard": identity(self.shard, self.read),
                 "weights": self.weights.sha256,
-                "names": self.names,
+                "names": self.selectors,
                 "cuts": [[cut_values(cut) for cut in cuts] for cuts in self.cuts],
                 "min_tokens": self.min_tokens,
                 "chunk": self.chunk and self.chunk.words,
@@ -176,7 +176,7 @@ def compare_shard(task: CompareTask) -> CompareResult:
         counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
         found = Compared.from_json(loaded[0].summary, counts)
         return CompareResult(found, True, time.perf_counter() - begin)
-    found = Compared.nothing(len(task.cuts), len(task.names), task.features.buckets)
+    found = Compared.nothing(len(task.cuts), len(task.selectors), task.features.buckets)
     chosen = _choose(store, task, found)
     for file_range in task.shard.ranges:
         if file_range.file.path in chosen:
@@ -194,7 +194,7 @@ def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _Sele
     for rows in read_rows(store, task.weights.name, task.columns):
         view = View(rows, task.min_tokens)
         pairs = zip(choosers, target_of, strict=True)
-        targets = np.stack([names[chooser.choose(view)] for chooser, names in pairs], axis=1)
+        targets = np.stack([targets[chooser.choose(view)] for chooser, targets in pairs], axis=1)
         found.merge(_figures(task, view, targets))
         for path, one in _by_file(rows, targets):
             parts.setdefault(path, []).append(one)
@@ -204,7 +204,7 @@ def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _Sele
 def _figures(task: CompareTask, view: View, targets: npt.NDArray[np.int32]) -> Compared:
     """Figures of some documents, but for their n-grams."""
     rows = view.rows
-    figures = Compared.nothing(len(task.cuts), len(task.names), 1)
+    figures = Compared.nothing(len(task.cuts), len(task.selectors), 1)
     figures.counts = np.zeros((), np.int64)
     is_chosen = targets >= 0
     for method, target in np.ndindex(figures.documents.shape):

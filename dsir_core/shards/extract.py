@@ -40,7 +40,7 @@ class ExtractTask:
     read: ReadSettings
     features: FeatureSettings
     selection: Receipt
-    names: tuple[str, ...]
+    selectors: tuple[str, ...]
     """Who chooses."""
     chunk: Chunking | None = None
     """How documents were cut into the chunks that are chosen."""
@@ -62,7 +62,7 @@ class ExtractTask:
                 "features": self.features,
                 "shard": identity(self.shard, self.read),
                 "selection": self.selection.sha256,
-                "names": self.names,
+                "names": self.selectors,
                 "chunk": self.chunk and [self.chunk.words, self.whole_documents],
             }
         )
@@ -94,7 +94,7 @@ class ExtractResult:
 
     extracted: Extracted
     counts: npt.NDArray[np.int64]
-    """int64[len(names), buckets], by who chose the document (the first of its chosen chunks, where it is written
+    """int64[len(selectors), buckets], by who chose the document (the first of its chosen chunks, where it is written
     whole)."""
     reused: bool
     seconds: float
@@ -124,7 +124,7 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     if loaded is not None and (found := _complete(store, loaded[0])) is not None:
         counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
         return ExtractResult(found, counts, True, time.perf_counter() - begin)
-    counts = np.zeros((len(task.names), task.features.buckets), np.int64)
+    counts = np.zeros((len(task.selectors), task.features.buckets), np.int64)
     extracted = Extracted()
     writer = ExtractWriter(store, f"extract/{task.key}")
     chosen = _read_chosen(store, task)
@@ -154,7 +154,7 @@ def _read_chosen(store: Store, task: ExtractTask) -> dict[str, _SelectedRows]:
     by_file: dict[str, _SelectedRows] = {}
     files = table.column("file").cast(pa.string()).to_numpy()
     edges = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1), len(files)] if len(files) else [0]
-    order = {name: index for index, name in enumerate(task.names)}
+    order = {name: index for index, name in enumerate(task.selectors)}
     targets = np.array([order[name] for name in table.column("target").to_pylist()], np.int32)
     for start, stop in itertools.pairwise(edges):
         rows = table.slice(start, stop - start)
@@ -177,7 +177,7 @@ def _extract_range(
 ) -> None:
     for batch, found, mine in read_chosen(file_range, task.read, chosen, task.chunk, keep_records=True):
         targets = chosen.targets[mine]
-        by_whom = np.zeros((len(task.names), task.features.buckets), np.int64)
+        by_whom = np.zeros((len(task.selectors), task.features.buckets), np.int64)
         for target in np.unique(targets):
             count_chosen(file_range, found, chosen.n_tokens[mine], targets == target, task.features, by_whom[target])
         if task.chunk is not None and task.whole_documents:
@@ -207,7 +207,7 @@ def _count_whole(
     """Add the n-grams of whole documents to those of who has chosen the first of their chosen chunks.
 
     Args:
-        targets: int32[chunks]. counts: int64[len(names), buckets], added to in place.
+        targets: int32[chunks]. counts: int64[len(selectors), buckets], added to in place.
     """
     _, first = np.unique(chunks.positions, return_index=True)
     whose = targets[first]

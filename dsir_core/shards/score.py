@@ -59,7 +59,7 @@ class ScoreTask:
     def schema(self, model: FittedModel) -> pa.Schema:
         """Of the weights file."""
         return weights_schema(
-            model.names,
+            model.selectors,
             odds=model.classifier is not None,
             strata=self.strata is not None,
             offsets=self.read.chunk is not None,
@@ -153,7 +153,14 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
             seen.update(strata.dictionary.to_pylist())
             check_strata(seen, task.strata, file_range.file.path)
         yield weights_batch(
-            model.names, file_range.file.path, batch.positions, n_tokens, log_weights, log_odds, strata, batch.offsets
+            model.selectors,
+            file_range.file.path,
+            batch.positions,
+            n_tokens,
+            log_weights,
+            log_odds,
+            strata,
+            batch.offsets,
         )
     joined.finish()
 
@@ -161,11 +168,11 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
 def _parted(
     task: ScoreTask, model: FittedModel, sums: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-    """Log weights and log odds, float64[n, names] each, from sums float64[n, rows of the model's table]."""
-    names = len(model.names)
+    """Log weights and log odds, float64[n, selectors] each, from sums float64[n, rows of the model's table]."""
+    n = len(model.selectors)
     if model.classifier is None:
         return sums, None
-    return sums[:, :names], model.classifier.log_odds(sums[:, names:], n_tokens, task.features.ngrams)
+    return sums[:, :n], model.classifier.log_odds(sums[:, n:], n_tokens, task.features.ngrams)
 
 
 class _Joined:
@@ -204,7 +211,7 @@ def _scored_kept(task: ScoreTask, kept: KeptShard, model: FittedModel, tally: Ta
             n_tokens = batch.ngrams.n_tokens
             log_weights, log_odds = _parted(task, model, batch.ngrams.score(table), n_tokens)
             yield weights_batch(
-                model.names, batch.file_range.file.path, batch.positions, n_tokens, log_weights, log_odds
+                model.selectors, batch.file_range.file.path, batch.positions, n_tokens, log_weights, log_odds
             )
 
 

@@ -61,7 +61,7 @@ class SelectTask:
 
     workdir: str
     weights: Receipt
-    names: tuple[str, ...]
+    selectors: tuple[str, ...]
     """Who chooses, by index of the target."""
     cuts: tuple[Cut, ...]
     top_k: tuple[Cut, ...]
@@ -84,7 +84,7 @@ class SelectTask:
             {
                 "format": SELECTION_VERSION,
                 "weights": self.weights.sha256,
-                "names": self.names,
+                "names": self.selectors,
                 "cuts": cuts,
                 "min_tokens": self.min_tokens,
                 "scales": [asdict(scale) for scale in self.scales],
@@ -190,7 +190,7 @@ def _marked(store: Store, task: SelectTask, account: Account, overview: Overview
         view = View(rows, task.min_tokens)
         chosen = chooser.choose(view)
         account.merge(_account(task, view, target_of[chosen], top_k.choose(view), spreads))
-        overview.merge(overview_of(view, chosen, task.cuts, task.names, task.scales))
+        overview.merge(overview_of(view, chosen, task.cuts, task.selectors, task.scales))
         if (chosen >= 0).any():
             yield _selection_table(task, view, chosen)
 
@@ -200,7 +200,7 @@ def _account(
 ) -> Account:
     """What became of some documents: targets int32[n], who has chosen each, or -1; top_k likewise by cut."""
     rows, eligible, chosen = view.rows, view.eligible, targets >= 0
-    by_target = {name: targets == i for i, name in enumerate(task.names)}
+    by_target = {name: targets == i for i, name in enumerate(task.selectors)}
     columns = [by_stratum(rows, mask) for mask in (np.ones(len(rows), bool), eligible, chosen)]
     return Account(
         documents=len(rows),
@@ -240,7 +240,7 @@ def _selection_table(task: SelectTask, view: View, chosen: np.ndarray) -> pa.Tab
         "log_weight": pa.array(log_weight[which]),
         ODDS: pa.array(log_odds[which]),
         "key": pa.array(key[which]),
-        "target": pa.DictionaryArray.from_arrays(target[which], list(task.names)),
+        "target": pa.DictionaryArray.from_arrays(target[which], list(task.selectors)),
     }
     if rows.offsets is not None:
         columns[OFFSET] = pa.array(rows.offsets[which])

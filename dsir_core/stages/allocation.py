@@ -73,8 +73,8 @@ def choose(
         "tokens" if config.tokens is not None else "documents",
     )
     chooser = _Chooser(run, counts, scores, model, search, choice, methods[0])
-    nearest = Pool(nearest=scores.columns) if config.match and len(model.names) > 1 else EVERYONE
-    missing = [chooser.fill(target, nearest) for target in range(len(model.names))]
+    nearest = Pool(nearest=scores.columns) if config.match and len(model.selectors) > 1 else EVERYONE
+    missing = [chooser.fill(target, nearest) for target in range(len(model.selectors))]
     if nearest is not EVERYONE:
         missing = [chooser.fill(target, EVERYONE, lacking) if lacking else 0 for target, lacking in enumerate(missing)]
     choice.unfilled = sum(missing)
@@ -101,7 +101,7 @@ class _Chooser:
         """Let a target take its size, or a rest of it, from a pool; what it lacks then."""
         if self.run.config.quotas is not None:
             return self._fill_strata(target, pool, size)
-        name, wanted = self.model.names[target], 0
+        name, wanted = self.model.selectors[target], 0
 
         def goal(eligible: Eligible) -> tuple[int, Unit]:
             nonlocal wanted
@@ -115,7 +115,7 @@ class _Chooser:
         return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))
 
     def _fill_strata(self, target: int, pool: Pool, size: int | None) -> int:
-        name = self.model.names[target]
+        name = self.model.selectors[target]
         shares = self._shares_held(target, name)
         strata = sorted(shares)
         weights = [shares[stratum] for stratum in strata]
@@ -175,7 +175,7 @@ class _Chooser:
             if pool is not EVERYONE:
                 eligible = self.search.eligible(target).documents
             self.sizes = split_size(_total(self.run.config, self._some(eligible)), self.model.proportions)
-            self.choice.wanted = dict(zip(self.model.names, self.sizes, strict=True))
+            self.choice.wanted = dict(zip(self.model.selectors, self.sizes, strict=True))
         return self.sizes[target]
 
     def _some(self, eligible: int) -> int:

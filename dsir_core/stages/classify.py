@@ -13,7 +13,7 @@ from dsir_core.digests import digest, hash64
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
-from dsir_core.model.importance import selecting_names
+from dsir_core.model.importance import selectors_of
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
@@ -48,7 +48,7 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
         for name, corpus in plan.targets.items()
     }
     fits = []
-    for name in selecting_names(tuple(targets), config.by_target):
+    for name in selectors_of(tuple(targets), config.by_target):
         mine = [targets[name]] if name in targets else list(targets.values())
         fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
     run.manifest.need("classify", [f"{KIND}/{task.key}" for task in fits])

@@ -98,7 +98,7 @@ def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target
 def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mapping[Method, Cuts]:
     """The thresholds of each method; all in the same passes over the weights where no target waits for another."""
     spreads = spreads_of(run, scores)
-    together = len(model.names) == 1 and run.config.quotas is None
+    together = len(model.selectors) == 1 and run.config.quotas is None
     groups: list[Sequence[Method]] = [METHODS] if together else [[method] for method in METHODS]
     cuts: dict[Method, Cuts] = {}
     for methods in groups:
@@ -121,13 +121,13 @@ def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping
             config.read.unconditional,
             config.features,
             scores.results[index].receipt,
-            model.names,
+            model.selectors,
             tuple(tuple(cut.at(index) for cut in cuts[method]) for method in METHODS),
             config.min_tokens,
             config.chunk,
         )
 
-    total = Compared.nothing(len(METHODS), len(model.names), config.buckets)
+    total = Compared.nothing(len(METHODS), len(model.selectors), config.buckets)
     early: dict[int, Compared] = {}
     n_merged = 0
     for index, result in work.map(compare_shard, LazySequence(len(scores.results), task), scores.shards):
@@ -152,7 +152,7 @@ def _method(index: int, counts: Counts, model: FittedModel, found: Compared, tar
     method = METHODS[index]
     sizes = {
         name: found.weights[key].effective_sample_size
-        for i, name in enumerate(model.names)
+        for i, name in enumerate(model.selectors)
         if (key := weights_key(method, i)) in found.weights
     }
     targets = {name: _target(index, name, counts, model, found) for name in counts.targets}
@@ -173,7 +173,7 @@ def _method(index: int, counts: Counts, model: FittedModel, found: Compared, tar
 
 def _target(index: int, name: str, counts: Counts, model: FittedModel, found: Compared) -> Json:
     # With separate targets, what a target asked for is what it chose itself.
-    mine = [model.names.index(name)] if name in model.names else list(range(len(model.names)))
+    mine = [model.selectors.index(name)] if name in model.selectors else list(range(len(model.selectors)))
     chosen = found.counts[index, mine].sum(axis=0)
     p = distribution(counts.targets[name].counts)
     kl_raw = kl_divergence(p, distribution(counts.raw.counts))

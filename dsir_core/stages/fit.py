@@ -20,7 +20,7 @@ from dsir_core.config.settings import RawPrior
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.model.classifier import Classifier
-from dsir_core.model.importance import FittedModel, distribution, fit_model, selecting_names
+from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
@@ -73,7 +73,7 @@ def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
     key, content = _raw_key(run), _content(found.raw_counts)
     if found.is_new:
         _remember(run, key, content, found.raw_counts)
-    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.names)}) as draft:
+    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.selectors)}) as draft:
         draft.stream.write(model.to_bytes())
     run.manifest.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
     work.finish()
@@ -108,13 +108,13 @@ def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
 def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> dict[str, Picked]:
     """As asked, or for `auto` what makes held-out documents of each target likeliest."""
     config = run.config
-    names = selecting_names(tuple(counts.targets), config.by_target)
+    selectors = selectors_of(tuple(counts.targets), config.by_target)
     if config.smoothing != "auto":
         asked = config.smoothing
         given = Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)
-        return {name: Picked(given) for name in names}
+        return {name: Picked(given) for name in selectors}
     picked: dict[str, Picked] = {}
-    for name in names:
+    for name in selectors:
         targets = [counts.targets[name]] if name in counts.targets else list(counts.targets.values())
         folds = np.sum([found.folds for found in targets if found.folds is not None], axis=0)
         if not folds.any() or not raw_counts.any():

@@ -146,7 +146,7 @@ def _targets(counts: Counts, model: FittedModel, sample: ResampleResult, written
     targets: Json = {}
     for name, found in counts.targets.items():
         # With separate targets, what a target asked for is what it chose itself.
-        chosen = written.counts[model.names.index(name)] if name in model.names else written.counts.sum(axis=0)
+        chosen = written.counts[model.selectors.index(name)] if name in model.selectors else written.counts.sum(axis=0)
         p = distribution(found.counts)
         kl_raw = kl_divergence(p, q_raw)
         kl_selected = kl_divergence(p, distribution(chosen)) if chosen.sum() else None
@@ -164,7 +164,7 @@ def _targets(counts: Counts, model: FittedModel, sample: ResampleResult, written
 def _weights(sample: ResampleResult, scores: Scores) -> Json:
     sizes = {
         name: sample.account.weights[column].effective_sample_size
-        for name, column in zip(sample.names, scores.columns, strict=True)
+        for name, column in zip(sample.selectors, scores.columns, strict=True)
         if column in sample.account.weights
     }
     selected = sample.account.n_selected

@@ -52,8 +52,8 @@ def histograms(method: Method, stages: Stages) -> Json:
     shown: Json = {}
     for scale in chosen.scales:
         raw, selected = chosen.overview.histograms[scale.target]
-        column = chosen.names.index(scale.target)
-        mine = {name: found for name, found in weighed.items() if len(chosen.names) == 1 or name == scale.target}
+        column = chosen.selectors.index(scale.target)
+        mine = {name: found for name, found in weighed.items() if len(chosen.selectors) == 1 or name == scale.target}
         # Keys of a sample are log weights divided by the temperature, and noise; those of top-k are log weights.
         keys = chosen.thresholds[scale.target] if by_weight else []
         unit = scale.spread.temperature if method == "importance" else 1.0

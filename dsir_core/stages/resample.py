@@ -53,12 +53,12 @@ class ResampleResult:
     """Of the overview's histograms."""
     thresholds: Mapping[str, Sequence[float]]
     """By who selects: the smallest keys that are chosen, one where there are neither strata nor matched targets."""
-    names: tuple[str, ...]
+    selectors: tuple[str, ...]
     quantiles: Mapping[str, Mapping[str, float]]
     """By who selects: quantile -> log weight (divided by length, where that is normalised), over the documents that
     are eligible for it."""
     wanted: Mapping[str, int]
-    """How much each of `names` should choose, in `unit`."""
+    """How much each of `selectors` should choose, in `unit`."""
     unit: Unit
     temperatures: Mapping[str, float]
     """By who selects: as asked, or as found for `target_ess`."""
@@ -87,14 +87,14 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
 
     scales = tuple(
         Scale.over(name, column, spread, choice.quantiles[name], _of_target(scores, name, index, spread))
-        for index, (name, column, spread) in enumerate(zip(model.names, scores.columns, spreads, strict=True))
+        for index, (name, column, spread) in enumerate(zip(model.selectors, scores.columns, spreads, strict=True))
         if choice.quantiles.get(name)
     )
 
     def task(index: int) -> SelectTask:
         mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, "top-k"))
         receipt = scores.results[index].receipt
-        return SelectTask(config.workdir_url, receipt, model.names, mine, plain, config.min_tokens, schema, scales)
+        return SelectTask(config.workdir_url, receipt, model.selectors, mine, plain, config.min_tokens, schema, scales)
 
     marks, account, overview = _mark(work, scores, LazySequence(len(scores.results), task))
     sample = ResampleResult(
@@ -102,12 +102,12 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
         account,
         overview,
         scales,
-        _thresholds(choice.cuts[config.method], model.names),
-        model.names,
+        _thresholds(choice.cuts[config.method], model.selectors),
+        model.selectors,
         choice.quantiles,
         choice.wanted,
         choice.unit,
-        {name: spread.temperature for name, spread in zip(model.names, spreads, strict=True)},
+        {name: spread.temperature for name, spread in zip(model.selectors, spreads, strict=True)},
         choice.quotas,
         schema,
     )
@@ -139,11 +139,11 @@ def _of_target(scores: Scores, name: str, column: int, spread: WeightScaling) ->
     return np.concatenate([np.empty(0), *plain])
 
 
-def _thresholds(cuts: Cuts, names: Sequence[str]) -> dict[str, list[float]]:
+def _thresholds(cuts: Cuts, selectors: Sequence[str]) -> dict[str, list[float]]:
     keys = keys_of_bits(np.array([cut.bits for cut in cuts], np.uint64)).tolist()
     return {
         name: sorted(key for cut, key in zip(cuts, keys, strict=True) if cut.ranking.target == index)
-        for index, name in enumerate(names)
+        for index, name in enumerate(selectors)
     }
 
 
@@ -235,7 +235,7 @@ def _note_temperatures(run: Run, scores: Scores, sample: ResampleResult) -> None
     if run.config.target_ess is None:
         return
     wanted = run.config.target_ess * sample.account.eligible
-    for name, column in zip(sample.names, scores.columns, strict=True):
+    for name, column in zip(sample.selectors, scores.columns, strict=True):
         size = sample.account.weights[column].effective_sample_size
         if abs(size - wanted) > ESS_TOLERANCE * wanted:
             run.note(

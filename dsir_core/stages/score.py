@@ -74,7 +74,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Join
         tuple(shards[index] for index in sorted(found)),
         tuple(found[index] for index in sorted(found)),
         tally,
-        weight_columns(model.names),
+        weight_columns(model.selectors),
         {path: str(error) for shard, error in damaged.items() for path in files_of(shard)},
         targets,
     )

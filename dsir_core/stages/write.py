@@ -57,14 +57,14 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
             read,
             config.features,
             receipt,
-            sample.names,
+            sample.selectors,
             config.chunk,
             config.whole_documents,
         )
 
     tasks = LazySequence(len(picked), task)
     found: dict[int, Extracted] = {}
-    counts = np.zeros((len(sample.names), config.buckets), np.int64)
+    counts = np.zeros((len(sample.selectors), config.buckets), np.int64)
     for index, result in work.map(extract_shard, tasks, shards):
         found[index] = result.extracted
         counts += result.counts

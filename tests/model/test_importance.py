@@ -26,7 +26,7 @@ def test_log_ratio_is_that_of_the_definition(counts: list[int], smoothing: float
 def test_pooled_targets_are_one_target_of_all_their_documents() -> None:
     a, b, raw = np.array([1, 0, 3]), np.array([0, 2, 2]), np.array([5, 5, 5])
     pooled = fit_model({"a": a, "b": b}, raw)
-    assert pooled.names == ("pooled",)
+    assert pooled.selectors == ("pooled",)
     assert pooled.log_ratio.tolist() == log_ratio((a + b)[None], raw).tolist()
 
 
@@ -36,7 +36,7 @@ def test_separate_targets_share_by_ngrams_unless_told() -> None:
     assert fit_model(counts, raw, separate=True).proportions == (0.25, 0.75)
     told = fit_model(counts, raw, separate=True, proportions={"b": 1, "a": 1})
     assert told.proportions == (0.5, 0.5)
-    assert told.names == ("a", "b")
+    assert told.selectors == ("a", "b")
 
 
 @pytest.mark.parametrize(("empty", "word"), [("target", "'a'"), ("raw", "raw")])
@@ -51,7 +51,7 @@ def test_a_model_survives_its_file() -> None:
     model = fit_model({"a": np.array([1, 2]), "\u6f22": np.array([0, 2])}, np.array([3, 4]), separate=True)
     again = FittedModel.from_bytes(model.to_bytes())
     assert again.digest == model.digest
-    assert (again.names, again.proportions) == (model.names, model.proportions)
+    assert (again.selectors, again.proportions) == (model.selectors, model.proportions)
 
 
 @given(st.integers(0, 10**12), st.lists(st.floats(0.01, 1), min_size=1, max_size=6))

@@ -51,7 +51,7 @@ class Corpus:
         min_tokens: int = MIN_TOKENS,
     ) -> None:
         self.min_tokens = min_tokens
-        self.names = tuple("ab"[:targets])
+        self.selectors = tuple("ab"[:targets])
         half = len(documents) // 2
         self.files = ["x.jsonl"] * half + ["y.jsonl"] * (len(documents) - half)
         self.positions = np.arange(len(documents)) * 100
@@ -71,7 +71,7 @@ class Corpus:
                 self.n_tokens[start:stop],
                 *(weights[start:stop] for weights in self.weights),
             ],
-            schema=weights_schema(self.names),
+            schema=weights_schema(self.selectors),
         )
         with self.store.writer(name) as stream:
             pq.write_table(table, stream)
@@ -103,7 +103,7 @@ class Corpus:
         self, method: Method, goals: Sequence[int | float], unit: Unit, executor: Executor | None = None
     ) -> np.ndarray:
         """Which target chose each document, -1 where none did; goals that are floats are shares of what is eligible."""
-        columns = weight_columns(self.names)
+        columns = weight_columns(self.selectors)
         spreads = [REFERENCE] * len(columns)
         executor = executor or InlineExecutor()
         search = Thresholds(executor, self.store.url, self.shards, columns, 7, self.min_tokens, spreads)
