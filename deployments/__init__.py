@@ -1,0 +1,1 @@
+"""What a schedule, an image or a cluster needs."""

@@ -106,8 +106,10 @@ def _check_free(port: int) -> None:
 
 @contextmanager
 def _running(*words: str, out: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of Prefect's, in a session of its own: the Ctrl-C of the terminal is for this process, which ends
-    its parts in order."""
+    """Run a Prefect command in a session of its own.
+
+    Ctrl-C in the terminal then reaches only this process, which ends its parts in order.
+    """
     process = subprocess.Popen([sys.executable, "-m", "prefect", *words], cwd=ROOT, stdout=out, start_new_session=True)
     try:
         yield process

@@ -1,0 +1,1 @@
+"""The flows, and the command `dsir`: parsing of arguments, and printing."""

@@ -35,6 +35,7 @@ class BuildError(Exception):
 
 
 def run(command: list[str], folder: Path, why: str) -> None:
+    """Run a program; a failure is a `BuildError` of one line."""
     if shutil.which(command[0]) is None:
         raise BuildError(f"{why}: {command[0]} is not on this machine")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -71,6 +72,7 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a Debian package, a wheel or a tar archive."""
     if archive.suffix == ".deb":
         run(["dpkg-deb", "-x", str(archive), str(folder)], folder, f"cannot unpack {archive.name}")
     elif archive.suffix == ".whl":
@@ -96,6 +98,7 @@ def sample(kind: Kind, roots: list[Path]) -> list[str]:
 
 
 def json_lines(rows: list[dict[str, str]]) -> bytes:
+    """Rows as JSON lines."""
     dumped = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     return "".join(f"{line}\n" for line in dumped).encode()
 
@@ -149,6 +152,7 @@ def write_set(rows: list[dict[str, str]], kind_of: dict[str, str], targets: dict
 
 
 def build(out: Path, cache: Path) -> None:
+    """Write the whole corpus to an empty folder."""
     if out.exists() and any(out.iterdir()):
         raise BuildError(f"{out} is not empty")
     pool: list[tuple[str, str]] = []
@@ -166,6 +170,7 @@ def build(out: Path, cache: Path) -> None:
 
 
 def main() -> int:
+    """Rebuild the corpus; the exit status."""
     parser = argparse.ArgumentParser(description="Rebuild the demo corpus from the packages it comes from.")
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="an empty or missing folder")
     parser.add_argument("--cache", type=Path, default=Path("build/demo-packages"), help="where packages are kept")

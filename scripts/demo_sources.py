@@ -61,6 +61,7 @@ def gather(pieces: Iterable[str], joiner: str, enough: int) -> Iterator[str]:
 
 
 def read(path: Path) -> str:
+    """The text of a file."""
     return path.read_text(encoding="utf-8")
 
 
@@ -132,19 +133,23 @@ class TextOfPage(HTMLParser):
         self.verbatim = 0
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
+        """See `HTMLParser`."""
         self.hidden += tag in self.HIDDEN
         self.verbatim += tag == "pre"
         self._break(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        """See `HTMLParser`."""
         self.hidden -= tag in self.HIDDEN and self.hidden > 0
         self.verbatim -= tag == "pre" and self.verbatim > 0
         self._break(tag)
 
     def handle_startendtag(self, tag: str, attrs: object) -> None:
+        """See `HTMLParser`."""
         self._break(tag)
 
     def handle_data(self, data: str) -> None:
+        """See `HTMLParser`."""
         if not self.hidden:
             self.parts.append(data if self.verbatim else re.sub(r"\s+", " ", data))
 
@@ -153,27 +158,32 @@ class TextOfPage(HTMLParser):
             self.parts.append("\n\n" if tag in self.BLOCKS else "\n" if tag in self.LINES else "")
 
     def text(self) -> str:
+        """What was read so far, without superfluous white space."""
         lines = "".join(self.parts).replace("\xa0", " ")
         return re.sub(r"\n\s*\n", "\n\n", re.sub(r" *\n", "\n", lines)).strip()
 
 
 def page_text(path: Path) -> str:
+    """The text of an HTML page."""
     page = TextOfPage()
     page.feed(path.read_text(encoding="utf-8", errors="replace"))
     return page.text()
 
 
 def sqlite_manual(roots: list[Path]) -> Iterator[str]:
+    """Pages of SQLite's manual."""
     for path in sorted(roots[0].glob("usr/share/doc/sqlite3/**/*.html")):
         yield first_piece(page_text(path), MANUAL_CHARS)
 
 
 def postgresql_manual(roots: list[Path]) -> Iterator[str]:
+    """Pages of PostgreSQL's manual."""
     for path in sorted(roots[0].glob("usr/share/doc/postgresql-doc-15/html/*.html")):
         yield first_piece(page_text(path), MANUAL_CHARS)
 
 
 def python_manual(roots: list[Path]) -> Iterator[str]:
+    """Pages of Python's manual."""
     for path in sorted(roots[0].glob("usr/share/doc/python3.11/html/_sources/**/*.txt")):
         yield first_piece(read(path).strip(), MANUAL_CHARS)
 
@@ -225,6 +235,7 @@ def jargon(roots: list[Path]) -> Iterator[str]:
 
 
 def dictionary(roots: list[Path]) -> Iterator[str]:
+    """Entries of a dictionary of English."""
     for word, meaning in sorted(json.loads(read(roots[0] / "package/dictionary.json")).items()):
         yield f"{word}\n{meaning}"
 

@@ -35,6 +35,7 @@ def ids_of_part(path: Path) -> Iterator[str]:
 
 
 def selected_ids(output: Path) -> list[str]:
+    """The ids of the selected records."""
     return [chosen for part in sorted(output.glob("part-*")) for chosen in ids_of_part(part)]
 
 
@@ -85,6 +86,7 @@ def summary(labels: dict[str, Any], report: dict[str, Any], chosen: list[str], o
 
 
 def main() -> int:
+    """Print how well a selection did; the exit status."""
     parser = argparse.ArgumentParser(description="Judge a selection from the demo corpus by its labels.")
     parser.add_argument("output", type=Path, help="the output directory of dsir select")
     output = parser.parse_args().output

@@ -81,8 +81,10 @@ def n_cores() -> int:
 
 
 def worker_memory_bytes(n_workers: int, memory_limit: int | None = None) -> int:
-    """Bytes one of `n_workers` may use: `memory_limit`, or an equal share of what this machine (or its
-    container) has, but never less than `MIN_WORKER_BYTES`."""
+    """Bytes that one of `n_workers` may use.
+
+    `memory_limit`, or an equal share of what this machine (or its container) has, but no less than `MIN_WORKER_BYTES`.
+    """
     if memory_limit is not None:
         return memory_limit
     return max(MIN_WORKER_BYTES, MEMORY_LIMIT // n_workers)

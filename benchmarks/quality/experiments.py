@@ -41,6 +41,7 @@ KINDS = {
 
 
 def of_kind(pool: str, kind: str, n: int = 0) -> Ask:
+    """Documents of one kind of a pool as the target."""
     return Ask(pool, ((kind, n),))
 
 

@@ -22,6 +22,7 @@ CATALOGUES = ("sc", "sw", "cui", "sd", "svx")
 
 
 def apt(*names: str) -> tuple[Package, ...]:
+    """Debian packages by name."""
     return tuple(Package("apt", name, "") for name in names)
 
 
@@ -40,6 +41,7 @@ def manual_pages(pattern: str, limit: int) -> Callable[[list[Path]], Iterator[st
 
 
 def without_roff(page: str) -> str:
+    """The text of a manual page, without its typesetting requests."""
     lines = []
     for line in page.splitlines():
         if line.startswith(('.\\"', "'\\\"", ".so ")):
@@ -71,6 +73,7 @@ def code(pattern: str) -> Callable[[list[Path]], Iterator[str]]:
 
 
 def perl_manual(roots: list[Path]) -> Iterator[str]:
+    """Passages of Perl's manual."""
     for path in sorted(roots[0].glob("usr/share/perl/*/pod/*.pod")):
         paragraphs = re.split(r"\n\s*\n", path.read_text(encoding="utf-8", errors="replace"))
         yield from gather(paragraphs, "\n\n", 6000)

@@ -1,0 +1,1 @@
+"""From URLs to documents: listing, sharding, reading, and the account of what was read."""

@@ -97,7 +97,8 @@ def stratum_of(value: Any) -> str:
 
 
 def check_strata(names: Collection[str], field: str | None, where: str) -> None:
-    """
+    """Refuse a field with too many values.
+
     Raises:
         RequestError: there are too many strata.
     """

@@ -144,7 +144,8 @@ def open_source(file: SourceFile, ahead_until: int = 0) -> Iterator[Source]:
 
 
 def _check_as_listed(file: SourceFile, filesystem: Any, path: str) -> None:
-    """
+    """Compare a file with what was listed.
+
     Raises:
         DamagedFileError: the file has changed since it was listed.
     """

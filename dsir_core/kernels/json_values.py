@@ -24,6 +24,7 @@ _TRUE, _ALSE, _NULL = (np.uint64(int.from_bytes(word, "little")) for word in (b"
 
 @njit(nogil=True)
 def skip_space(p, stop):
+    """The address of the first byte that is no white space."""
     while p < stop:
         byte = load_byte(p)
         if byte != 32 and byte != 9 and byte != 13:
@@ -226,6 +227,7 @@ def _skip_key(p, stop, readable):
 
 @njit(nogil=True)
 def skip_colon(p, stop):
+    """The address behind a colon and the white space around it, or `_FAIL` where there is none."""
     p = skip_space(p, stop)
     if p >= stop or load_byte(p) != 58:
         return _FAIL

@@ -80,8 +80,10 @@ class FittedModel:
 
     @property
     def table(self) -> npt.NDArray[np.float64]:
-        """float64[rows, buckets] whose sums over a document's n-grams are wanted: the log ratios, and the classifier's
-        coefficients."""
+        """What is summed over a document's n-grams: float64[rows, buckets].
+
+        The log ratios, and the classifier's coefficients where there is one.
+        """
         if self.classifier is None:
             return self.log_ratio
         return np.concatenate([self.log_ratio, self.classifier.coefficients])

@@ -1,0 +1,1 @@
+"""The pages, made from the figures of report.json and compare.json alone."""

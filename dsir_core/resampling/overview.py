@@ -74,8 +74,9 @@ class Scale:
         quantiles: Mapping[str, float],
         of_target: npt.NDArray[np.float64],
     ) -> Scale:
-        """Without the long tails, which would squeeze all else together: all raw above its 5 % quantile, and the
-        target between its 5 % and its 95 % quantile.
+        """The range without long tails, which would squeeze everything else together.
+
+        All of raw above its 5 % quantile, and the target between its 5 % and its 95 % quantile.
 
         Args:
             quantiles: of raw.

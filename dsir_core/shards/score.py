@@ -191,7 +191,8 @@ class _Joined:
         return self._all.part(self._at - n, self._at)
 
     def finish(self) -> None:
-        """
+        """Check that every score was used.
+
         Raises:
             DamagedFileError: there are scores of other documents.
         """

@@ -31,7 +31,8 @@ Json = dict[str, Any]
 
 
 def check_comparison(run: Run) -> None:
-    """
+    """Refuse an output that holds a comparison.
+
     Raises:
         RequestError: there is a comparison at the output and `overwrite` is not set.
     """
@@ -108,7 +109,8 @@ def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mappi
 
 
 def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping[Method, Cuts]) -> Compared:
-    """
+    """What each method chooses of each shard, added up.
+
     Raises:
         RunFailedError: a file is damaged now, or the weights do not hold the documents that were scored.
     """

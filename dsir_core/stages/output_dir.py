@@ -117,7 +117,8 @@ def _take_place(output: Store, names: Sequence[str], waiting: set[str]) -> None:
 
 
 def _check_parts(output: Store, parts: Sequence[PartResult]) -> None:
-    """
+    """Check that the parts are at the output as they were written.
+
     Raises:
         RunFailedError: a part is not there as it was written.
     """

@@ -120,7 +120,8 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
 
 @contextmanager
 def reading_weights(stage: str) -> Iterator[None]:
-    """
+    """Turn failures to read weights into failures of the stage.
+
     Raises:
         StageFailedError: the weights cannot be read, or a worker was lost, inside the block.
     """

@@ -46,18 +46,28 @@ class ShardTask(Protocol):
     """What shard functions are given."""
 
     @property
-    def checkpoint(self) -> str: ...
+    def checkpoint(self) -> str:
+        """`KIND/KEY` of what the function stores."""
+        ...
 
 
 class ShardResult(Protocol):
     """What shard functions return."""
 
     @property
-    def reused(self) -> bool: ...
+    def reused(self) -> bool:
+        """Whether the checkpoint was complete already."""
+        ...
+
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """Time that the shard took."""
+        ...
+
     @property
-    def tally(self) -> Tally: ...
+    def tally(self) -> Tally:
+        """The account of what was read."""
+        ...
 
 
 Task = TypeVar("Task", bound=ShardTask)

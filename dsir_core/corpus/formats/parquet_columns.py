@@ -65,7 +65,8 @@ def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = FIELD
 
 
 def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
-    """
+    """Refuse text fields that are not text columns.
+
     Raises:
         RequestError: a text field is no column, or no text.
     """

@@ -76,8 +76,10 @@ def _bounds(group: Any) -> dict[str, Bounds]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Types that a condition sees as they are, and orders as Parquet does (strings by code point). Some writers have
-    let NaN into statistics, which then say nothing."""
+    """Whether a condition sees the value as it is, and orders it as Parquet does (strings by code point).
+
+    Some writers let NaN into statistics, which then say nothing.
+    """
     return type(value) in (str, int, float) and value == value
 
 
