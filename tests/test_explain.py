@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.config.features import FeatureSettings
-from dsir_core.explain import explain
+from dsir_core.explaining import explain
 from dsir_core.features import reference as oracle
 from dsir_core.features import score_ngrams
 from dsir_core.features.texts import text_buffers

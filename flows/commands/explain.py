@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.config.features import FeatureSettings
-    from dsir_core.explain import explain
+    from dsir_core.explaining import explain
     from dsir_core.stages.output_dir import complete_report
 
     with storage_settings(storage_of(arguments)):

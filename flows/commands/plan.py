@@ -12,8 +12,8 @@ from dsir_core.config.request import SelectConfig, parse_config
 from flows.options import add_options, request_values
 
 if TYPE_CHECKING:
-    from dsir_core.forecast.estimates import Estimate
-    from dsir_core.forecast.forecast import CorpusForecast, Forecast
+    from dsir_core.forecasting.estimates import Estimate
+    from dsir_core.forecasting.forecast import CorpusForecast, Forecast
 
 CANNOT_RUN = 1
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     config = parse_config(request_values(arguments), sized=False, output=False, workdir=False)
 
-    from dsir_core.forecast.forecast import forecast
+    from dsir_core.forecasting.forecast import forecast
     from dsir_core.runtime.events import Event, Note
     from dsir_core.runtime.executor import InlineExecutor
     from dsir_core.stages.run import Run

@@ -21,7 +21,7 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange
 from dsir_core.errors import DamagedFileError, DsirError, RequestError
-from dsir_core.forecast.forecast import forecast
+from dsir_core.forecasting.forecast import forecast
 from dsir_core.pipeline import select
 from dsir_core.runtime.events import StageBegins
 from dsir_core.runtime.executor import InlineExecutor

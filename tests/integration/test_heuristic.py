@@ -15,7 +15,7 @@ from dsir_core import stages
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
-from dsir_core.forecast.reuse import find_reuse
+from dsir_core.forecasting.reuse import find_reuse
 from dsir_core.in_memory import count_texts
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.noise import random_bits, uniform

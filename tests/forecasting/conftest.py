@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsir_core.config.request import parse_config
-from dsir_core.forecast.forecast import Forecast, forecast
+from dsir_core.forecasting.forecast import Forecast, forecast
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tests.integration.conftest import pool as pool  # the fixture

@@ -11,7 +11,7 @@ import numpy as np
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.features import count_ngrams, score_ngrams
-from dsir_core.forecast.probe import longest, read_probe
+from dsir_core.forecasting.probe import longest, read_probe
 from dsir_core.model.importance import FittedModel
 
 SPEED_BYTES = 16 * 2**20

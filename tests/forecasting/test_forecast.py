@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.commands.plan import _short
-from tests.forecast.conftest import Plan
+from tests.forecasting.conftest import Plan
 from tests.integration.conftest import DEMO, Select
 
 SPEECHES = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}

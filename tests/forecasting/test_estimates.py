@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
-from dsir_core.forecast.estimates import Estimate, estimate
-from dsir_core.forecast.probe import PROBE_BYTES, Read, probes_of, read_probe, stored_by_kind
-from dsir_core.forecast.samples import Sampled
-from tests.forecast.conftest import Plan
+from dsir_core.forecasting.estimates import Estimate, estimate
+from dsir_core.forecasting.probe import PROBE_BYTES, Read, probes_of, read_probe, stored_by_kind
+from dsir_core.forecasting.samples import Sampled
+from tests.forecasting.conftest import Plan
 from tests.integration.conftest import DEMO, demo_records
 
 SPEECHES = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}

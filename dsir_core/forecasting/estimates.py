@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsir_core.forecast.probe import PLAIN, Read
+from dsir_core.forecasting.probe import PLAIN, Read
 
 N_ERRORS = (12.7, 4.3, 3.2, 2.8, 2.6, 2.5, 2.4, 2.3, 2.3, 2.2)
 """Standard errors to either side of an estimate that hold 95 % of Student's t, for 1, 2, ... degrees of freedom."""

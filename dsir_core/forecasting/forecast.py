@@ -9,13 +9,13 @@ from typing import Any
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
-from dsir_core.forecast import speed as speeds
-from dsir_core.forecast import warnings
-from dsir_core.forecast.checks import Check, check_output_free, check_read, check_room, check_write
-from dsir_core.forecast.estimates import Estimate, estimate
-from dsir_core.forecast.reuse import Reuse, find_reuse
-from dsir_core.forecast.samples import Sampled, effective_sample_size, look_at_raw, look_at_target, sample_model
-from dsir_core.forecast.sizes import (
+from dsir_core.forecasting import speed as speeds
+from dsir_core.forecasting import warnings
+from dsir_core.forecasting.checks import Check, check_output_free, check_read, check_room, check_write
+from dsir_core.forecasting.estimates import Estimate, estimate
+from dsir_core.forecasting.reuse import Reuse, find_reuse
+from dsir_core.forecasting.samples import Sampled, effective_sample_size, look_at_raw, look_at_target, sample_model
+from dsir_core.forecasting.sizes import (
     RawFigures,
     Selection,
     output_bytes,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
-from dsir_core.forecast.field_suggestions import suggest_fields
-from dsir_core.forecast.samples import Sampled
-from dsir_core.forecast.sizes import RawFigures, Selection
+from dsir_core.forecasting.field_suggestions import suggest_fields
+from dsir_core.forecasting.samples import Sampled
+from dsir_core.forecasting.sizes import RawFigures, Selection
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
 from dsir_core.stages.count import MUCH_UNSPACED
 from dsir_core.stages.plan import PlannedCorpus

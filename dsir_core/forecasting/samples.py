@@ -15,7 +15,7 @@ from dsir_core.config.settings import RawPrior
 from dsir_core.corpus.types import Batch, Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
-from dsir_core.forecast.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
+from dsir_core.forecasting.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsir_core.config.request import SelectConfig
-from dsir_core.forecast.estimates import Estimate, estimate
-from dsir_core.forecast.samples import Sampled
+from dsir_core.forecasting.estimates import Estimate, estimate
+from dsir_core.forecasting.samples import Sampled
 
 WEIGHT_BYTES = 20.0
 """Of a document with one target in a weights file; each further target adds eight."""
