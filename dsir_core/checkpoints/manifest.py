@@ -21,8 +21,19 @@ FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
 KINDS = (
-    *("counts", "raw-model", "documents", "classifier", "model", "weights", "score", "selection", "extract"),
-    *("comparison", "quarantine", "external"),
+    *(
+        "counts",
+        "raw-model",
+        "documents",
+        "classifier",
+        "model",
+        "weights",
+        "score",
+        "selection",
+        "overview",
+        "extract",
+    ),
+    *("overview", "extract", "comparison", "quarantine", "external"),
 )
 """Folders of checkpoints."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,9 @@ from dsir_core.resampling.weight_rows import by_stratum, read_rows
 from dsir_core.resampling.weights_schema import FILE_TYPE, OFFSET, STRATUM, odds_column
 
 ODDS = odds_column("log_weight")
-SELECTION_VERSION = "selection-v5"
+SELECTION_VERSION = "selection-v6"
+OVERVIEW_VERSION = "overview-v1"
+"""Of what the report shows. It stands apart from the selection, which a new section of the report leaves as it is."""
 
 
 def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.Schema:
@@ -69,7 +72,7 @@ class SelectTask:
     min_tokens: int
     schema: pa.Schema
     scales: tuple[Scale, ...]
-    """Of the histograms that the report shows."""
+    """Of the overview's histograms."""
 
     @property
     def checkpoint(self) -> str:
@@ -87,6 +90,16 @@ class SelectTask:
                 "names": self.selectors,
                 "cuts": cuts,
                 "min_tokens": self.min_tokens,
+            }
+        )
+
+    @property
+    def overview_key(self) -> str:
+        """Key of the checkpoint that holds the overview."""
+        return digest(
+            {
+                "format": OVERVIEW_VERSION,
+                "selection": self.key,
                 "scales": [asdict(scale) for scale in self.scales],
             }
         )
@@ -158,27 +171,46 @@ class SelectResult:
 
 
 def select_shard(task: SelectTask) -> SelectResult:
-    """Write the chosen documents of a shard, or take the file that is there."""
+    """Write the chosen documents of a shard and their overview, or take what is there.
+
+    An overview that is missing is tallied anew from the weights; the selection is left as it is.
+    """
     begin = time.perf_counter()
     store = Store(task.workdir)
     receipt = store.intact("selection", task.key)
-    if receipt is not None:
+    found = store.load("overview", task.overview_key)
+    if receipt is not None and found is not None:
         account = Account.from_json(receipt.summary["account"])
-        overview = Overview.from_json(receipt.summary["overview"])
-        return SelectResult(receipt, account, overview, True, time.perf_counter() - begin)
+        return SelectResult(
+            receipt, account, Overview.from_json(json.loads(found[1])), True, time.perf_counter() - begin
+        )
     account, overview = Account(), Overview()
+    selected = _selected(store, task, account, overview)
+    if receipt is None:
+        receipt = _write_selection(store, task, selected, account)
+    else:
+        for _ in selected:
+            pass
+    with store.checkpoint("overview", task.overview_key, ".jsonl", {}) as draft:
+        draft.stream.write(json.dumps(overview.to_json()).encode())
+    return SelectResult(receipt, account, overview, False, time.perf_counter() - begin)
+
+
+def _write_selection(store: Store, task: SelectTask, selected: Iterator[pa.Table], account: Account) -> Receipt:
+    """Write the chosen documents; `account` is complete once they have all passed by."""
     summary: dict[str, Any] = {}
     with (
         store.checkpoint("selection", task.key, ".parquet", summary) as draft,
         pq.ParquetWriter(draft.stream, task.schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in _marked(store, task, account, overview):
+        for table in selected:
             writer.write_table(table)
-        summary.update({"account": account.to_json(), "overview": overview.to_json()})
-    return SelectResult(draft.sealed, account, overview, False, time.perf_counter() - begin)
+        summary.update({"account": account.to_json()})
+    return draft.sealed
 
 
-def _marked(store: Store, task: SelectTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
+def _selected(store: Store, task: SelectTask, account: Account, overview: Overview) -> Iterator[pa.Table]:
+    """Chosen documents, while all documents are added to `account` and `overview`."""
     rankings = [cut.ranking for cut in (*task.cuts, *task.top_k)]
     # A target that takes nothing has no ranking, but its weights are shown.
     spreads = {ranking.column: ranking.spread for ranking in rankings}

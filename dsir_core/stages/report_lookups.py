@@ -12,7 +12,7 @@ from dsir_core.config.settings import Method
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import FileRange, Shard
 from dsir_core.model.importance import distribution
-from dsir_core.resampling.overview import KINDS, Candidate
+from dsir_core.resampling.candidates import KINDS, Candidate
 from dsir_core.shards.bucket_names import (
     SAMPLE_BYTES,
     SAMPLE_PIECES,

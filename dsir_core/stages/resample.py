@@ -154,6 +154,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[SelectTask]) -> tuple
     early: dict[int, Account] = {}
     marked: dict[int, Marked] = {}
     n_merged = 0
+    work.run.manifest.need("resample", [f"overview/{task.overview_key}" for task in tasks])
     for index, result in work.map(select_shard, tasks, scores.shards):
         account = result.account
         marked[index] = Marked(result.receipt.compact(), account.documents, account.eligible, account.n_selected)

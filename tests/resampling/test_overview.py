@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsir_core.resampling.candidates import KINDS, N_CANDIDATES, REACH_BYTES
 from dsir_core.resampling.keys import Chooser, Cut, Ranking, View, keys_of
-from dsir_core.resampling.overview import BINS, KINDS, LENGTHS, N_CANDIDATES, REACH_BYTES, Overview, Scale, overview_of
+from dsir_core.resampling.overview import BINS, LENGTHS, Overview, Scale, overview_of
 from dsir_core.resampling.radix import order_bits
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import Rows
