@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from dsir_core.resampling.overview import BINS, LENGTHS, Overview, Scale, overvi
 from dsir_core.resampling.radix import order_bits
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import Rows
-from tests.report.conftest import Figures, Select
 
 FILES = ["a.jsonl", "b.jsonl.gz", "c.parquet"]
 MIN_TOKENS = 4
@@ -110,45 +107,6 @@ def test_candidates_are_of_their_kind_and_within_reach(found: list[tuple[int, in
     assert len(names["selected"]) == min(N_CANDIDATES, len(selected))
     nearest = sorted(rejected, key=lambda one: (-rejected[one], one))[:N_CANDIDATES]
     assert names["missed"] == nearest
-
-
-def test_what_the_report_shows_does_not_depend_on_shards(run_select: Select, figures: Figures, pool: Path) -> None:
-    again = run_select("small shards", count=100, shard_bytes=50_000)
-    for key in ("rates", "weights", "selection_digest", "examples"):
-        assert again[key] == figures[key], key
-    for side in ("raw", "selected"):
-        assert sum(again["histograms"]["speeches"][side]) == sum(figures["histograms"]["speeches"][side])
-
-
-def test_examples_are_what_they_are_called_and_stand_where_it_says(
-    run_select: Select, pool: Path, tmp_path: Path
-) -> None:
-    report = run_select("examples", count=100, output=str(tmp_path / "o"))
-    chosen = {(row["file"], row["position"]) for row in pq.read_table(tmp_path / "o" / "selected.parquet").to_pylist()}
-    kinds = Counter(example["kind"] for example in report["examples"])
-    assert kinds == dict.fromkeys(KINDS, N_CANDIDATES)
-    for example in report["examples"]:
-        assert ((example["file"], example["position"]) in chosen) == (example["kind"] == "selected")
-        line = (pool / example["file"]).read_bytes()[example["position"] :].partition(b"\n")[0]
-        assert json.loads(line)["text"].startswith(example["text"])
-        assert len(example["text"]) <= 600
-    missed = [example["key"] for example in report["examples"] if example["kind"] == "missed"]
-    assert missed == sorted(missed, reverse=True)
-    assert all(key <= example["threshold"] for key, example in zip(missed, report["examples"], strict=False))
-
-
-def test_figures_agree_with_each_other(figures: Figures) -> None:
-    documents = figures["documents"]
-    for by in figures["rates"].values():
-        groups = by["groups"]
-        assert sum(group["documents"] for group in groups) == documents["readable"]
-        assert sum(group["eligible"] for group in groups) == documents["eligible"]
-        assert sum(group["selected"] for group in groups) == documents["selected"]
-    histogram = figures["histograms"]["speeches"]
-    assert sum(histogram["raw"]) == documents["eligible"]
-    assert sum(histogram["selected"]) == documents["selected"]
-    assert sum(histogram["targets"]["speeches"]) == figures["targets"]["speeches"]["documents"]
-    assert sum(figures["ineligible"]["reasons"].values()) == documents["ineligible"]
 
 
 @pytest.mark.parametrize("value", [-5.0, 7.0])
