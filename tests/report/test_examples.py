@@ -49,3 +49,21 @@ def test_figures_agree_with_each_other(figures: Figures) -> None:
     assert sum(histogram["selected"]) == documents["selected"]
     assert sum(histogram["targets"]["speeches"]) == figures["targets"]["speeches"]["documents"]
     assert sum(figures["ineligible"]["reasons"].values()) == documents["ineligible"]
+
+
+def test_strata_have_rates_and_thresholds_of_their_own(run_select: Select) -> None:
+    report = run_select("quotas", count=60, strata="shelf", quotas={"shelf 0": 1, "shelf 2": 3})
+    groups = {group["name"]: group["selected"] for group in report["rates"]["strata"]["groups"]}
+    assert groups == {"shelf 0": 15, "shelf 1": 0, "shelf 2": 45}
+    assert len(report["histograms"]["speeches"]["thresholds"]) == 2
+    missed = [example for example in report["examples"] if example["kind"] == "missed"]
+    assert missed
+    assert all(example["key"] <= example["threshold"] for example in missed)
+
+
+def test_thresholds_are_log_weights_whatever_the_temperature(run_select: Select) -> None:
+    plain, warm = (
+        run_select(f"warm-{t}", count=50, method="top-k", temperature=t)["histograms"]["speeches"]["thresholds"]
+        for t in (1.0, 3.0)
+    )
+    assert warm == plain
