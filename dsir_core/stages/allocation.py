@@ -14,8 +14,9 @@ from dsir_core.resampling.quotas import divide, fill
 from dsir_core.resampling.radix import Unit
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.thresholds import Cuts, Eligible, ShardWeights, Thresholds
+from dsir_core.stages.budgets import N_NAMED
 from dsir_core.stages.count import Counts
-from dsir_core.stages.run import N_NAMED, Run
+from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
 
 

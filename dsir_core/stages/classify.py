@@ -19,7 +19,8 @@ from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
-from dsir_core.stages.run import Run, StageWork
+from dsir_core.stages.run import Run
+from dsir_core.stages.work import StageWork
 
 CLASSIFIER_VERSION = "classifier-v1"
 KIND = "classifier"

@@ -21,8 +21,9 @@ from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, spreads_of
-from dsir_core.stages.run import Run, StageWork
+from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
+from dsir_core.stages.work import StageWork
 
 METHODS: tuple[Method, ...] = ("random", "heuristic", "heuristic-top-k", "top-k", "importance")
 FIGURES = "compare.json"

@@ -16,9 +16,11 @@ from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
+from dsir_core.stages.budgets import check_bad_records
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.run import Run, StageWork, check_budget
+from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate, ngrams_wanted
+from dsir_core.stages.work import StageWork
 
 MUCH_UNSPACED = 0.1
 """Share of a target's bytes in scripts without spaces, from which on the user is told."""
@@ -72,7 +74,7 @@ def count(run: Run, plan: Plan) -> Counts:
     for name, found in targets.items():
         _check_target(run, name, found)
     if rate >= 1:
-        check_budget(run, "raw", raw.tally)
+        check_bad_records(run, "raw", raw.tally)
         _check_raw(raw.tally)
     return Counts(targets, raw, rate, dict(work.damaged))
 
@@ -96,7 +98,7 @@ def _check_raw(tally: Tally) -> None:
 def _check_target(run: Run, name: str, found: CorpusCounts) -> None:
     if not found.tally.documents:
         raise RequestError(f"target {name!r} holds no document: {_why_none(found.tally)}")
-    check_budget(run, f"target {name!r}", found.tally)
+    check_bad_records(run, f"target {name!r}", found.tally)
     _warn_of_target(run, name, found)
 
 

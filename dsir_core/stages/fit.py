@@ -24,7 +24,8 @@ from dsir_core.model.importance import FittedModel, distribution, fit_model, sel
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import NONE, Picked, Smoothing, pick_smoothing
 from dsir_core.stages.count import Counts
-from dsir_core.stages.run import Run, StageWork
+from dsir_core.stages.run import Run
+from dsir_core.stages.work import StageWork
 from dsir_core.storage.retries import warn
 
 MAX_DRIFT_NATS = 0.001

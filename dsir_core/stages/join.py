@@ -12,7 +12,8 @@ from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, Wor
 from dsir_core.shards.join import KIND, JoinTask, join_shards
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.run import Run, StageFailedError, StageWork
+from dsir_core.stages.run import Run, StageFailedError
+from dsir_core.stages.work import StageWork
 
 GROUP_DOCUMENTS = 4_000_000
 """Whose keys one worker holds at once: about 40 bytes each."""

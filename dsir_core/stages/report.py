@@ -24,8 +24,9 @@ from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.report_lookups import Stages, examples, histograms, moved
 from dsir_core.stages.resample import ResampleResult
-from dsir_core.stages.run import Run, StageWork, describe
+from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
+from dsir_core.stages.work import StageWork, describe
 from dsir_core.stages.write import Written
 
 Json = dict[str, Any]

@@ -27,8 +27,8 @@ from dsir_core.shards.excerpts import Excerpt
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import ResampleResult
-from dsir_core.stages.run import StageWork
 from dsir_core.stages.score import Scores
+from dsir_core.stages.work import StageWork
 from dsir_core.stages.write import Written
 
 Json = dict[str, Any]

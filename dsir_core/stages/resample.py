@@ -22,9 +22,11 @@ from dsir_core.resampling.thresholds import Cuts, ShardWeights, temperature_of
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.select import Account, SelectTask, select_shard, selection_schema
 from dsir_core.stages.allocation import Choice, choose
+from dsir_core.stages.budgets import N_NAMED
 from dsir_core.stages.count import Counts
-from dsir_core.stages.run import N_NAMED, Run, StageFailedError, StageWork, describe
+from dsir_core.stages.run import Run, StageFailedError
 from dsir_core.stages.score import Scores
+from dsir_core.stages.work import StageWork, describe
 
 ESS_TOLERANCE = 0.05
 """Relative difference from the effective sample size asked for, from which on the user is told."""

@@ -1,77 +1,24 @@
-"""What every stage needs: configuration, store, executor, observer; and how a stage maps over shards."""
+"""One run: what it is asked, where it works, who works, who watches."""
 
 from __future__ import annotations
 
-import heapq
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
 
 from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import SelectConfig
-from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
-from dsir_core.runtime.events import (
-    Note,
-    Observer,
-    Retried,
-    ShardDone,
-    ShardFailed,
-    SlowShard,
-    StageBegins,
-    StageEnds,
-    ignore,
-)
+from dsir_core.errors import RunFailedError
+from dsir_core.runtime.events import Note, Observer, Retried, StageEnds, ignore
 from dsir_core.runtime.executor import Executor, WatchedExecutor
 from dsir_core.storage.connect import storage_settings
 from dsir_core.storage.retries import Effects, collect_effects, is_transient
 from dsir_core.urls import without_credentials
 
-N_NAMED = 3
-"""How many failed shards or bad records an error names."""
-
-N_SLOWEST = 5
-"""Shards that are named for the time they took."""
-
 
 class StageFailedError(RunFailedError):
     """Shards of a stage failed for a reason that may pass (storage, a lost worker): entering it again may help."""
-
-
-class ShardTask(Protocol):
-    """What shard functions are given."""
-
-    @property
-    def checkpoint(self) -> str:
-        """`KIND/KEY` of what the function stores."""
-        ...
-
-
-class ShardResult(Protocol):
-    """What shard functions return."""
-
-    @property
-    def reused(self) -> bool:
-        """Whether the checkpoint was complete already."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """Time that the shard took."""
-        ...
-
-    @property
-    def tally(self) -> Tally:
-        """The account of what was read."""
-        ...
-
-
-Task = TypeVar("Task", bound=ShardTask)
-Result = TypeVar("Result", bound=ShardResult)
 
 
 @dataclass
@@ -130,194 +77,3 @@ class Run:
         self._said.add(text)
         self.notes.append(text)
         self.observe(Note(text))
-
-
-@dataclass
-class StageWork:
-    """Bookkeeping of one stage: its clock, its counts, its failed shards."""
-
-    run: Run
-    name: str
-    reads_source: bool = True
-    """Whether its shards read source files, whose bytes then count as read."""
-    leaves_out: bool = False
-    """Whether the run can do without a shard that ends every worker that tries it."""
-    begin: float = field(default_factory=time.perf_counter)
-    shards: int = 0
-    reused: int = 0
-    n_bytes: int = 0
-    damaged: dict[Shard, DamagedFileError | WorkerLostError] = field(default_factory=dict)
-    """Shards left out because a file of theirs is damaged, or because they end every worker."""
-    _failed: list[tuple[str, Exception]] = field(default_factory=list)
-    _slowest: list[tuple[float, int, Shard]] = field(default_factory=list)
-    """A heap of seconds, number of the shard's result, shard."""
-
-    def __post_init__(self) -> None:
-        self._retries_before = self.run.retries
-
-    def announce(self, shards: Sequence[Shard]) -> None:
-        """Tell the observer what is to be done."""
-        self.run.observe(StageBegins(self.name, len(shards), sum(map(self._n_bytes, shards))))
-
-    def map(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], shards: Sequence[Shard]
-    ) -> Iterator[tuple[int, Result]]:
-        """Run a shard function over tasks, the i-th reading `shards[i]`; yields (index, result) as they come.
-
-        Shards that fail are collected, for `judge` when all others are done.
-        """
-        self.run.manifest.need(self.name, [task.checkpoint for task in tasks])
-        for outcome in self.run.executor.map(function, tasks, name=self.name):
-            shard = shards[outcome.index]
-            if outcome.error is not None:
-                self.fail(shard, outcome.error)
-                continue
-            assert outcome.result is not None
-            self._count(shard, outcome.result)
-            yield outcome.index, outcome.result
-
-    def add(self, shards: int, reused: int) -> None:
-        """Count shards that were done in another way than by `map`."""
-        self.shards += shards
-        self.reused += reused
-
-    def all(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """Run a function over items that are no shards: all results, in order.
-
-        Raises:
-            RunFailedError: a file is damaged now.
-            StageFailedError: an item failed for a reason that may pass.
-        """
-        results: list[Any] = [None] * len(items)
-        for outcome in self.run.executor.map(function, items, name=self.name):
-            if isinstance(outcome.error, DamagedFileError):
-                raise RunFailedError(f"{self.name}: {outcome.error}; the file changed during the run")
-            if outcome.error is not None:
-                raise StageFailedError(
-                    f"{self.name}: {type(outcome.error).__name__}: {outcome.error}. Finished shards are kept: "
-                    f"run the same command again to go on"
-                ) from outcome.error
-            results[outcome.index] = outcome.result
-        return results
-
-    def judge(self) -> None:
-        """Look at the shards that failed, when all others are done.
-
-        Raises:
-            StageFailedError: shards failed for a reason that may pass.
-            RunFailedError: more shards hold a damaged file, or end every worker, than may be left out.
-        """
-        allowed = self.run.config.max_bad_shards
-        if self._failed:
-            raise StageFailedError(_failure(self.name, self._failed))
-        if len(self.damaged) > allowed:
-            names = "; ".join(str(error) for error in list(self.damaged.values())[:N_NAMED])
-            lost = any(isinstance(error, WorkerLostError) for error in self.damaged.values())
-            what = "end every worker that tries them" if lost else "cannot be read whole"
-            mend = (
-                "Give workers more memory, or cut smaller shards (--shard-bytes),"
-                if lost
-                else "Repair or remove the file"
-            )
-            raise RunFailedError(
-                f"{self.name}: {_some(len(self.damaged), 'shard')} {what}: {names}. "
-                f"All other shards are done. {mend} and run the same command again, "
-                f"or leave such shards out with --max-bad-shards {len(self.damaged)}"
-            )
-
-    def finish(self) -> StageEnds:
-        """Close the stage.
-
-        Raises:
-            RunFailedError: see `judge`.
-        """
-        self.judge()
-        for shard, error in self.damaged.items():
-            self.run.note(f"left out, with the shard of {_some(len(files_of(shard)), 'file')}: {error}")
-        ends = StageEnds(
-            self.name,
-            time.perf_counter() - self.begin,
-            self.shards,
-            self.reused,
-            self.n_bytes,
-            self.run.retries - self._retries_before,
-            tuple(SlowShard(seconds, describe(s), s.n_bytes) for seconds, _, s in sorted(self._slowest, reverse=True)),
-        )
-        self.run.stages[self.name] = ends
-        self.run.observe(ends)
-        return ends
-
-    def _n_bytes(self, shard: Shard) -> int:
-        """Stored bytes of source files that a shard of this stage reads."""
-        return shard.n_bytes if self.reads_source else 0
-
-    def _count(self, shard: Shard, result: ShardResult) -> None:
-        self.shards += 1
-        self.reused += result.reused
-        self.n_bytes += 0 if result.reused else self._n_bytes(shard)
-        if not result.reused:
-            keep = heapq.heappush if len(self._slowest) < N_SLOWEST else heapq.heappushpop
-            keep(self._slowest, (result.seconds, self.shards, shard))
-        self.run.observe(
-            ShardDone(
-                self.name,
-                self._n_bytes(shard),
-                result.tally.documents,
-                result.tally.bad,
-                result.reused,
-                result.seconds,
-            )
-        )
-
-    def fail(self, shard: Shard, error: Exception) -> None:
-        """Note a shard that failed, for `judge`."""
-        self.run.observe(ShardFailed(self.name, describe(shard), str(error)))
-        if isinstance(error, DamagedFileError):
-            self.damaged[shard] = error
-        elif self.leaves_out and isinstance(error, WorkerLostError):
-            self.damaged[shard] = WorkerLostError(f"{describe(shard)}: {error}")
-        else:
-            self._failed.append((describe(shard), error))
-
-
-def describe(shard: Shard) -> str:
-    """A shard in words: its file and range, or its first file and how many more."""
-    if not shard.ranges:
-        return "nothing"
-    first = shard.ranges[0]
-    more = len(shard.ranges) - 1
-    span = f" [{first.start}, {first.stop})" if first.stop >= 0 else ""
-    return f"{first.file.path}{span}" + (f" and {_some(more, 'more range')}" if more else "")
-
-
-def files_of(shard: Shard) -> list[str]:
-    """Paths of the files that a shard reads."""
-    return list(dict.fromkeys(file_range.file.path for file_range in shard.ranges))
-
-
-def check_budget(run: Run, what: str, tally: Tally) -> None:
-    """Compare bad records with what is allowed.
-
-    Raises:
-        RunFailedError: above it; names the first bad records and where all of them are listed.
-    """
-    if tally.bad <= run.config.max_bad_fraction * tally.records:
-        return
-    first = "; ".join(f"{bad.path} at {bad.position}: {bad.reason}" for bad in tally.first_bad[:N_NAMED])
-    raise RunFailedError(
-        f"{what}: {tally.bad:,} of {tally.records:,} records are bad, more than max_bad_fraction "
-        f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.redacted}/quarantine/. "
-        f"If that is acceptable, raise --max-bad-fraction; if the text stands in another field, set --text-field"
-    )
-
-
-def _failure(stage: str, failed: list[tuple[str, Exception]]) -> str:
-    named = "; ".join(f"{shard}: {type(error).__name__}: {error}" for shard, error in failed[:N_NAMED])
-    return (
-        f"{stage}: {_some(len(failed), 'shard')} failed: {named}. Finished shards are kept: "
-        f"run the same command again to go on"
-    )
-
-
-def _some(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")

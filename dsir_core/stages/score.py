@@ -15,10 +15,12 @@ from dsir_core.resampling.weights_schema import weight_columns
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.excerpts import TARGET_BYTES, TARGET_PIECES, Excerpt, Weighed, WeighTask, weigh_target
 from dsir_core.shards.score import ScoreResult, ScoreTask, score_shard
+from dsir_core.stages.budgets import check_bad_records
 from dsir_core.stages.count import Counts
 from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.run import Run, StageWork, check_budget, describe, files_of
+from dsir_core.stages.run import Run
+from dsir_core.stages.work import StageWork, describe, files_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Join
         counted = tuple(counts.raw.by_shard[shards[index].index].tolist())
         if counts.rate >= 1 and counted[0] >= 0:
             _check_same(shards[index], counted, found[index].tally.signature)
-    check_budget(run, "raw", tally)
+    check_bad_records(run, "raw", tally)
     _tell_unscored(run, tally)
     return Scores(
         tuple(shards[index] for index in sorted(found)),

@@ -17,8 +17,9 @@ from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_
 from dsir_core.stages.output_dir import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import ResampleResult
-from dsir_core.stages.run import Run, StageWork, describe
+from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
+from dsir_core.stages.work import StageWork, describe
 
 
 @dataclass(frozen=True)
