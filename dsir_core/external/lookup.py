@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dsir_core.features.xxh3 import xxh3
-from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.compiled import compiled
 from dsir_core.kernels.machine import load_byte
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 
 
-@njit(nogil=True)
-def _hash_strings(data, offsets, first, second):
+@compiled("dsir_core.features")
+def hash_strings(data, offsets, first, second):
     address = data.ctypes.data
     for i in range(len(offsets) - 1):
         length = offsets[i + 1] - offsets[i]
@@ -26,8 +25,8 @@ def _hash_strings(data, offsets, first, second):
         second[i] = h
 
 
-@njit(nogil=True)
-def _match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
+@compiled("dsir_core.features")
+def match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
     """Give each of n keys, sorted by both hashes, the score of the first row that has both of its hashes.
 
     Args:
@@ -45,20 +44,3 @@ def _match(keys, seconds, first, second, scores, status, found_scores, found_sta
                     found_scores[at], found_status[at] = scores[row], status[row]
                 seen[at] += 1
             at += 1
-
-
-def _cached(sources: str):
-    @njit(cache=True, nogil=True)
-    def hash_strings(data, offsets, first, second):
-        if len(sources) > 0:
-            _hash_strings(data, offsets, first, second)
-
-    @njit(cache=True, nogil=True)
-    def match(keys, seconds, first, second, scores, status, found_scores, found_status, seen):
-        if len(sources) > 0:
-            _match(keys, seconds, first, second, scores, status, found_scores, found_status, seen)
-
-    return hash_strings, match
-
-
-hash_strings, match = _cached(sources_digest("dsir_core.features"))

@@ -7,16 +7,15 @@ by itself. Pieces are bytes [start, next start) of the text: together they are t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dsir_core.features.tokenize import decode
 from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE
-from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.compiled import compiled
 from dsir_core.kernels.machine import load_byte
 
 
-@njit(nogil=True)
-def _cut(data, offsets, words, index, entries, starts, documents):
+@compiled("dsir_core.features")
+def cut(data, offsets, words, index, entries, starts, documents):
     """Cut documents.
 
     Args:
@@ -63,17 +62,3 @@ def _cut(data, offsets, words, index, entries, starts, documents):
                 in_word = 0 if kind == SINGLE else 1
             position += width
     return n
-
-
-def _cached(sources: str):
-    @njit(cache=True, nogil=True)
-    def cut(data, offsets, words, index, entries, starts, documents):
-        if len(sources) > 0:
-            return _cut(data, offsets, words, index, entries, starts, documents)
-        return 0
-
-    return cut
-
-
-cut = _cached(sources_digest("dsir_core.features"))
-"""`_cut`, kept on disk once it is compiled."""

@@ -14,7 +14,7 @@ from dsir_core.features.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks
 from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
 from dsir_core.features.unicode_table import SPACE
 from dsir_core.features.xxh3 import xxh3
-from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.compiled import compiled
 
 TOKENS_AT_ONCE = 4096
 """Tokens between tokenizing and hashing: few enough for the processor's cache, whatever a document's size."""
@@ -88,8 +88,8 @@ def _keep_tail(starts, ends, n, tail):
         tail[1][k] = tail[1][k + n] if k + n < room else ends[k + n - room]
 
 
-@njit(nogil=True)
-def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
+@compiled("dsir_core.features")
+def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
     """Count or score a batch.
 
     Args:
@@ -178,9 +178,9 @@ def _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, c
             sums[document, target] = total
 
 
-@njit(nogil=True)
-def _score_kept(kept, starts, n_tokens, log_ratio, sums):
-    """Log weights from kept buckets: the additions of `_run_batch`, in its order.
+@compiled("dsir_core.features")
+def score_kept(kept, starts, n_tokens, log_ratio, sums):
+    """Log weights from kept buckets: the additions of `run_batch`, in its order.
 
     Args:
         kept: uint16[...] buckets, by order and then by document.
@@ -199,21 +199,3 @@ def _score_kept(kept, starts, n_tokens, log_ratio, sums):
             sums[document, target] = total
         for order in range(len(starts)):
             at[order] += max(0, n_tokens[document] - order)
-
-
-def _cached(sources: str):
-    @njit(cache=True, nogil=True)
-    def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
-        if len(sources) > 0:
-            _run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept)
-
-    @njit(cache=True, nogil=True)
-    def score_kept(kept, starts, n_tokens, log_ratio, sums):
-        if len(sources) > 0:
-            _score_kept(kept, starts, n_tokens, log_ratio, sums)
-
-    return run_batch, score_kept
-
-
-run_batch, score_kept = _cached(sources_digest("dsir_core.features"))
-"""`_run_batch` and `_score_kept`, kept on disk once they are compiled."""

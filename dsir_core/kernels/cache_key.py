@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from importlib import resources
 
@@ -9,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 
+@functools.cache
 def sources_digest(*packages: str) -> str:
     """Digest of everything that is compiled into a kernel: the Python and data files of packages.
 
-    Numba's cache on disk looks only at the time of the kernel's own file, and would go on with the machine code of an
-    older version of the others. What a compiled function closes over is part of its key there: let it close over this.
+    Numba's cache on disk looks only at the kernel's own file, and would go on with the machine code of an older version
+    of the others.
     """
     digest = hashlib.sha256()
     for package in ("dsir_core.kernels", *packages):

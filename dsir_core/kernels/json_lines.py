@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from dsir_core.kernels.cache_key import sources_digest
+from dsir_core.kernels.compiled import compiled
 from dsir_core.kernels.json_values import copy_string, skip_colon, skip_space, skip_string, skip_value
 from dsir_core.kernels.machine import load_byte
 
@@ -69,8 +69,8 @@ def _take_text(p, stop, readable, key, out):
         return LEFT, begin
 
 
-@njit(nogil=True)
-def _take_texts(data, starts, stops, key, max_bytes, text, offsets, status):
+@compiled()
+def take_texts(data, starts, stops, key, max_bytes, text, offsets, status):
     """Take the texts of lines.
 
     Args:
@@ -95,16 +95,3 @@ def _take_texts(data, starts, stops, key, max_bytes, text, offsets, status):
         else:
             status[line], out = _take_text(p, stop, readable, key, out)
     offsets[len(starts)] = out - begin
-
-
-def _cached(sources: str):
-    @njit(cache=True, nogil=True)
-    def take_texts(data, starts, stops, key, max_bytes, text, offsets, status):
-        if len(sources) > 0:
-            _take_texts(data, starts, stops, key, max_bytes, text, offsets, status)
-
-    return take_texts
-
-
-take_texts = _cached(sources_digest())
-"""`_take_texts`, kept on disk once it is compiled."""

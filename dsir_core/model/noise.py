@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.digests import hash64
+from dsir_core.kernels.cache_key import read_only
+from dsir_core.kernels.compiled import compiled
 
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -38,7 +39,7 @@ _EXP_SERIES = (
 _INVERSE_LN2 = 1.44269504088896338700e00
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _log(x: float) -> float:
     # Sun's fdlibm algorithm (e_log.c): x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)) with s = f / (2 + f),
     # error below 1 unit in the last place. x is positive, finite and normal here.
@@ -56,15 +57,8 @@ def _log(x: float) -> float:
     return k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f)
 
 
-@numba.vectorize(["float64(float64)"], cache=True)  # type: ignore[no-untyped-call]
-def log_exact(x):  # type: ignore[no-untyped-def]
-    """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
-    return _log(x)
-
-
-@numba.vectorize(["float64(float64)"], cache=True)  # type: ignore[no-untyped-call]
-def exp_exact(x):  # type: ignore[no-untyped-def]
-    """exp(x) for float64 from -700 to 700, elementwise; the same bits on every machine."""
+@compiled()
+def _exp(x: float) -> float:
     # Sun's fdlibm algorithm (e_exp.c): x = k ln 2 + r, exp(r) by a rational function, error below 1 unit in the last
     # place.
     k = math.floor(_INVERSE_LN2 * x + 0.5)
@@ -78,7 +72,35 @@ def exp_exact(x):  # type: ignore[no-untyped-def]
     return math.ldexp(1.0 - ((low - (r * c) / (2.0 - c)) - high), int(k))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
+def _logs(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    out = np.empty(len(values), np.float64)
+    for i in range(len(values)):
+        out[i] = _log(values[i])
+    return out
+
+
+@compiled()
+def _exps(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    out = np.empty(len(values), np.float64)
+    for i in range(len(values)):
+        out[i] = _exp(values[i])
+    return out
+
+
+def log_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
+    logs = _logs(read_only(values.ravel(), np.float64))
+    return np.asarray(logs, np.float64).reshape(values.shape)
+
+
+def exp_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """exp of float64 from -700 to 700, elementwise; the same bits on every machine."""
+    exps = _exps(read_only(values.ravel(), np.float64))
+    return np.asarray(exps, np.float64).reshape(values.shape)
+
+
+@compiled()
 def _mix(z: np.uint64) -> np.uint64:
     # Finalizer of SplitMix64 (Steele, Lea, Flood 2014; Stafford's variant 13).
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -86,7 +108,7 @@ def _mix(z: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _bits(counters: npt.NDArray[np.int64], first: np.uint64, second: np.uint64) -> npt.NDArray[np.uint64]:
     out = np.empty(len(counters), np.uint64)
     for i in range(len(counters)):
@@ -94,7 +116,7 @@ def _bits(counters: npt.NDArray[np.int64], first: np.uint64, second: np.uint64) 
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _gumbel(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     out = np.empty(len(bits), np.float64)
     for i in range(len(bits)):
@@ -114,7 +136,8 @@ def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDAr
         uint64[n], uniform, independent across counters and streams.
     """
     first, second = hash64("first", *stream), hash64("second", *stream)
-    return _bits(np.asarray(counters, np.int64), np.uint64(first), np.uint64(second))
+    bits = _bits(read_only(counters, np.int64), np.uint64(first), np.uint64(second))
+    return np.asarray(bits, np.uint64)
 
 
 def document_bits(
@@ -160,4 +183,11 @@ def gumbel(
     Returns:
         float64[n].
     """
-    return _gumbel(document_bits(positions, path, offsets, "gumbel", seed, target))
+    noise = _gumbel(document_bits(positions, path, offsets, "gumbel", seed, target))
+    return np.asarray(noise, np.float64)
+
+
+def warm_up() -> None:
+    """Compile, or load from the cache on disk, what noise and exact logarithms need."""
+    gumbel(np.zeros(1, np.int64), 0, 0, "")
+    log_exact(np.ones(1))

@@ -12,9 +12,11 @@ def warm_up() -> None:
     from dsir_core import features
     from dsir_core.config.features import FeatureSettings
     from dsir_core.corpus.formats import jsonl
+    from dsir_core.model import noise
 
     jsonl.warm_up()
     features.warm_up(FeatureSettings())
+    noise.warm_up()
 
 
 def warm_up_in_background() -> None:
