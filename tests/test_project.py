@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LOCKS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("requirements.lock", "requirements-extras.lock")}
+"""What `make install` installs, and the versions for the image: without what only tests need, with all extras."""
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 LAYERS = ["dsir_core", "tasks", "flows", "deployments"]
 
@@ -28,10 +29,10 @@ def declared() -> list[Requirement]:
     return [Requirement(line) for group in groups for line in group]
 
 
-def locked() -> dict[str, list[Requirement]]:
-    """Each locked package with its versions (more than one where they differ by Python)."""
+def locked(lock: str) -> dict[str, list[Requirement]]:
+    """Each package of a lock with its versions (more than one where they differ by Python)."""
     found: dict[str, list[Requirement]] = {}
-    for line in re.findall(r"^[A-Za-z0-9].*?(?= \\$)", LOCK, flags=re.MULTILINE):
+    for line in re.findall(r"^[A-Za-z0-9].*?(?= \\$)", LOCKS[lock], flags=re.MULTILINE):
         requirement = Requirement(line)
         found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
     return found
@@ -43,21 +44,36 @@ def test_every_dependency_has_a_lower_and_an_upper_bound(requirement: Requiremen
     assert operators == {"=="} or (operators & {"<", "<="} and operators & {">", ">="})
 
 
-def installed_by_make() -> list[Requirement]:
-    """Without the extras for clusters of others: they are the user's choice."""
-    others = {Requirement(line).name for extra in ("docker", "kubernetes", "slurm") for line in EXTRAS[extra]}
-    return [requirement for requirement in declared() if requirement.name not in others]
+OF_CLUSTERS = [Requirement(line) for extra in ("docker", "kubernetes", "slurm") for line in EXTRAS[extra]]
+"""The extras that a user chooses."""
+
+HELD = {
+    "requirements.lock": [found for found in declared() if found not in OF_CLUSTERS],
+    "requirements-extras.lock": [*map(Requirement, PROJECT["project"]["dependencies"]), *OF_CLUSTERS],
+}
 
 
-@pytest.mark.parametrize("requirement", installed_by_make(), ids=lambda requirement: requirement.name)
-def test_lock_holds_every_dependency_within_its_bounds(requirement: Requirement) -> None:
-    for found in locked()[canonicalize_name(requirement.name)]:
+@pytest.mark.parametrize(
+    ("lock", "requirement"),
+    [(lock, requirement) for lock, held in HELD.items() for requirement in held],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_lock_holds_every_dependency_within_its_bounds(lock: str, requirement: Requirement) -> None:
+    for found in locked(lock)[canonicalize_name(requirement.name)]:
         (pin,) = found.specifier
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version)
 
 
-def test_lock_pins_each_package_once_for_each_python() -> None:
+def test_the_image_has_the_versions_that_the_tests_have() -> None:
+    tested, shipped = locked("requirements.lock"), locked("requirements-extras.lock")
+    assert {name: tested[name] for name in tested.keys() & shipped} == {
+        name: shipped[name] for name in tested.keys() & shipped
+    }
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_pins_each_package_once_for_each_python(lock: str) -> None:
     for minor in (11, 12, 13):
         for platform in ("linux", "darwin"):
             environment = {
@@ -65,19 +81,23 @@ def test_lock_pins_each_package_once_for_each_python() -> None:
                 "python_full_version": f"3.{minor}.9",
                 "sys_platform": platform,
             }
-            for name, found in locked().items():
+            for name, found in locked(lock).items():
                 fitting = [r for r in found if r.marker is None or r.marker.evaluate(environment)]
                 assert len(fitting) <= 1, (name, environment)
 
 
-def test_lock_has_hashes_for_everything() -> None:
-    blocks = re.split(r"\n(?=[A-Za-z0-9])", LOCK)[1:]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_hashes_for_everything(lock: str) -> None:
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", LOCKS[lock])[1:]
     assert len(blocks) > 100
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
-def test_lock_names_no_index_host_or_path() -> None:
-    foreign = re.findall(r"^.*(?:://|--(?!hash=)|-e |@ |\bindex\b|find-links|/|\.whl).*$", LOCK, flags=re.MULTILINE)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_index_host_or_path(lock: str) -> None:
+    foreign = re.findall(
+        r"^.*(?:://|--(?!hash=)|-e |@ |\bindex\b|find-links|/|\.whl).*$", LOCKS[lock], flags=re.MULTILINE
+    )
     assert foreign == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sysconfig
@@ -12,6 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from dask.utils import parse_bytes
 from distributed.cli import dask_scheduler, dask_worker
 
 from tasks.cluster import DASK_CONFIG
@@ -27,6 +29,9 @@ PODS = {
     found["metadata"]["name"]: found["spec"]["template"]["spec"] for found in OBJECTS if found["kind"] == "Deployment"
 }
 CONTAINERS = {name: pod["containers"][0] for name, pod in PODS.items()}
+POOL: dict[str, Any] = json.loads((FOLDER / "kubernetes" / "job.json").read_text())
+JOB: dict[str, Any] = POOL["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+"""The pod of a flow run."""
 
 
 def lint(*words: str | Path) -> None:
@@ -83,9 +88,9 @@ def test_compose_names_what_it_has_and_gives_nothing_to_the_network() -> None:
     assert all(value.startswith("${") and ":?" in value for value in secrets)
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
-def test_pods_have_no_more_rights_than_they_need_and_bounded_memory(name: str) -> None:
-    pod, container = PODS[name], CONTAINERS[name]
+@pytest.mark.parametrize("pod", [*PODS.values(), JOB], ids=[*PODS, "flow run"])
+def test_pods_have_no_more_rights_than_they_need_and_bounded_memory(pod: dict[str, Any]) -> None:
+    (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
@@ -95,7 +100,8 @@ def test_pods_have_no_more_rights_than_they_need_and_bounded_memory(name: str) -
     }
     assert container["resources"]["limits"]["memory"]
     assert container["resources"]["requests"]["cpu"]
-    assert pod.get("automountServiceAccountToken") is False or pod["serviceAccountName"] == "dsir"
+    if pod not in (PODS["runner"], JOB):
+        assert pod["automountServiceAccountToken"] is False
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
 
 
@@ -109,6 +115,77 @@ def test_services_find_pods_and_pods_find_services() -> None:
         if host in services:
             assert int(port) == services[host]["spec"]["ports"][0]["port"]
     assert {host for host, _ in used} == {"prefect", "scheduler"}
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    return {found["metadata"]["name"]: found for found in OBJECTS if found["kind"] == kind}
+
+
+def test_only_the_runner_may_ask_kubernetes_for_anything_and_only_in_its_namespace() -> None:
+    (binding,) = named("RoleBinding").values()
+    assert [subject["name"] for subject in binding["subjects"]] == [PODS["runner"]["serviceAccountName"]]
+    assert not named("ClusterRoleBinding")
+    environment = {entry["name"]: entry for entry in CONTAINERS["runner"]["env"]}
+    watched = environment["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"]
+    assert watched["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+
+
+def test_flow_runs_have_an_account_without_rights() -> None:
+    account = POOL["variables"]["properties"]["service_account_name"]["default"]
+    assert JOB["serviceAccountName"] == "{{ service_account_name }}"
+    assert named("ServiceAccount")[account]["automountServiceAccountToken"] is False
+
+
+def test_whoever_reads_the_corpus_has_the_credentials_of_its_storage() -> None:
+    for container in (CONTAINERS["dask-worker"], JOB["containers"][0]):
+        assert container["envFrom"] == [{"secretRef": {"name": "s3"}}]
+
+
+def test_every_pod_can_be_reached_from_its_namespace_only() -> None:
+    (policy,) = named("NetworkPolicy").values()
+    assert policy["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {}}]}],
+    }
+
+
+def test_an_apply_does_not_undo_what_the_autoscaler_has_set() -> None:
+    (scaler,) = named("HorizontalPodAutoscaler").values()
+    assert "replicas" not in named("Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]["spec"]
+
+
+def test_the_image_of_flow_runs_is_named_once() -> None:
+    assert POOL["variables"]["properties"]["image"]["default"] == IMAGE
+    pool = yaml.safe_load((ROOT / "prefect.yaml").read_text())["definitions"]["kubernetes"]
+    assert "image" not in pool["job_variables"]
+
+
+def test_what_a_container_writes_lies_where_it_can_write() -> None:
+    text = (FOLDER / "Dockerfile").read_text()
+    written = ["NUMBA_CACHE_DIR", "PREFECT_SERVER_UI_STATIC_DIRECTORY"]
+    for name in written:
+        assert re.search(rf"\b{name}=/tmp/", text)
+    for pod in (*PODS.values(), JOB):
+        assert {"name": "tmp", "mountPath": "/tmp"} in pod["containers"][0]["volumeMounts"]
+    assert COMPOSE["x-dsir"]["read_only"] is True
+    assert COMPOSE["x-dsir"]["tmpfs"] == ["/tmp"]
+
+
+def test_kernels_are_compiled_for_the_installed_package() -> None:
+    text = (FOLDER / "Dockerfile").read_text()
+    assert text.index("\nWORKDIR /\n") < text.index("warm_up()")
+
+
+def test_workers_have_the_memory_of_their_container() -> None:
+    def limit(words: list[str]) -> int:
+        found: int = parse_bytes(words[words.index("--memory-limit") + 1])
+        return found
+
+    pod, service = CONTAINERS["dask-worker"], COMPOSE["services"]["worker"]
+    assert limit(pod["args"]) == parse_bytes(pod["resources"]["limits"]["memory"] + "B")
+    assert service["deploy"]["resources"]["limits"]["memory"] == "2g"
+    assert limit(service["command"]) == 2 * 2**30
 
 
 def dask_commands() -> list[list[str]]:
