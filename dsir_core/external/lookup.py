@@ -14,6 +14,12 @@ _FNV_PRIME = np.uint64(0x100000001B3)
 
 @compiled("dsir_core.features")
 def hash_strings(data, offsets, first, second):
+    """Hash strings by XXH3 and by FNV-1a.
+
+    Args:
+        data: uint8[...], the strings' bytes; offsets: int64[n + 1].
+        first, second: uint64[n] to be filled.
+    """
     address = data.ctypes.data
     for i in range(len(offsets) - 1):
         length = offsets[i + 1] - offsets[i]

@@ -95,7 +95,7 @@ def log_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def exp_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """exp of float64 from -700 to 700, elementwise; the same bits on every machine."""
+    """Exponential of float64 from -700 to 700, elementwise; the same bits on every machine."""
     exps = _exps(read_only(values.ravel(), np.float64))
     return np.asarray(exps, np.float64).reshape(values.shape)
 
