@@ -163,11 +163,15 @@ def test_the_image_of_flow_runs_is_named_once() -> None:
 
 def test_what_a_container_writes_lies_where_it_can_write() -> None:
     text = (FOLDER / "Dockerfile").read_text()
-    written = ["NUMBA_CACHE_DIR", "PREFECT_SERVER_UI_STATIC_DIRECTORY"]
-    for name in written:
+    for name in ("NUMBA_CACHE_DIR", "PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"):
         assert re.search(rf"\b{name}=/tmp/", text)
     for pod in (*PODS.values(), JOB):
         assert {"name": "tmp", "mountPath": "/tmp"} in pod["containers"][0]["volumeMounts"]
+    server = {entry["name"]: entry["value"] for entry in CONTAINERS["prefect"]["env"]}["PREFECT_HOME"]
+    assert {"name": "prefect", "mountPath": server} in CONTAINERS["prefect"]["volumeMounts"]
+    assert COMPOSE["services"]["prefect"]["volumes"] == [
+        f"prefect:{COMPOSE['services']['prefect']['environment']['PREFECT_HOME']}"
+    ]
     assert COMPOSE["x-dsir"]["read_only"] is True
     assert COMPOSE["x-dsir"]["tmpfs"] == ["/tmp"]
 

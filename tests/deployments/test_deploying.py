@@ -169,6 +169,18 @@ def free_port() -> str:
         return str(bound.getsockname()[1])
 
 
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The image that a cluster's runner has, by a kubectl that says nothing else."""
+    image = "registry.example.org/dsir-pipeline@sha256:" + "a" * 64
+    program = tmp_path / "bin" / "kubectl"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexec echo {image}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return image
+
+
 @contextmanager
 def terminals(clone: Path, replaced: dict[str, str]) -> Iterator[Terminals]:
     with ExitStack() as stack:
@@ -176,7 +188,7 @@ def terminals(clone: Path, replaced: dict[str, str]) -> Iterator[Terminals]:
 
 
 @pytest.mark.long
-def test_a_newcomer_follows_the_page(clone: Path, tmp_path: Path) -> None:
+def test_a_newcomer_follows_the_page(clone: Path, tmp_path: Path, kubectl: str) -> None:
     port = free_port()
     with s3_server(tmp_path / "s3") as server, terminals(clone, {}) as here:
         storage = fsspec.filesystem(
@@ -210,6 +222,9 @@ def test_a_newcomer_follows_the_page(clone: Path, tmp_path: Path) -> None:
         assert report["documents"]["selected"] == 100
         digests.add(report["selection_digest"])
     assert len(digests) == 1
+    assert (
+        json.loads((clone / "runs" / "job.json").read_text())["variables"]["properties"]["image"]["default"] == kubectl
+    )
     assert here.log("serve").rstrip().endswith("stopped")
 
 
