@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsir_core.checkpoints.kinds import WEIGHTS
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import FileRange, Shard, SourceFile
@@ -26,7 +27,7 @@ from dsir_core.shards.count import CountResult, CountTask, count_shard
 from dsir_core.shards.excerpts import Weighed, WeighTask, weigh_target
 from dsir_core.shards.extract import Extracted, ExtractResult, ExtractTask, extract_shard
 from dsir_core.shards.parts import ExtractFile, PartResult, PartTask, write_part
-from dsir_core.shards.score import ROW_GROUP_ROWS, WEIGHTS_VERSION, ScoreResult, ScoreTask, score_shard
+from dsir_core.shards.score import ROW_GROUP_ROWS, ScoreResult, ScoreTask, score_shard
 from dsir_core.shards.select import Account, SelectResult, SelectTask, select_shard
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 
@@ -65,7 +66,7 @@ def shard_of(index: int, documents: int) -> Shard:
 
 def write_weights(task: Synthetic) -> ScoreResult:
     """Weights of a synthetic shard, in the files that scoring writes, where they are not written already."""
-    store, key = Store(task.workdir), digest(["synthetic", WEIGHTS_VERSION, task.index, task.documents])
+    store, key = Store(task.workdir), digest(["synthetic", WEIGHTS.format, task.index, task.documents])
     receipt = store.receipt("weights", key)
     if receipt is not None:
         return ScoreResult(receipt, Tally.from_json(receipt.summary), True, 0.0)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from dsir_core.checkpoints.kinds import MODEL, SCORE
 from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
@@ -64,9 +65,9 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
     """
     _, _, fitted, scores = _score(run, call)
     model = fitted.model
-    name = f"score/{model.digest}.json"
+    name = f"{SCORE.name(model.digest)}{SCORE.suffix}"
     listed = {
-        "model": f"model/{model.digest}.npz",
+        "model": f"{MODEL.name(model.digest)}{MODEL.suffix}",
         "columns": list(scores.columns),
         "weights": [result.receipt.name for result in scores.results],
     }
@@ -102,7 +103,7 @@ def begin(run: Run) -> None:
 def end(run: Run, name: str, listed: dict[str, Any]) -> None:
     """Write the list of weights to the workdir, and record that the run is complete."""
     run.store.write(name, json.dumps(listed, indent=1).encode())
-    run.manifest.need("score", [name.removesuffix(".json")])
+    run.manifest.need("score", [name.removesuffix(SCORE.suffix)])
     run.manifest.end(stage_figures(run))
 
 

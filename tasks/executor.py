@@ -16,6 +16,7 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerErro
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.runtime.executor import Outcome, nothing
+from dsir_core.shards.task import ShardTask
 from dsir_core.shards.versions import Checked, versions
 from tasks.locality import Places
 from tasks.reduction import IN_FLIGHT_PER_THREAD, WINDOW_LASTS, Reduction
@@ -170,7 +171,7 @@ class _Map:
         status = future.status
         if status == "finished":
             self._finished.append(Finished(time.monotonic() - work.begun, work.n_bytes))
-            self._places.remember(future, [self._items[index] for index in work.indices], result[0])
+            self._places.remember(future, result.kept)
         for one in work.futures:
             self._in_flight.pop(one.key, None)
             one.release()
@@ -292,10 +293,9 @@ class _Map:
     def _judge(self, indices: tuple[int, ...], status: str | None, result: Any) -> list[Outcome[Any]]:
         """What a finished future says of its items; none for those that are to run again."""
         if status == "finished":
-            results, seconds = result
-            self._seconds = seconds / len(results)
-            self._again.extend(indices[len(results) :])
-            return [Outcome(index, found) for index, found in zip(indices, results, strict=False)]
+            self._seconds = result.seconds / len(result.results)
+            self._again.extend(indices[len(result.results) :])
+            return [Outcome(index, found) for index, found in zip(indices, result.results, strict=False)]
         if status != "error":
             raise RunFailedError(
                 f"stage {self._name}: item {indices[0]} was dropped, the Dask scheduler has gone or was restarted"
@@ -322,5 +322,4 @@ class _Map:
 
 def _size(item: Any) -> int:
     """Stored bytes that an item reads, 0 where it reads no shard."""
-    n_bytes: int = getattr(getattr(item, "shard", None), "n_bytes", 0)
-    return n_bytes
+    return item.n_bytes if isinstance(item, ShardTask) else 0

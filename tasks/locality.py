@@ -7,6 +7,8 @@ from typing import Any
 
 from distributed import Client, Future
 
+from dsir_core.shards.task import ShardTask
+
 
 class Places:
     """The workers that keep something, by the items' `place`.
@@ -23,20 +25,18 @@ class Places:
 
     def worker(self, item: Any) -> str | None:
         """Address of the worker that keeps something for an item."""
-        return self._workers.get(getattr(item, "place", "")) if self._workers else None
+        return self._workers.get(item.place) if self._workers and isinstance(item, ShardTask) else None
 
-    def remember(self, future: Future[Any], items: Sequence[Any], results: Sequence[Any]) -> None:
-        """Note which worker kept something; the scheduler knows where a result lies until it is released.
+    def remember(self, future: Future[Any], places: Sequence[str]) -> None:
+        """Note which worker keeps something; the scheduler knows where a result lies until it is released.
 
         Args:
             future: that has finished, and is not released.
-            items: that it ran, in order.
-            results: of the items, fewer where it stopped before the last; `kept` says that something is.
+            places: under which its worker keeps something.
         """
-        kept = [item for item, found in zip(items, results, strict=False) if getattr(found, "kept", False)]
-        workers: Sequence[str] = self._client.who_has([future])[future.key] if kept else ()
-        for item in kept if workers else ():
-            self._workers[item.place] = workers[0]
+        workers: Sequence[str] = self._client.who_has([future])[future.key] if places else ()
+        for place in places if workers else ():
+            self._workers[place] = workers[0]
 
     def forget(self, worker: str) -> None:
         """Wish nothing more from a worker: it does not answer, and all that it keeps would wait for it."""

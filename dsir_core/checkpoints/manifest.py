@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dsir_core.checkpoints.kinds import KINDS
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
@@ -20,25 +21,10 @@ from dsir_core.errors import RunFailedError
 FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
-KINDS = (
-    *(
-        "counts",
-        "raw-model",
-        "documents",
-        "classifier",
-        "model",
-        "weights",
-        "score",
-        "selection",
-        "overview",
-        "extract",
-    ),
-    *("overview", "extract", "comparison", "quarantine", "external"),
-)
-"""Folders of checkpoints."""
 
 _OURS = re.compile(
-    rf"({'|'.join(KINDS)})/([0-9a-f]{{{KEY_DIGITS}}}[.-]|\.incoming-)[^/]*|{FOLDER}/[0-9a-f]{{16}}/[^/]*"
+    rf"({'|'.join(kind.folder for kind in KINDS)})/([0-9a-f]{{{KEY_DIGITS}}}[.-]|\.incoming-)[^/]*"
+    rf"|{FOLDER}/[0-9a-f]{{16}}/[^/]*"
 )
 """Names of files that runs write to a workdir."""
 

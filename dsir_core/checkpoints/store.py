@@ -70,6 +70,8 @@ class Draft:
     """A checkpoint being written."""
 
     stream: IO[bytes]
+    summary: dict[str, Any]
+    """Of the receipt; may be filled until the block of `Store.checkpoint` ends."""
     receipt: Receipt | None = None
     """There once the block of `Store.checkpoint` has ended."""
 
@@ -225,7 +227,7 @@ class Store:
         name = f"{kind}/{key}{suffix}"
         # No fsync: the receipt proves the data by its digest, and what a power failure takes is done again.
         with self.writer(name, durable=False) as stream:
-            draft = Draft(stream)
+            draft = Draft(stream, summary)
             yield draft
             stream.flush()
             n_bytes = stream.tell()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dsir_core.checkpoints.cached import array_from
+from dsir_core.checkpoints.kinds import COUNTS, WEIGHTS
 from dsir_core.checkpoints.manifest import checkpoint_of
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.tally import Tally
@@ -47,9 +48,9 @@ def find_reuse(run: Run, plan: Plan, rate: float) -> Reuse:
     """
     complete = {
         checkpoint_of(entry.name)
-        for kind in ("counts", "weights")
-        for entry in run.store.entries(kind)
-        if entry.name.endswith(".json")
+        for kind in (COUNTS, WEIGHTS)
+        for entry in run.store.entries(kind.folder)
+        if entry.name.endswith(kind.complete_suffix)
     }
     targets = {name: target_tasks(run.config, corpus.shards) for name, corpus in plan.targets.items()}
     in_targets = sum(task.checkpoint in complete for tasks in targets.values() for task in tasks)
@@ -57,7 +58,7 @@ def find_reuse(run: Run, plan: Plan, rate: float) -> Reuse:
     tasks = raw_tasks(run.config, plan.raw.shards, rate)
     counted = sum(task.checkpoint in complete for task in tasks)
     if counted < len(tasks) or not whole_targets or len(tasks) + in_targets > MAX_COUNTS:
-        has_weights = any(name.startswith("weights/") for name in complete)
+        has_weights = any(name.startswith(f"{WEIGHTS.folder}/") for name in complete)
         return Reuse(counted, in_targets, None if has_weights else 0, rate)
     raw = _load(run.store, tasks)
     higher = next_rate(run.config, rate, int(raw.counts.sum())) if raw is not None else None
@@ -88,11 +89,11 @@ def _load(store: Store, tasks: Sequence[CountTask]) -> CorpusCounts | None:
     total: np.ndarray | None = None
     tally = Tally()
     for task in tasks:
-        found = store.load("counts", task.key)
+        found = store.load(COUNTS.folder, task.key)
         if found is None:
             return None
         receipt, data = found
-        counts = np.load(io.BytesIO(data), allow_pickle=False)
+        counts = array_from(data)
         total = counts if total is None else total + counts
         tally.merge(Tally.from_json(receipt.summary))
     if total is None:

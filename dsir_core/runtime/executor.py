@@ -41,8 +41,8 @@ class Executor(Protocol):
     yields an `Outcome` with the error, and the other items go on; only `RequestError` ends the map,
     since it says the same for every item. Closing the iterator cancels what has not begun.
 
-    An item may have a `place`, a str: when a result for it says `kept`, later items of that place run in the same
-    process if they can.
+    Items may be of any type. Of a `shards.task.ShardTask` an executor may look at `n_bytes`, to put small ones
+    together, and at `keeps` and `place`, to run later items of a place in the process that keeps something under it.
     """
 
     n_workers: int
@@ -142,7 +142,6 @@ class _Returned(Generic[Result]):
 
     def __init__(self, result: Result, effects: Effects) -> None:
         self.result, self.effects = result, effects
-        self.kept = bool(getattr(result, "kept", False))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,37 +9,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.checkpoints.store import Receipt, Store
-from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import Chunking, ReadSettings
+from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
+from dsir_core.checkpoints.kinds import COMPARISON
+from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.config.reading import Chunking
 from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import FileRange, Shard
-from dsir_core.digests import digest
+from dsir_core.corpus.types import FileRange
 from dsir_core.errors import RunFailedError
-from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View
 from dsir_core.resampling.pareto import keep_probability
 from dsir_core.resampling.weight_rows import Rows, by_stratum, read_rows
 from dsir_core.resampling.weights_schema import odds_column
-from dsir_core.shards.reading import identity
 from dsir_core.shards.select import cut_values
 from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
-
-COMPARISON_VERSION = "comparison-v1"
-KIND = "comparison"
+from dsir_core.shards.task import SourceTask
 
 
 @dataclass(frozen=True)
-class CompareTask:
+class CompareTask(SourceTask):
     """One shard in which several methods choose."""
 
-    workdir: str
-    shard: Shard
-    read: ReadSettings
-    features: FeatureSettings
+    kind = COMPARISON
     weights: Receipt
     selectors: tuple[str, ...]
     """Who chooses, by index of the target."""
@@ -51,26 +42,16 @@ class CompareTask:
     chunk: Chunking | None = None
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"{KIND}/{self.key}"
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return digest(
-            {
-                "format": COMPARISON_VERSION,
-                "tokenizer": TOKENIZER_VERSION,
-                "features": self.features,
-                "shard": identity(self.shard, self.read),
-                "weights": self.weights.sha256,
-                "names": self.selectors,
-                "cuts": [[cut_values(cut) for cut in cuts] for cuts in self.cuts],
-                "min_tokens": self.min_tokens,
-                "chunk": self.chunk and self.chunk.words,
-            }
-        )
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`."""
+        return {
+            **self.source,
+            "weights": self.weights.sha256,
+            "names": self.selectors,
+            "cuts": [[cut_values(cut) for cut in cuts] for cuts in self.cuts],
+            "min_tokens": self.min_tokens,
+            "chunk": self.chunk and self.chunk.words,
+        }
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -169,21 +150,28 @@ def compare_shard(task: CompareTask) -> CompareResult:
     Raises:
         DamagedFileError: a file cannot be read whole, or no longer holds what was scored.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    loaded = store.load(KIND, task.key)
-    if loaded is not None:
-        counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
-        found = Compared.from_json(loaded[0].summary, counts)
-        return CompareResult(found, True, time.perf_counter() - begin)
+
+    def load(receipt: Receipt, data: bytes) -> Compared:
+        return Compared.from_json(receipt.summary, array_from(data))
+
+    def make(draft: Draft) -> Compared:
+        found = _compare(store, task)
+        write_array(draft, found.counts)
+        draft.summary.update(found.to_json())
+        return found
+
+    done = load_or_make(store, task.kind, task.key, load, make)
+    return CompareResult(done.value, done.reused, done.seconds)
+
+
+def _compare(store: Store, task: CompareTask) -> Compared:
     found = Compared.nothing(len(task.cuts), len(task.selectors), task.features.buckets)
     chosen = _choose(store, task, found)
     for file_range in task.shard.ranges:
         if file_range.file.path in chosen:
             _count(task, file_range, chosen[file_range.file.path], found.counts)
-    with store.checkpoint(KIND, task.key, ".npy", found.to_json()) as draft:
-        np.save(draft.stream, found.counts, allow_pickle=False)
-    return CompareResult(found, False, time.perf_counter() - begin)
+    return found
 
 
 def _choose(store: Store, task: CompareTask, found: Compared) -> dict[str, _SelectedRows]:

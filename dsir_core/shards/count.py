@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.checkpoints.store import Store
-from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import ReadSettings
+from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
+from dsir_core.checkpoints.kinds import COUNTS
+from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, BlockFilter, FileRange, Shard
+from dsir_core.corpus.types import Batch, BlockFilter, FileRange
 from dsir_core.digests import digest
-from dsir_core.features import TOKENIZER_VERSION, can_keep, count_ngrams
+from dsir_core.features import can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.model.noise import random_bits
 from dsir_core.shards.ngram_cache import MIN_SHARD_BYTES, NGRAM_CACHE, NgramRecorder
-from dsir_core.shards.reading import identity, quarantining, read_shard
-
-COUNTS_VERSION = "counts-v1"
+from dsir_core.shards.reading import quarantining, read_shard
+from dsir_core.shards.task import SourceTask
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,10 @@ class TargetCounting:
 
 
 @dataclass(frozen=True)
-class CountTask:
+class CountTask(SourceTask):
     """One shard to count."""
 
-    workdir: str
-    shard: Shard
-    read: ReadSettings
-    features: FeatureSettings
+    kind = COUNTS
     sample: BlockSample | None = None
     keep_bytes: int = 0
     """Memory of this process for n-grams that scoring will want."""
@@ -73,26 +68,32 @@ class CountTask:
     @property
     def place(self) -> str:
         """Names the shard's n-grams, wherever they are kept."""
-        return place_of(self.shard, self.read, self.features)
+        return digest(self.source)
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"counts/{self.key}"
+    def keeps(self) -> bool:
+        """Whether n-grams are wanted for scoring, and worth their memory.
 
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return digest(
-            {
-                "format": COUNTS_VERSION,
-                "tokenizer": TOKENIZER_VERSION,
-                "features": self.features,
-                "shard": identity(self.shard, self.read),
-                "rate": self.sample.rate if self.sample else None,
-                "target": [self.target.folds, self.target.strata] if self.target else None,
-            }
+        Fresh memory for what XXH3 makes of a local file costs about as much as reading and hashing it again.
+        """
+        is_remote = any("://" in file_range.file.url for file_range in self.shard.ranges)
+        return (
+            self.keep_bytes > 0
+            and self.sample is None
+            and self.read.chunk is None
+            and (self.features.hash == "sha256" or is_remote)
+            and can_keep(self.features)
+            and self.shard.n_bytes >= MIN_SHARD_BYTES
         )
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`."""
+        return {
+            **self.source,
+            "rate": self.sample.rate if self.sample else None,
+            "target": [self.target.folds, self.target.strata] if self.target else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,6 @@ class CountResult:
     tally: Tally
     reused: bool
     seconds: float
-    kept: bool = False
-    """Whether this process keeps the shard's n-grams for scoring."""
-
-
-def place_of(shard: Shard, read: ReadSettings, features: FeatureSettings) -> str:
-    """What the n-grams of a shard depend on."""
-    return digest({"tokenizer": TOKENIZER_VERSION, "features": features, "shard": identity(shard, read)})
 
 
 def count_shard(task: CountTask) -> CountResult:
@@ -118,22 +112,33 @@ def count_shard(task: CountTask) -> CountResult:
     Raises:
         DamagedFileError: a file cannot be read whole.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    found = store.load("counts", task.key)
-    if found is not None:
-        receipt, data = found
-        counts = np.load(io.BytesIO(data), allow_pickle=False)
-        return CountResult(counts, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
+
+    def load(receipt: Receipt, data: bytes) -> tuple[npt.NDArray[np.int64], Tally]:
+        return array_from(data), Tally.from_json(receipt.summary)
+
+    def make(draft: Draft) -> tuple[npt.NDArray[np.int64], Tally]:
+        counts, tally = _count(store, task)
+        write_array(draft, counts)
+        draft.summary.update(tally.to_json())
+        return counts, tally
+
+    done = load_or_make(store, task.kind, task.key, load, make)
+    return CountResult(*done.value, done.reused, done.seconds)
+
+
+def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]:
+    """Read and count a shard; its n-grams are kept where there is room for them."""
     folds = task.target.folds if task.target is not None else 1
     counts = np.zeros((folds, task.features.buckets) if folds > 1 else task.features.buckets, np.int64)
     tally = Tally()
-    keeping = _keeping(task)
+    room = NGRAM_CACHE.room(task.workdir, task.keep_bytes) if task.keeps else 0
+    recorder = NgramRecorder(room) if room > 0 else None
     with quarantining(store, task.shard, task.read, tally, write=task.sample is None) as quarantine:
         keep = task.sample.keep_block if task.sample else None
         fields = (task.target.strata,) if task.target is not None and task.target.strata is not None else ()
         for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
-            n_tokens = keeping.count(file_range, batch, task.features, counts) if keeping else None
+            n_tokens = recorder.count(file_range, batch, task.features, counts) if recorder else None
             if n_tokens is None:
                 n_tokens = _count_batch(task, file_range, batch, counts)
             tally.tokens += int(n_tokens.sum())
@@ -142,12 +147,9 @@ def count_shard(task: CountTask) -> CountResult:
                 for (value,), tokens in zip(batch.fields, n_tokens.tolist(), strict=False):
                     tally.add_stratum(stratum_of(value), 1, tokens)
                 check_strata(tally.strata, task.target.strata, file_range.file.path)
-    summary = tally.to_json()
-    with store.checkpoint("counts", task.key, ".npy", summary) as draft:
-        np.save(draft.stream, counts, allow_pickle=False)
-    shard = keeping.shard(tally) if keeping else None
-    kept = shard is not None and NGRAM_CACHE.put(task.workdir, task.place, shard, task.keep_bytes)
-    return CountResult(counts, tally, False, time.perf_counter() - begin, kept)
+    if recorder is not None and (shard := recorder.shard(tally)) is not None:
+        NGRAM_CACHE.put(task.workdir, task.place, shard, task.keep_bytes)
+    return counts, tally
 
 
 def _count_batch(
@@ -164,21 +166,3 @@ def _count_batch(
         mine = folds == fold
         n_tokens[mine] = count_ngrams(*texts_of(batch, mine), task.features, counts[fold])
     return n_tokens
-
-
-def _keeping(task: CountTask) -> NgramRecorder | None:
-    """What keeps the shard's n-grams; None where they are not wanted, or not worth it.
-
-    Fresh memory for what XXH3 makes of a local file costs about as much as reading and hashing it again.
-    """
-    is_dear = task.features.hash == "sha256" or any("://" in file_range.file.url for file_range in task.shard.ranges)
-    if (
-        task.read.chunk is not None
-        or task.sample is not None
-        or not is_dear
-        or not can_keep(task.features)
-        or task.shard.n_bytes < MIN_SHARD_BYTES
-    ):
-        return None
-    room = NGRAM_CACHE.room(task.workdir, task.keep_bytes)
-    return NgramRecorder(room) if room > 0 else None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,31 +12,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.checkpoints.store import Receipt, Store
-from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import Chunking, ReadSettings
+from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
+from dsir_core.checkpoints.kinds import EXTRACT
+from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.config.reading import Chunking
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, FileRange, Shard
-from dsir_core.digests import digest
-from dsir_core.features import TOKENIZER_VERSION, count_ngrams
+from dsir_core.corpus.types import Batch, FileRange
+from dsir_core.features import count_ngrams
 from dsir_core.resampling.weights_schema import OFFSET
 from dsir_core.shards.parts import ExtractFile, ExtractWriter
-from dsir_core.shards.reading import identity
 from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
+from dsir_core.shards.task import SourceTask
 from dsir_core.storage.retries import warn
-
-EXTRACT_VERSION = "extract-v5"
 
 
 @dataclass(frozen=True)
-class ExtractTask:
+class ExtractTask(SourceTask):
     """One shard whose chosen records are wanted."""
 
-    workdir: str
-    shard: Shard
-    read: ReadSettings
-    features: FeatureSettings
+    kind = EXTRACT
     selection: Receipt
     selectors: tuple[str, ...]
     """Who chooses."""
@@ -48,24 +41,14 @@ class ExtractTask:
     """Whether the documents of chosen chunks are wanted instead."""
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"extract/{self.key}"
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return digest(
-            {
-                "format": EXTRACT_VERSION,
-                "tokenizer": TOKENIZER_VERSION,
-                "features": self.features,
-                "shard": identity(self.shard, self.read),
-                "selection": self.selection.sha256,
-                "names": self.selectors,
-                "chunk": self.chunk and [self.chunk.words, self.whole_documents],
-            }
-        )
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`."""
+        return {
+            **self.source,
+            "selection": self.selection.sha256,
+            "names": self.selectors,
+            "chunk": self.chunk and [self.chunk.words, self.whole_documents],
+        }
 
 
 @dataclass(slots=True)
@@ -118,24 +101,32 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     Raises:
         DamagedFileError: a file cannot be read whole, or no longer holds what was scored.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    loaded = store.load("extract", task.key)
-    if loaded is not None and (found := _complete(store, loaded[0])) is not None:
-        counts = np.load(io.BytesIO(loaded[1]), allow_pickle=False)
-        return ExtractResult(found, counts, True, time.perf_counter() - begin)
+
+    def load(receipt: Receipt, data: bytes) -> tuple[Extracted, npt.NDArray[np.int64]] | None:
+        found = _complete(store, receipt)
+        return (found, array_from(data)) if found is not None else None
+
+    def make(draft: Draft) -> tuple[Extracted, npt.NDArray[np.int64]]:
+        extracted, counts = _extract(store, task)
+        write_array(draft, counts)
+        draft.summary.update(extracted.to_json())
+        return extracted, counts
+
+    done = load_or_make(store, task.kind, task.key, load, make)
+    return ExtractResult(*done.value, done.reused, done.seconds)
+
+
+def _extract(store: Store, task: ExtractTask) -> tuple[Extracted, npt.NDArray[np.int64]]:
     counts = np.zeros((len(task.selectors), task.features.buckets), np.int64)
     extracted = Extracted()
-    writer = ExtractWriter(store, f"extract/{task.key}")
     chosen = _read_chosen(store, task)
-    with writer:
+    with ExtractWriter(store, task.checkpoint) as writer:
         for file_range in task.shard.ranges:
             if file_range.file.path in chosen:
                 _extract_range(task, file_range, chosen[file_range.file.path], writer, counts, extracted)
     extracted.files = writer.files
-    with store.checkpoint("extract", task.key, ".npy", extracted.to_json()) as draft:
-        np.save(draft.stream, counts, allow_pickle=False)
-    return ExtractResult(extracted, counts, False, time.perf_counter() - begin)
+    return extracted, counts
 
 
 def _complete(store: Store, receipt: Receipt) -> Extracted | None:

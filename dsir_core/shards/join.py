@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.kinds import EXTERNAL
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard, SourceFile
-from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.keys import key_strings, string_hashes
 from dsir_core.external.lookup import match
@@ -27,9 +27,6 @@ from dsir_core.kernels.cache_key import read_only
 from dsir_core.shards.reading import identity, quarantining, read_shard
 
 _Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]
-
-JOIN_VERSION = "join-v1"
-KIND = "external"
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,8 @@ class JoinTask:
 
     def key_of(self, shard: Shard) -> str:
         """Key of one shard's checkpoint."""
-        return digest(
+        return EXTERNAL.key(
             {
-                "format": JOIN_VERSION,
                 "shard": identity(shard, self.read),
                 "key": self.settings.key,
                 "column": self.settings.column,
@@ -121,7 +117,7 @@ def join_shards(task: JoinTask) -> JoinResult:
     receipts: dict[int, Receipt | DamagedFileError] = {}
     keys: dict[int, _Keys] = {}
     for i, shard in enumerate(task.shards):
-        if receipt := store.intact(KIND, task.key_of(shard)):
+        if receipt := store.intact(EXTERNAL.folder, task.key_of(shard)):
             receipts[i] = receipt
             continue
         try:
@@ -140,7 +136,7 @@ def join_shards(task: JoinTask) -> JoinResult:
         for i, (mine, *_) in keys.items():
             start, stop = stop, stop + len(mine)
             summary = {"documents": stop - start}
-            with store.checkpoint(KIND, task.key_of(task.shards[i]), ".npz", summary) as draft:
+            with store.checkpoint(EXTERNAL.folder, task.key_of(task.shards[i]), EXTERNAL.suffix, summary) as draft:
                 found.part(start, stop).write(draft.stream)
             receipts[i] = draft.sealed
     return JoinResult(tuple(receipts[i] for i in range(len(task.shards))), reused, time.perf_counter() - begin)

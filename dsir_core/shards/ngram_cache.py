@@ -76,6 +76,11 @@ class NgramCache:
         with self._lock:
             return self._shards.pop(key, None)
 
+    def holds(self, key: str) -> bool:
+        """Whether a shard is kept."""
+        with self._lock:
+            return key in self._shards
+
     def room(self, run: str, limit: int) -> int:
         """Bytes that can still be kept for a run."""
         with self._lock:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dsir_core.checkpoints.kinds import QUARANTINE
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.read import read_range
@@ -58,7 +59,7 @@ def read_shard(
 
 def quarantine_of(shard: Shard, read: ReadSettings) -> str:
     """Where the bad records of a shard are listed: kind and key."""
-    return f"quarantine/{digest(identity(shard, read))}"
+    return QUARANTINE.name(digest(identity(shard, read)))
 
 
 @contextlib.contextmanager
@@ -68,7 +69,7 @@ def quarantining(store: Store, shard: Shard, read: ReadSettings, tally: Tally, *
     try:
         yield quarantine
         if write and tally.bad:
-            with store.writer(f"{quarantine_of(shard, read)}.jsonl") as stream:
+            with store.writer(f"{quarantine_of(shard, read)}{QUARANTINE.suffix}") as stream:
                 quarantine.copy_to(stream)
     finally:
         quarantine.close()

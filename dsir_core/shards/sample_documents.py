@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dsir_core.checkpoints.store import Receipt, Store
-from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import ReadSettings
+from dsir_core.checkpoints.cached import find_or_make
+from dsir_core.checkpoints.kinds import DOCUMENTS
+from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Shard
-from dsir_core.digests import digest
-from dsir_core.features import TOKENIZER_VERSION, count_ngrams
-from dsir_core.model.compact_sample import BottomKSample, Bound
+from dsir_core.features import count_ngrams
+from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.noise import document_bits
 from dsir_core.shards.count import BlockSample
-from dsir_core.shards.reading import identity, quarantining, read_shard
-
-SAMPLE_VERSION = "documents-v1"
-KIND = "documents"
+from dsir_core.shards.reading import quarantining, read_shard
+from dsir_core.shards.task import SourceTask
 
 
 @dataclass(frozen=True)
-class GatherTask:
+class GatherTask(SourceTask):
     """One shard of a corpus of which some documents are wanted."""
 
-    workdir: str
-    shard: Shard
-    read: ReadSettings
-    features: FeatureSettings
+    kind = DOCUMENTS
     corpus: str
     """Which corpus it is: each has a random order of its own."""
     blocks: BlockSample
     bound: Bound
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"{KIND}/{self.key}"
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return digest(
-            {
-                "format": SAMPLE_VERSION,
-                "tokenizer": TOKENIZER_VERSION,
-                "features": self.features,
-                "shard": identity(self.shard, self.read),
-                "corpus": self.corpus,
-                "rate": self.blocks.rate,
-                "bound": [self.bound.documents, self.bound.entries],
-            }
-        )
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`."""
+        return {
+            **self.source,
+            "corpus": self.corpus,
+            "rate": self.blocks.rate,
+            "bound": [self.bound.documents, self.bound.entries],
+        }
 
 
 @dataclass(frozen=True)
@@ -73,11 +56,19 @@ def gather_shard(task: GatherTask) -> GatherResult:
     Raises:
         DamagedFileError: a file cannot be read whole.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    receipt = store.intact(KIND, task.key)
-    if receipt is not None:
-        return GatherResult(receipt, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
+
+    def make(draft: Draft) -> Tally:
+        found, tally = _gather(store, task)
+        draft.stream.write(found.to_bytes())
+        draft.summary.update(tally.to_json())
+        return tally
+
+    done = find_or_make(store, task.kind, task.key, lambda receipt: Tally.from_json(receipt.summary), make)
+    return GatherResult(done.receipt, done.value, done.reused, done.seconds)
+
+
+def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally]:
     gathering, tally = BottomKSample(task.bound, task.features.buckets), Tally()
     keep_block = task.blocks.keep_block if task.blocks.rate < 1 else None
     with quarantining(store, task.shard, task.read, tally, write=False) as quarantine:
@@ -87,6 +78,4 @@ def gather_shard(task: GatherTask) -> GatherResult:
                 offsets = batch.text_offsets[i : i + 2]
                 count_ngrams(batch.text_data, offsets, task.features, gathering.counts)
                 gathering.add(order[i])
-    with store.checkpoint(KIND, task.key, ".npz", tally.to_json()) as draft:
-        draft.stream.write(gathering.found().to_bytes())
-    return GatherResult(draft.sealed, tally, False, time.perf_counter() - begin)
+    return gathering.found(), tally

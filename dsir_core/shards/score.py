@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.checkpoints.store import Receipt, Store
-from dsir_core.config.features import FeatureSettings
+from dsir_core.checkpoints.cached import find_or_make
+from dsir_core.checkpoints.kinds import MODEL, WEIGHTS
+from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata
 from dsir_core.corpus.tally import Quarantine, Tally
-from dsir_core.corpus.types import Shard
 from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
-from dsir_core.features import TOKENIZER_VERSION, score_ngrams
+from dsir_core.features import score_ngrams
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.weights_schema import gather_rows, stratum_names, weights_batch, weights_schema
-from dsir_core.shards.count import place_of
 from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard
-from dsir_core.shards.reading import identity, quarantining, read_shard
+from dsir_core.shards.reading import quarantining, read_shard
+from dsir_core.shards.task import SourceTask
 
-WEIGHTS_VERSION = "weights-v1"
 ROW_GROUP_ROWS = 128 * 1024
 
 
+def reads_text_alone(read: ReadSettings, external: ExternalSettings | None, strata: str | None) -> bool:
+    """Whether scoring wants nothing of a document but the n-grams of its text, so that kept ones serve."""
+    return read.chunk is None and external is None and strata is None
+
+
 @dataclass(frozen=True)
-class ScoreTask:
+class ScoreTask(SourceTask):
     """One shard to score."""
 
-    workdir: str
-    shard: Shard
-    read: ReadSettings
-    features: FeatureSettings
+    kind = WEIGHTS
     model_digest: str
     external: ExternalSettings | None = None
     joined: Receipt | None = None
@@ -68,28 +68,18 @@ class ScoreTask:
     @property
     def place(self) -> str:
         """Names the shard's n-grams, wherever counting has kept them."""
-        return place_of(self.shard, self.read, self.features)
+        return digest(self.source)
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"weights/{self.key}"
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return digest(
-            {
-                "format": WEIGHTS_VERSION,
-                "tokenizer": TOKENIZER_VERSION,
-                "features": self.features,
-                "shard": identity(self.shard, self.read),
-                "model": self.model_digest,
-                "external": self.external and [self.external.column, self.external.ngram, self.external.external],
-                "joined": self.joined and self.joined.sha256,
-                "strata": self.strata,
-            }
-        )
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`."""
+        return {
+            **self.source,
+            "model": self.model_digest,
+            "external": self.external and [self.external.column, self.external.ngram, self.external.external],
+            "joined": self.joined and self.joined.sha256,
+            "strata": self.strata,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +98,34 @@ def score_shard(task: ScoreTask) -> ScoreResult:
     Raises:
         DamagedFileError: a file cannot be read whole.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    receipt = store.intact("weights", task.key)
-    if receipt is not None:
-        return ScoreResult(receipt, Tally.from_json(receipt.summary), True, time.perf_counter() - begin)
+    done = find_or_make(
+        store,
+        task.kind,
+        task.key,
+        load=lambda receipt: Tally.from_json(receipt.summary),
+        make=lambda draft: _score(store, task, draft),
+    )
+    return ScoreResult(done.receipt, done.value, done.reused, done.seconds)
+
+
+def _score(store: Store, task: ScoreTask, draft: Draft) -> Tally:
+    """Score a shard, from its kept n-grams or from its files, as the weights are written."""
     model = load_model(task.workdir, task.model_digest)
     tally = Tally()
-    summary: dict[str, object] = {}
-    # What was kept has no other fields than the text.
-    kept = None if task.fields or task.external or task.read.chunk else NGRAM_CACHE.take(task.place)
-    with (
-        store.checkpoint("weights", task.key, ".parquet", summary) as draft,
-        # What was kept was read by counting, which has written the quarantine file, too.
-        quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine,
-    ):
+    kept = NGRAM_CACHE.take(task.place) if reads_text_alone(task.read, task.external, task.strata) else None
+    # What was kept was read by counting, which has written the quarantine file, too.
+    with quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine:
         scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(task, kept, model, tally)
         _write_weights(draft.stream, task.schema(model), scored)
-        summary.update(tally.to_json())
-    return ScoreResult(draft.sealed, tally, False, time.perf_counter() - begin)
+    draft.summary.update(tally.to_json())
+    return tally
 
 
 @functools.lru_cache(maxsize=2)
 def load_model(workdir: str, model_digest: str) -> FittedModel:
     """The fitted model of a workdir, read once a process."""
-    return FittedModel.from_bytes(Store(workdir).read(f"model/{model_digest}.npz"))
+    return FittedModel.from_bytes(Store(workdir).read(f"{MODEL.name(model_digest)}{MODEL.suffix}"))
 
 
 def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:

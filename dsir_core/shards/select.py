@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.cached import find_or_make, load_or_make
+from dsir_core.checkpoints.kinds import OVERVIEW, SELECTION
+from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.corpus.tally import Tally
-from dsir_core.digests import digest
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View
 from dsir_core.resampling.overview import Overview, Scale, overview_of
@@ -22,11 +22,9 @@ from dsir_core.resampling.radix import keys_of_bits
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import by_stratum, read_rows
 from dsir_core.resampling.weights_schema import FILE_TYPE, OFFSET, STRATUM, odds_column
+from dsir_core.shards.task import ShardTask
 
 ODDS = odds_column("log_weight")
-SELECTION_VERSION = "selection-v6"
-OVERVIEW_VERSION = "overview-v1"
-"""Of what the report shows. It stands apart from the selection, which a new section of the report leaves as it is."""
 
 
 def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.Schema:
@@ -59,10 +57,10 @@ def cut_values(cut: Cut) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class SelectTask:
+class SelectTask(ShardTask):
     """One shard in which to mark the chosen documents."""
 
-    workdir: str
+    kind = SELECTION
     weights: Receipt
     selectors: tuple[str, ...]
     """Who chooses, by index of the target."""
@@ -75,34 +73,19 @@ class SelectTask:
     """Of the overview's histograms."""
 
     @property
-    def checkpoint(self) -> str:
-        """The checkpoint's kind and key."""
-        return f"selection/{self.key}"
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        cuts = [[cut_values(cut) for cut in side] for side in (self.cuts, self.top_k)]
-        return digest(
-            {
-                "format": SELECTION_VERSION,
-                "weights": self.weights.sha256,
-                "names": self.selectors,
-                "cuts": cuts,
-                "min_tokens": self.min_tokens,
-            }
-        )
+    def depends(self) -> dict[str, Any]:
+        """See `ShardTask`; the scales are no part of it: a new section of the report leaves selections as they are."""
+        return {
+            "weights": self.weights.sha256,
+            "names": self.selectors,
+            "cuts": [[cut_values(cut) for cut in side] for side in (self.cuts, self.top_k)],
+            "min_tokens": self.min_tokens,
+        }
 
     @property
     def overview_key(self) -> str:
         """Key of the checkpoint that holds the overview."""
-        return digest(
-            {
-                "format": OVERVIEW_VERSION,
-                "selection": self.key,
-                "scales": [asdict(scale) for scale in self.scales],
-            }
-        )
+        return OVERVIEW.key({"selection": self.key, "scales": [asdict(scale) for scale in self.scales]})
 
 
 @dataclass
@@ -175,38 +158,36 @@ def select_shard(task: SelectTask) -> SelectResult:
 
     An overview that is missing is tallied anew from the weights; the selection is left as it is.
     """
-    begin = time.perf_counter()
     store = Store(task.workdir)
-    receipt = store.intact("selection", task.key)
-    found = store.load("overview", task.overview_key)
-    if receipt is not None and found is not None:
-        account = Account.from_json(receipt.summary["account"])
-        return SelectResult(
-            receipt, account, Overview.from_json(json.loads(found[1])), True, time.perf_counter() - begin
-        )
     account, overview = Account(), Overview()
     selected = _selected(store, task, account, overview)
-    if receipt is None:
-        receipt = _write_selection(store, task, selected, account)
-    else:
-        for _ in selected:
+
+    def write_selection(draft: Draft) -> Account:
+        with pq.ParquetWriter(draft.stream, task.schema, compression="zstd", write_page_checksum=True) as writer:
+            for table in selected:
+                writer.write_table(table)
+        draft.summary["account"] = account.to_json()
+        return account
+
+    def write_overview(draft: Draft) -> Overview:
+        for _ in selected:  # none is left where the selection has just been written
             pass
-    with store.checkpoint("overview", task.overview_key, ".jsonl", {}) as draft:
         draft.stream.write(json.dumps(overview.to_json()).encode())
-    return SelectResult(receipt, account, overview, False, time.perf_counter() - begin)
+        return overview
 
-
-def _write_selection(store: Store, task: SelectTask, selected: Iterator[pa.Table], account: Account) -> Receipt:
-    """Write the chosen documents; `account` is complete once they have all passed by."""
-    summary: dict[str, Any] = {}
-    with (
-        store.checkpoint("selection", task.key, ".parquet", summary) as draft,
-        pq.ParquetWriter(draft.stream, task.schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
-        for table in selected:
-            writer.write_table(table)
-        summary.update({"account": account.to_json()})
-    return draft.sealed
+    selection = find_or_make(
+        store, SELECTION, task.key, lambda receipt: Account.from_json(receipt.summary["account"]), write_selection
+    )
+    shown = load_or_make(
+        store, OVERVIEW, task.overview_key, lambda _, data: Overview.from_json(json.loads(data)), write_overview
+    )
+    return SelectResult(
+        selection.receipt,
+        selection.value,
+        shown.value,
+        selection.reused and shown.reused,
+        selection.seconds + shown.seconds,
+    )
 
 
 def _selected(store: Store, task: SelectTask, account: Account, overview: Overview) -> Iterator[pa.Table]:

@@ -10,7 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from dsir_core.checkpoints.kinds import KINDS
 from dsir_core.errors import MixedVersionsError
+from dsir_core.features import TOKENIZER_VERSION
+from dsir_core.shards.reading import READER_VERSION
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,31 +24,17 @@ PACKAGE = "package"
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What must be the same in every process of a run: formats, tokenizer, and the source itself.
+    """What must be the same in every process of a run: formats of checkpoints, tokenizer, and the source itself.
 
     Returns:
         Value by name; `PACKAGE` is the installed version, for messages.
     """
-    from dsir_core.features import TOKENIZER_VERSION
-    from dsir_core.shards.count import COUNTS_VERSION
-    from dsir_core.shards.extract import EXTRACT_VERSION
-    from dsir_core.shards.join import JOIN_VERSION
-    from dsir_core.shards.reading import READER_VERSION
-    from dsir_core.shards.sample_documents import SAMPLE_VERSION
-    from dsir_core.shards.score import WEIGHTS_VERSION
-    from dsir_core.shards.select import SELECTION_VERSION
-
     return {
         PACKAGE: _installed(),
         "tokenizer": TOKENIZER_VERSION,
         "tokenizer table": _digest_of("*.npz"),
         "reader": READER_VERSION,
-        "counts": COUNTS_VERSION,
-        "documents": SAMPLE_VERSION,
-        "weights": WEIGHTS_VERSION,
-        "join": JOIN_VERSION,
-        "selection": SELECTION_VERSION,
-        "extract": EXTRACT_VERSION,
+        **{kind.folder: kind.format for kind in KINDS},
         "source": _digest_of("*.py"),
     }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.cached import load_or_make
+from dsir_core.checkpoints.kinds import CLASSIFIER
+from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.types import SourceFile
-from dsir_core.digests import digest, hash64
+from dsir_core.digests import hash64
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
@@ -21,9 +23,6 @@ from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
-
-CLASSIFIER_VERSION = "classifier-v1"
-KIND = "classifier"
 
 BOUND = Bound(10_000, 5_000_000)
 """Of the documents of raw, and of those of each who selects: 80 MB together while they are fitted on."""
@@ -52,7 +51,7 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     for name in selectors_of(tuple(targets), config.by_target):
         mine = [targets[name]] if name in targets else list(targets.values())
         fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
-    run.manifest.need("classify", [f"{KIND}/{task.key}" for task in fits])
+    run.manifest.need("classify", [CLASSIFIER.name(task.key) for task in fits])
     found = Classifier.joined(work.all(fit_from_samples, fits))
     work.finish()
     return found
@@ -119,9 +118,8 @@ class FitTask:
     @property
     def key(self) -> str:
         """Key of the checkpoint."""
-        return digest(
+        return CLASSIFIER.key(
             {
-                "format": CLASSIFIER_VERSION,
                 "features": self.features,
                 "target": [receipt.sha256 for receipt in self.target],
                 "raw": [receipt.sha256 for receipt in self.raw],
@@ -136,17 +134,22 @@ def fit_from_samples(task: FitTask) -> Classifier:
         RequestError: there is nothing to fit on.
     """
     store = Store(task.workdir)
-    loaded = store.load(KIND, task.key)
-    if loaded is not None:
-        return Classifier.from_bytes(loaded[1])
+
+    def make(draft: Draft) -> Classifier:
+        found, draft.summary["target"], draft.summary["raw"] = _fit(store, task)
+        draft.stream.write(found.to_bytes())
+        return found
+
+    return load_or_make(store, CLASSIFIER, task.key, lambda _, data: Classifier.from_bytes(data), make).value
+
+
+def _fit(store: Store, task: FitTask) -> tuple[Classifier, int, int]:
+    """A classifier, and how many documents of the target and of raw it is fitted on."""
     target, raw = (_sample(store, task.features, receipts) for receipts in (task.target, task.raw))
     if not len(target) or not len(raw):
         what = f"target {task.name!r}" if not len(target) else "the raw corpus"
         raise RequestError(f"{what} holds no n-gram: it has no documents, or none with a word in it")
-    found = fit_classifier(target, raw, task.features.buckets)
-    with store.checkpoint(KIND, task.key, ".npz", {"target": len(target), "raw": len(raw)}) as draft:
-        draft.stream.write(found.to_bytes())
-    return found
+    return fit_classifier(target, raw, task.features.buckets), len(target), len(raw)
 
 
 def _sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt]) -> SparseDocuments:

@@ -16,6 +16,7 @@ from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
+from dsir_core.shards.score import reads_text_alone
 from dsir_core.stages.budgets import check_bad_records
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
@@ -64,8 +65,7 @@ def count(run: Run, plan: Plan) -> Counts:
     rate = first_rate(run.config, plan.raw)
     work.announce([shard for corpus in (*plan.targets.values(), plan.raw) for shard in corpus.shards])
     targets = {name: _count_target(work, corpus.shards) for name, corpus in plan.targets.items()}
-    keep_bytes = run.config.keep_bytes if rate >= 1 else 0
-    raw = _count_raw(work, plan.raw.shards, rate, keep_bytes)
+    raw = _count_raw(work, plan.raw.shards, rate, keep_bytes(run.config) if rate >= 1 else 0)
 
     while (higher := next_rate(run.config, rate, int(raw.counts.sum()))) is not None:
         rate = higher
@@ -77,6 +77,11 @@ def count(run: Run, plan: Plan) -> Counts:
         check_bad_records(run, "raw", raw.tally)
         _check_raw(raw.tally)
     return Counts(targets, raw, rate, dict(work.damaged))
+
+
+def keep_bytes(config: SelectConfig) -> int:
+    """Memory of each process for n-grams that scoring will take; none where it must read the records again."""
+    return config.keep_bytes if reads_text_alone(config.read, config.weights, config.strata) else 0
 
 
 def next_rate(config: SelectConfig, rate: float, n: int) -> float | None:
@@ -136,12 +141,12 @@ def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[Coun
     )
 
 
-def raw_tasks(config: SelectConfig, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> Sequence[CountTask]:
+def raw_tasks(config: SelectConfig, shards: Sequence[Shard], rate: float, kept: int = 0) -> Sequence[CountTask]:
     """The tasks that count raw, or a share of its blocks."""
     sample = BlockSample(rate) if rate < 1 else None
     return LazySequence(
         len(shards),
-        lambda index: CountTask(config.workdir_url, shards[index], config.read, config.features, sample, keep_bytes),
+        lambda index: CountTask(config.workdir_url, shards[index], config.read, config.features, sample, kept),
     )
 
 
@@ -152,8 +157,8 @@ def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
     return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)
 
 
-def _count_raw(work: StageWork, shards: Sequence[Shard], rate: float, keep_bytes: int = 0) -> CorpusCounts:
-    return _count(work, shards, raw_tasks(work.run.config, shards, rate, keep_bytes))
+def _count_raw(work: StageWork, shards: Sequence[Shard], rate: float, kept: int = 0) -> CorpusCounts:
+    return _count(work, shards, raw_tasks(work.run.config, shards, rate, kept))
 
 
 def _count(work: StageWork, shards: Sequence[Shard], tasks: Sequence[CountTask]) -> CorpusCounts:

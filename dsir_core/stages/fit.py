@@ -8,7 +8,6 @@ raw as it is from raw as the model knows it, which is what one n-gram's log rati
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.cached import array_from, write_array
+from dsir_core.checkpoints.kinds import MODEL, RAW_MODEL
 from dsir_core.config.settings import RawPrior
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION
@@ -30,8 +31,6 @@ from dsir_core.storage.retries import warn
 
 MAX_DRIFT_NATS = 0.001
 """`refit: auto` fits anew above it."""
-
-KIND = "raw-model"
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
     key, content = _raw_key(run), _content(found.raw_counts)
     if found.is_new:
         _remember(run, key, content, found.raw_counts)
-    with run.store.checkpoint("model", model.digest, ".npz", {"names": list(model.selectors)}) as draft:
+    with run.store.checkpoint(MODEL.folder, model.digest, MODEL.suffix, {"names": list(model.selectors)}) as draft:
         draft.stream.write(model.to_bytes())
-    run.manifest.need("fit", [f"model/{model.digest}", f"{KIND}/{key}", f"{KIND}/{content}"])
+    run.manifest.need("fit", [MODEL.name(model.digest), RAW_MODEL.name(key), RAW_MODEL.name(content)])
     work.finish()
     return replace(found, model=model)
 
@@ -160,7 +159,7 @@ def _raw_key(run: Run) -> str:
 
 
 def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
-    name = f"{KIND}/{key}.current"
+    name = f"{RAW_MODEL.name(key)}.current"
     try:
         content = str(json.loads(run.store.read(name))["counts"])
     except FileNotFoundError:
@@ -168,12 +167,11 @@ def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
     except (ValueError, KeyError, TypeError):
         warn(f"{run.store.redacted}/{name} is damaged: the model of raw is fitted anew")
         return None
-    found = run.store.load(KIND, content)
+    found = run.store.load(RAW_MODEL.folder, content)
     if found is None:
         warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
         return None
-    counts: npt.NDArray[np.int64] = np.load(io.BytesIO(found[1]), allow_pickle=False)
-    return counts
+    return array_from(found[1])
 
 
 def _content(counts: npt.NDArray[np.int64]) -> str:
@@ -182,6 +180,6 @@ def _content(counts: npt.NDArray[np.int64]) -> str:
 
 
 def _remember(run: Run, key: str, content: str, counts: npt.NDArray[np.int64]) -> None:
-    with run.store.checkpoint(KIND, content, ".npy", {"ngrams": int(counts.sum())}) as draft:
-        np.save(draft.stream, counts, allow_pickle=False)
-    run.store.write(f"{KIND}/{key}.current", json.dumps({"counts": content}).encode())
+    with run.store.checkpoint(RAW_MODEL.folder, content, RAW_MODEL.suffix, {"ngrams": int(counts.sum())}) as draft:
+        write_array(draft, counts)
+    run.store.write(f"{RAW_MODEL.name(key)}.current", json.dumps({"counts": content}).encode())

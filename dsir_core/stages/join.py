@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dsir_core.checkpoints.kinds import EXTERNAL
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
-from dsir_core.shards.join import KIND, JoinTask, join_shards
+from dsir_core.shards.join import JoinTask, join_shards
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run, StageFailedError
@@ -49,7 +50,7 @@ def join(run: Run, plan: Plan, counts: Counts) -> Joined:
     work.announce(shards)
     groups = list(_groups(run, shards, counts))
     tasks = [JoinTask(run.config.workdir_url, group, run.config.read, settings, table) for group in groups]
-    run.manifest.need("join", [f"{KIND}/{task.key_of(shard)}" for task in tasks for shard in task.shards])
+    run.manifest.need("join", [EXTERNAL.name(task.key_of(shard)) for task in tasks for shard in task.shards])
     found: dict[Shard, Receipt] = {}
     work.damaged.update(counts.damaged)
     for outcome in run.executor.map(join_shards, tasks, name="join"):

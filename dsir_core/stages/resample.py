@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dsir_core.checkpoints.kinds import OVERVIEW
 from dsir_core.checkpoints.store import Receipt
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
@@ -156,7 +157,7 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[SelectTask]) -> tuple
     early: dict[int, Account] = {}
     marked: dict[int, Marked] = {}
     n_merged = 0
-    work.run.manifest.need("resample", [f"overview/{task.overview_key}" for task in tasks])
+    work.run.manifest.need("resample", [OVERVIEW.name(task.overview_key) for task in tasks])
     for index, result in work.map(select_shard, tasks, scores.shards):
         account = result.account
         marked[index] = Marked(result.receipt.compact(), account.documents, account.eligible, account.n_selected)

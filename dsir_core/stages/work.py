@@ -12,20 +12,12 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
 from dsir_core.runtime.events import ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds
+from dsir_core.shards.task import ShardTask
 from dsir_core.stages.budgets import N_NAMED, check_damaged_shards, counted
 from dsir_core.stages.run import Run, StageFailedError
 
 N_SLOWEST = 5
 """Shards that are named for the time they took."""
-
-
-class ShardTask(Protocol):
-    """What shard functions are given."""
-
-    @property
-    def checkpoint(self) -> str:
-        """`KIND/KEY` of what the function stores."""
-        ...
 
 
 class ShardResult(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 
+from dsir_core.checkpoints.kinds import COMPARISON, COUNTS, EXTRACT, KINDS, SELECTION, WEIGHTS
 from dsir_core.checkpoints.manifest import Recorded, checkpoint_of, of_runs, recorded_runs
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
@@ -15,20 +15,8 @@ from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 
-KINDS = {
-    "counts": "shards counted",
-    "raw-model": "counts of raw that a model was fitted on",
-    "documents": "shards with documents that a classifier is fitted on",
-    "classifier": "classifiers",
-    "model": "models",
-    "weights": "shards scored",
-    "selection": "shards resampled",
-    "extract": "shards whose records are taken",
-    "comparison": "shards compared",
-    "quarantine": "shards with bad records, listed there",
-}
-STAGES = {"count": "counts", "score": "weights", "resample": "selection", "write": "extract"}
-STAGES_OF_COMPARISON = {"count": "counts", "score": "weights", "compare": "comparison"}
+STAGES = {"count": COUNTS, "score": WEIGHTS, "resample": SELECTION, "write": EXTRACT}
+STAGES_OF_COMPARISON = {"count": COUNTS, "score": WEIGHTS, "compare": COMPARISON}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_kinds(entries: Sequence[Entry]) -> None:
-    files, stored = Counter[str](), Counter[str]()
-    for entry in entries:
-        kind = entry.name.partition("/")[0]
-        files[kind] += entry.name.endswith(".jsonl" if kind == "quarantine" else ".json")
-        stored[kind] += entry.size
-    for kind, words in KINDS.items():
-        print(f"{files[kind]:>10,}  {words:<42}{human_bytes(stored[kind]):>10}")
-    print(f"{'':>10}  {'in all':<42}{human_bytes(stored.total()):>10}")
+    for kind in KINDS:
+        mine = [entry for entry in entries if entry.name.startswith(f"{kind.folder}/")]
+        complete = sum(entry.name.endswith(kind.complete_suffix) for entry in mine)
+        print(f"{complete:>10,}  {kind.words:<52}{human_bytes(sum(entry.size for entry in mine)):>10}")
+    print(f"{'':>10}  {'in all':<52}{human_bytes(sum(entry.size for entry in entries)):>10}")
 
 
 def _print_run(one: Recorded, complete: set[str]) -> None:
@@ -73,7 +58,7 @@ def _print_run(one: Recorded, complete: set[str]) -> None:
             if not one.ended:  # a run for weights alone ends without the later stages
                 print(f"  {stage:<9} not begun")
             continue
-        needed = {name for name in one.needs[stage] if name.startswith(f"{kind}/")}
+        needed = {name for name in one.needs[stage] if name.startswith(f"{kind.folder}/")}
         done = len(needed & complete)
         missing = f", {len(needed) - done:,} missing" if done < len(needed) else ""
         print(f"  {stage:<9}{done:>8,} of {len(needed):,} shards{missing}{_speed(one, stage)}")

@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings, HashName
 from dsir_core.config.reading import ReadSettings
+from dsir_core.config.request import parse_config
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard
 from dsir_core.features import count_and_keep, count_ngrams, score_ngrams
 from dsir_core.model.importance import fit_model
+from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.shards import count as counting
 from dsir_core.shards import ngram_cache as kept
 from dsir_core.shards.count import CountTask, count_shard
 from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard, NgramCache
 from dsir_core.shards.score import ScoreTask, score_shard
+from dsir_core.stages.count import count, raw_tasks
+from dsir_core.stages.plan import plan
+from dsir_core.stages.run import Run
 from tests.features.texts import TEXTS, buffers
 
 SHA256 = FeatureSettings(hash="sha256")
@@ -66,14 +71,16 @@ def shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shard:
 
 
 def scored(workdir: Path, shard: Shard, keep_bytes: int, *, forget: bool = False) -> tuple[bytes, bool, Path]:
-    counted = count_shard(CountTask(str(workdir), shard, ReadSettings(), SHA256, None, keep_bytes))
+    task = CountTask(str(workdir), shard, ReadSettings(), SHA256, None, keep_bytes)
+    counted = count_shard(task)
+    is_kept = NGRAM_CACHE.holds(task.place)
     model = fit_model({"target": counted.counts[::-1].copy()}, counted.counts)
     Store(str(workdir)).write(f"model/{model.digest}.npz", model.to_bytes())
     if forget:
-        NGRAM_CACHE.take(CountTask(str(workdir), shard, ReadSettings(), SHA256).place)
+        NGRAM_CACHE.take(task.place)
     result = score_shard(ScoreTask(str(workdir), shard, ReadSettings(), SHA256, model.digest))
     assert (result.tally.documents, result.tally.bad) == (500, 1)
-    return (workdir / result.receipt.name).read_bytes(), counted.kept, workdir / result.receipt.name
+    return (workdir / result.receipt.name).read_bytes(), is_kept, workdir / result.receipt.name
 
 
 def test_a_kept_shard_gives_the_same_weights_without_reading_it(
@@ -90,6 +97,21 @@ def test_a_kept_shard_gives_the_same_weights_without_reading_it(
     assert NGRAM_CACHE.room(str(tmp_path / "c"), 2**20) == 2**20
     quarantine = [sorted(p.read_bytes() for p in (tmp_path / name / "quarantine").iterdir()) for name in "abc"]
     assert quarantine[0] == quarantine[1] == quarantine[2] != []
+
+
+@pytest.mark.parametrize("more", [{}, {"strata": "kind"}, {"weights": {"column": "quality"}}])
+def test_only_ngrams_that_scoring_will_take_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, object]
+) -> None:
+    monkeypatch.setattr(counting, "MIN_SHARD_BYTES", 0)
+    path = tmp_path / "raw.jsonl"
+    path.write_text("".join(json.dumps({"text": f"word{i} and", "kind": "a", "quality": 1}) + "\n" for i in range(9)))
+    values = {"raw": str(path), "target": str(path), "workdir": str(tmp_path / "work"), "hash": "sha256", **more}
+    run = Run(parse_config(values, sized=False, output=False), InlineExecutor())
+    counted = count(run, plan(run))
+    (task,) = raw_tasks(run.config, plan(run).raw.shards, 1.0)
+    assert counted.raw.tally.documents == 9
+    assert NGRAM_CACHE.holds(task.place) == (not more)
 
 
 def test_a_shard_that_does_not_fit_is_not_kept(tmp_path: Path, shard: Shard) -> None:

@@ -59,14 +59,14 @@ def test_a_scheduler_without_workers_and_no_scheduler_are_told_apart(cluster: Ho
 
 def test_workers_of_another_version_are_refused_and_named(cluster: Hosts, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "dsir_core", tmp_path / "other" / "dsir_core")
-    weights = tmp_path / "other" / "dsir_core" / "weights.py"
-    weights.write_text(weights.read_text().replace('WEIGHTS_VERSION = "', 'WEIGHTS_VERSION = "other-'))
+    kinds = tmp_path / "other" / "dsir_core" / "checkpoints" / "kinds.py"
+    kinds.write_text(kinds.read_text().replace('Kind("weights", 1,', 'Kind("weights", 99,'))
     cluster.scheduler()
     cluster.worker(PYTHONPATH=str(tmp_path / "other"))
     with pytest.raises(MixedVersionsError) as failure:
         squares(Address(address=cluster.address))
     said = str(failure.value)
-    assert "weights other-weights-v" in said
+    assert "weights weights-v99 there" in said
     assert "source " in said
     assert "tcp://127.0.0.1:" in said
     assert "Install the same version there" in said

@@ -8,17 +8,19 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, Future, LocalCluster
 
-from dsir_core.corpus.types import Shard
+from dsir_core.checkpoints.kinds import COUNTS
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkCancelledError, WorkerLostError
 from dsir_core.runtime.cancellation import check_cancelled
 from dsir_core.runtime.executor import FAN_IN, Executor, InlineExecutor, LazySequence
+from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard
+from dsir_core.shards.task import ShardTask
 from tasks import executor as fanout
 from tasks import speculation as straggling
 from tasks.cluster import local_cluster
@@ -193,12 +195,17 @@ def test_many_small_items_share_few_futures_and_each_has_its_own_outcome(
 
 
 @dataclass(frozen=True)
-class Sized:
-    shard: Shard
+class Sized(ShardTask):
+    kind = COUNTS
+    n_bytes: int = 0
+
+    @property
+    def depends(self) -> dict[str, int]:
+        return {"bytes": self.n_bytes}
 
 
 def size_of(item: Sized) -> int:
-    return item.shard.n_bytes
+    return item.n_bytes
 
 
 def test_large_shards_behind_small_ones_do_not_share_a_future(threads: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +213,11 @@ def test_large_shards_behind_small_ones_do_not_share_a_future(threads: Client, m
     submit = threads.submit
 
     def counting(function: Any, inner: Any, items: Any, **options: Any) -> Future:
-        batches.append(sum(item.shard.n_bytes for item in items) if len(items) > 1 else 0)
+        batches.append(sum(item.n_bytes for item in items) if len(items) > 1 else 0)
         return submit(function, inner, items, **options)
 
     monkeypatch.setattr(threads, "submit", counting)
-    items = [Sized(Shard(i, (), 10 if i < 500 else 10 * 2**20)) for i in range(600)]
+    items = [Sized("", 10 if i < 500 else 10 * 2**20) for i in range(600)]
     assert len(list(DaskExecutor(threads).map(size_of, items, name="count"))) == 600
     assert max(batches) <= 30 * 2**20
 
@@ -291,15 +298,20 @@ def test_exactly_the_shards_that_kill_workers_fail(processes: Client, tmp_path: 
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(ShardTask):
+    kind = COUNTS
     index: int
     folder: Path
-    place: str
-    kept: bool = False
+    place: str = ""
+    keeps: bool = True
+
+    @property
+    def depends(self) -> dict[str, int]:
+        return {"index": self.index}
 
 
-def keep(item: Kept) -> Kept:
-    return replace(item, kept=True)
+def keep(item: Kept) -> bool:
+    return NGRAM_CACHE.put(item.workdir, item.place, KeptShard(), 0)
 
 
 def kill_all_workers_once(item: Kept) -> int:
@@ -312,7 +324,7 @@ def kill_all_workers_once(item: Kept) -> int:
 
 def test_items_whose_worker_is_gone_with_all_others_run_elsewhere(processes: Client, tmp_path: Path) -> None:
     executor = DaskExecutor(processes)
-    items = [Kept(i, tmp_path, str(i)) for i in range(6)]
+    items = [Kept(str(tmp_path), i, tmp_path, str(i)) for i in range(6)]
     assert all(o.result is not None for o in executor.map(keep, items, name="count"))
     outcomes = list(executor.map(kill_all_workers_once, items, name="score"))
     assert sorted((o.index, o.result) for o in outcomes) == [(i, i) for i in range(6)]
@@ -352,7 +364,7 @@ def test_a_worker_that_hangs_is_not_wished_for_again(
     caplog.set_level("INFO", "dsir_core.tasks")
     with local_cluster(2) as client:
         executor = DaskExecutor(client)
-        items = [Kept(i, tmp_path, str(i)) for i in range(100)]
+        items = [Kept(str(tmp_path), i, tmp_path, str(i)) for i in range(100)]
         assert all(o.result is not None for o in executor.map(keep, items, name="count"))
         pid = client.run(os.getpid)[max(client.nthreads())]
         os.kill(pid, signal.SIGSTOP)
