@@ -77,6 +77,8 @@ def summary(labels: dict[str, Any], report: dict[str, Any], chosen: list[str], o
             f" (a random selection: {share:.3f})"
         )
     for name, figures in sorted(report["targets"].items()):
+        if figures["kl_reduction"] is None:  # nothing is selected for it
+            continue
         lines.append(
             f"KL reduction for {name}: {figures['kl_reduction']:.3f} nats"
             f" (from {figures['kl_raw']:.3f} to {figures['kl_selected']:.3f})"

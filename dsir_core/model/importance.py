@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,10 +158,3 @@ def selectors_of(targets: Sequence[str], separate: bool) -> tuple[str, ...]:
 
 def _of(smoothing: Smoothing | Mapping[str, Smoothing], name: str) -> Smoothing:
     return smoothing if isinstance(smoothing, Smoothing) else smoothing[name]
-
-
-def split_size(size: int, proportions: tuple[float, ...]) -> list[int]:
-    """Divide a size among separate targets: rounded down, the remainder to the last, as the reference."""
-    sizes: list[Any] = [int(size * share) for share in proportions]
-    sizes[-1] += size - sum(sizes)
-    return sizes

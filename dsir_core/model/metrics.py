@@ -38,7 +38,8 @@ class WeightSums:
         if not len(log_weights):
             return cls()
         peak = float(log_weights.max())
-        weights = np.exp(log_weights - peak)
+        with np.errstate(over="ignore"):  # a difference beyond float64 is a weight of 0
+            weights = np.exp(log_weights - peak)
         return cls(len(log_weights), peak, float(weights.sum()), float((weights * weights).sum()))
 
     def merge(self, other: WeightSums) -> WeightSums:

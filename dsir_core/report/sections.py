@@ -73,6 +73,9 @@ def _weights(r: Figures) -> dict[str, Any]:
     return {"is_near_top_k": spread and r["documents"]["selected"] > 0}
 
 
+LEAST_SPAN, LARGEST_SPAN = 1e-100, 1e100
+"""Half of a histogram's width, for which an axis can be drawn: scores from elsewhere may be any numbers."""
+
 AXES = {"none": "log weight", "tokens": "log weight per token", "sqrt": "log weight / square root of tokens"}
 
 
@@ -81,6 +84,8 @@ def _histograms(r: Figures) -> dict[str, Any]:
     x_title = AXES[r["config"].get("length_normalise", "none")]
     for name, h in r["histograms"].items():
         low, high = h["low"], h["high"]
+        if not LEAST_SPAN < high / 2 - low / 2 < LARGEST_SPAN:
+            continue
         of_targets = [sum(column) for column in zip(*h["targets"].values(), strict=True)]
         sets = {"raw": h["raw"], "target": of_targets, "selected": h["selected"]}
         # A set without documents keeps its colour for itself.

@@ -81,7 +81,8 @@ def _nearest_cuts(
     """Of some documents the cut that each came nearest to, int64[m], and how far its key fell short, float64[m]."""
     by, short = np.zeros(len(which), np.int64), np.full(len(which), np.inf)
     for index, cut in enumerate(cuts):
-        lacking = _key(cut.bits) - keys_of_bits(view.bits(cut.ranking)[which])
+        with np.errstate(over="ignore"):  # a difference beyond float64 is infinitely far
+            lacking = _key(cut.bits) - keys_of_bits(view.bits(cut.ranking)[which])
         nearer = view.candidates(cut.ranking)[which] & (lacking < short)
         by[nearer], short[nearer] = index, lacking[nearer]
     return by, short

@@ -45,10 +45,13 @@ class Scale:
     def count(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> Counts:
         """int64[BINS + 2] of float64[n] log weights of documents with int32[n] tokens."""
         plain = self.spread.normalised(log_weights, n_tokens)
-        places = np.clip((plain - self.low) * (BINS / (self.high - self.low)) + 1, 0, BINS + 1)
+        # In halves, since the difference of two numbers may be too large for a float64.
+        half = self.low / 2
+        with np.errstate(over="ignore"):
+            places = np.clip((plain / 2 - half) / (self.high / 2 - half) * BINS + 1, 0, BINS + 1)
         counts = np.bincount(places.astype(np.int64), minlength=BINS + 2)
-        # The largest value belongs to the last bin inside.
-        at_end = np.count_nonzero((plain == self.high) & (places >= BINS + 1))
+        # The largest value, and what rounds to it, belongs to the last bin inside.
+        at_end = np.count_nonzero((plain <= self.high) & (places >= BINS + 1))
         counts[-2:] += at_end, -at_end
         return counts
 
@@ -71,8 +74,16 @@ class Scale:
         """
         ends = np.quantile(of_target, (0.05, 0.95)).tolist() if len(of_target) else []
         ends += [quantiles["0.05"], quantiles["1"]]
-        low, high = min(ends), max(ends)
-        return cls(target, column, spread, low, high if high > low else low + 1.0)
+        low, high = _apart(min(ends), max(ends))
+        return cls(target, column, spread, low, high)
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """Ends of a histogram, moved apart where there is no room for bins between them."""
+    if high / 2 - low / 2 > max(abs(low), abs(high)) * 2.0**-48:
+        return low, high
+    room = max(1.0, abs(low) * 2.0**-40)
+    return (low, low + room) if low < 0 or np.isfinite(low + room) else (low - room, low)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,9 @@ from dsir_core.model.noise import random_bits
 from dsir_core.shards.ngram_cache import MIN_SHARD_BYTES, NGRAM_CACHE, NgramRecorder
 from dsir_core.shards.reading import quarantining, read_shard
 from dsir_core.shards.task import SourceTask
+
+FOLDS_BY = "text"
+"""What decides the fold of a document."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,18 @@ class TargetCounting:
     """What is wanted of a target beside its counts."""
 
     folds: int = 1
-    """Counts are int64[folds, buckets] when there are several; a document's own hash says which is its."""
+    """Counts are int64[folds, buckets] when there are several. A hash of a document's text says which is its: copies
+    must not stand on both sides when one fold is predicted from the others."""
     strata: str | None = None
     """Field by whose values documents and tokens are wanted."""
 
-    def fold_of(self, path: str, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """int64[n]: folds of the documents at `positions` of a file."""
-        return (random_bits(positions, "smoothing fold", path) % np.uint64(self.folds)).astype(np.int64)
+    def folds_of(self, batch: Batch) -> npt.NDArray[np.int64]:
+        """int64[n]: folds of the documents of a batch."""
+        ends = itertools.pairwise(batch.text_offsets.tolist())
+        hashes = [
+            hashlib.blake2b(batch.text_data[start:stop].tobytes(), digest_size=8).digest() for start, stop in ends
+        ]
+        return (np.frombuffer(b"".join(hashes), "<u8") % np.uint64(self.folds)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class CountTask(SourceTask):
         return {
             **self.source,
             "rate": self.sample.rate if self.sample else None,
-            "target": [self.target.folds, self.target.strata] if self.target else None,
+            "target": [self.target.folds, self.target.strata, FOLDS_BY] if self.target else None,
         }
 
 
@@ -140,7 +150,7 @@ def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]
         for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
             n_tokens = recorder.count(file_range, batch, task.features, counts) if recorder else None
             if n_tokens is None:
-                n_tokens = _count_batch(task, file_range, batch, counts)
+                n_tokens = _count_batch(task, batch, counts)
             tally.tokens += int(n_tokens.sum())
             if task.target is not None:
                 tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
@@ -152,15 +162,13 @@ def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]
     return counts, tally
 
 
-def _count_batch(
-    task: CountTask, file_range: FileRange, batch: Batch, counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int32]:
+def _count_batch(task: CountTask, batch: Batch, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
     """Tokens of each document of a batch that has been added to the counts, by fold where there are several."""
     if counts.ndim == 1:
         whole: npt.NDArray[np.int32] = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
         return whole
     assert task.target is not None
-    folds = task.target.fold_of(file_range.file.path, batch.positions)
+    folds = task.target.folds_of(batch)
     n_tokens = np.zeros(len(batch), np.int32)
     for fold in np.unique(folds):
         mine = folds == fold

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from dsir_core.config.settings import Method, SampleSettings
 from dsir_core.errors import RunFailedError
-from dsir_core.model.importance import FittedModel, split_size
+from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.keys import EVERYONE, Pool
 from dsir_core.resampling.passes import Strata
-from dsir_core.resampling.quotas import divide, fill
+from dsir_core.resampling.quotas import divide, divide_table, fill
 from dsir_core.resampling.radix import Unit
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.thresholds import Cuts, Eligible, ShardWeights, Thresholds
@@ -93,10 +93,14 @@ class _Chooser:
     choice: Choice
     method: Method
     sizes: list[int] = field(default_factory=list)
+    """What each target should take, in the choice's unit; settled when the first asks."""
     everyone: Strata = field(default_factory=dict)
     """All eligible documents by stratum, where there are quotas."""
-    lacking: dict[int, list[int]] = field(default_factory=dict)
-    """By target, in the choice's unit: what is left of its quota of each stratum, in order of their names."""
+    strata: list[str] = field(default_factory=list)
+    shares: list[list[float]] = field(default_factory=list)
+    """By target, of each of `strata`."""
+    lacking: list[list[int]] = field(default_factory=list)
+    """By target, in the choice's unit: what is left of its quota of each of `strata`."""
 
     def fill(self, target: int, pool: Pool, size: int | None = None) -> int:
         """Let a target take its size, or a rest of it, from a pool; what it lacks then."""
@@ -116,45 +120,46 @@ class _Chooser:
         return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))
 
     def _fill_strata(self, target: int, pool: Pool, size: int | None) -> int:
-        name = self.model.selectors[target]
-        shares = self._shares_held(target, name)
-        strata = sorted(shares)
-        weights = [shares[stratum] for stratum in strata]
+        if not self.strata:
+            self._settle_strata()
         if size is None:
-            size = self._size(target, sum(documents for documents, _ in self.everyone.values()), EVERYONE)
+            size = self.sizes[target]
+            name = self.model.selectors[target]
             self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
-            self.lacking[target] = divide(size, weights)
-            for stratum, quota in zip(strata, self.lacking[target], strict=True):
-                self.choice.quotas[stratum] = self.choice.quotas.get(stratum, 0) + quota
         free = self.search.strata(target, self.choice.cuts[self.method], pool)
-        available = [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in strata]
+        available = [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in self.strata]
         lacking = self.lacking[target]
         # No stratum stands in for another as long as it may have documents that are not nearest.
-        amounts = fill(lacking, weights, available) if pool is EVERYONE else list(map(min, lacking, available))
+        amounts = (
+            fill(lacking, self.shares[target], available) if pool is EVERYONE else list(map(min, lacking, available))
+        )
         self.lacking[target] = [max(0, wanted - n) for wanted, n in zip(lacking, amounts, strict=True)]
-        some = [(Pool(s, pool.nearest), n) for s, n in zip(strata, amounts, strict=True) if n]
+        some = [(Pool(s, pool.nearest), n) for s, n in zip(self.strata, amounts, strict=True) if n]
         self.choice.cuts = self.search.cut_pools(
             target, self.choice.cuts, [pool for pool, _ in some], [n for _, n in some], self.choice.unit
         )
         return size - sum(amounts)
 
-    def _shares_held(self, target: int, name: str) -> Mapping[str, float]:
-        """Share of each stratum in what a target takes.
+    def _settle_strata(self) -> None:
+        """Divide the selection among targets and strata, so that the sums over both are right.
 
         Raises:
-            RunFailedError: there is no eligible document, or none in a stratum that has a share.
+            RunFailedError: there is no eligible document, or none in a stratum in which a target has a share.
         """
-        if not self.everyone:
-            self.everyone = self.search.strata(target, ())
-        self._some(sum(documents for documents, _ in self.everyone.values()))
-        shares = self._shares(name)
-        if not any(share and stratum in self.everyone for stratum, share in shares.items()):
-            asked = _named(stratum for stratum, share in shares.items() if share)
-            raise RunFailedError(
-                f"quotas: no stratum that has a share ({asked or 'none has'}) holds an eligible document; by the "
-                f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}"
-            )
-        return shares
+        self.everyone = self.search.strata(0, ())
+        self._settle(sum(documents for documents, _ in self.everyone.values()))
+        by_target = [self._shares(name) for name in self.model.selectors]
+        for shares in by_target:
+            if not any(share and stratum in self.everyone for stratum, share in shares.items()):
+                asked = _named(stratum for stratum, share in shares.items() if share)
+                raise RunFailedError(
+                    f"quotas: no stratum that has a share ({asked or 'none has'}) holds an eligible document; by the "
+                    f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}"
+                )
+        self.strata = sorted({stratum for shares in by_target for stratum in shares})
+        self.shares = [[shares.get(stratum, 0.0) for stratum in self.strata] for shares in by_target]
+        self.lacking = divide_table(self.sizes, self.shares)
+        self.choice.quotas = dict(zip(self.strata, map(sum, zip(*self.lacking, strict=True)), strict=True))
 
     def _shares(self, name: str) -> Mapping[str, float]:
         """Share of each stratum in what a target takes."""
@@ -171,13 +176,14 @@ class _Chooser:
         return shares
 
     def _size(self, target: int, eligible: int, pool: Pool) -> int:
-        """What a target should take in all; settled when the first asks."""
+        """What a target should take in all."""
         if not self.sizes:
-            if pool is not EVERYONE:
-                eligible = self.search.eligible(target).documents
-            self.sizes = split_size(_total(self.run.config, self._some(eligible)), self.model.proportions)
-            self.choice.wanted = dict(zip(self.model.selectors, self.sizes, strict=True))
+            self._settle(eligible if pool is EVERYONE else self.search.eligible(target).documents)
         return self.sizes[target]
+
+    def _settle(self, eligible: int) -> None:
+        self.sizes = divide(_total(self.run.config, self._some(eligible)), self.model.proportions)
+        self.choice.wanted = dict(zip(self.model.selectors, self.sizes, strict=True))
 
     def _some(self, eligible: int) -> int:
         if eligible:

@@ -19,7 +19,7 @@ from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
-from dsir_core.stages.report import stage_figures, versions
+from dsir_core.stages.report import mean_reduction, stage_figures, versions
 from dsir_core.stages.resample import reading_weights, spreads_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
@@ -159,7 +159,6 @@ def _method(index: int, counts: Counts, model: FittedModel, found: Compared, tar
         if (key := weights_key(method, i)) in found.weights
     }
     targets = {name: _target(index, name, counts, model, found) for name in counts.targets}
-    reductions = [target["kl_reduction"] for target in targets.values() if target["kl_reduction"] is not None]
     n = int(found.documents[index].sum())
     labels = {label: int(by_method[1 + index]) for label, by_method in found.labels.items()}
     return {
@@ -167,7 +166,7 @@ def _method(index: int, counts: Counts, model: FittedModel, found: Compared, tar
         "tokens": int(found.tokens[index].sum()),
         "effective_sample_size": min(sizes.values(), default=None),
         "effective_sample_sizes": sizes,
-        "kl_reduction": float(np.mean(reductions)) if reductions else None,
+        "kl_reduction": mean_reduction(targets),
         "targets": targets,
         "labels": {label: count for label, count in labels.items() if count},
         "precision": _share(sum(labels.get(label, 0) for label in target_labels), n) if target_labels else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -54,7 +55,7 @@ def report(
             "documents": documents,
             "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
             "targets": targets,
-            "kl_reduction": float(np.mean([target["kl_reduction"] for target in targets.values()])),
+            "kl_reduction": mean_reduction(targets),
             "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
             "weights": _weights(sample, scores),
             "histograms": histograms(run.config.method, stages),
@@ -85,6 +86,12 @@ def report(
     commit_output(run, written.place, written.parts, content)
     run.manifest.end(ends)
     return figures
+
+
+def mean_reduction(targets: Mapping[str, Json]) -> float | None:
+    """Mean KL reduction over the targets for which something is selected; None where nothing is."""
+    found = [target["kl_reduction"] for target in targets.values() if target["kl_reduction"] is not None]
+    return float(np.mean(found)) if found else None
 
 
 def _fit(fitted: Fit) -> Json:
@@ -157,7 +164,7 @@ def _targets(counts: Counts, model: FittedModel, sample: ResampleResult, written
             "selected": sample.account.selected.get(name, sample.account.n_selected),
             "kl_raw": kl_raw,
             "kl_selected": kl_selected,
-            "kl_reduction": kl_raw - kl_selected if kl_selected is not None else 0.0,
+            "kl_reduction": None if kl_selected is None else kl_raw - kl_selected,
         }
     return targets
 

@@ -160,3 +160,20 @@ def test_a_column_that_is_not_there_is_told_with_the_settings_that_may_name_it(
             RequestError, match=r"no column 'scroe'; is it 'score'\?.*include, exclude, strata and weights"
         ):
             run_select(raw=[str(tmp_path / "raw.parquet")], target=TARGET, count=5, **more)
+
+
+@pytest.mark.parametrize(
+    "scores", [[2.0**60], [0.0, 1e-307], [-1.5e308, 0.0, 1.5e308]], ids=["all equal", "a tiny range", "a huge range"]
+)
+def test_scores_of_any_size_make_a_report(run_select: Select, tmp_path: Path, scores: list[float]) -> None:
+    records = [{"text": f"some words {i}", "score": scores[i % len(scores)]} for i in range(30)]
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text("".join(json.dumps(record) + "\n" for record in records))
+    asked: dict[str, Any] = {"target": TARGET, "count": 10, "min_tokens": 0, "method": "top-k"}
+    report = run_select(raw=[str(raw)], weights={"column": "score"}, **asked)
+    histogram = report["histograms"]["speeches"]
+    assert sum(histogram["raw"]) == 30
+    assert sum(histogram["selected"]) == 10
+    page = (tmp_path / "output" / "report.html").read_text()
+    assert ("<h2>Log weights</h2>" in page) == (len(scores) == 1)
+    assert "Quantiles of the log weights" in page

@@ -146,6 +146,34 @@ def test_matched_targets_meet_their_proportions_and_take_what_is_nearest(
         assert Counter(mine).most_common(1)[0][0] == name
 
 
+def test_a_size_is_divided_among_targets_to_the_document(run_select: Select, raw: str) -> None:
+    targets = {name: TARGETS[name] for name in ("speeches", "go_code", "jargon")}
+    proportions = {"speeches": 0.29, "go_code": 0.71, "jargon": 0.0}
+    report = run_select(raw=[raw], target=targets, separate=True, count=100, proportions=proportions)
+    assert [target["selected"] for target in report["targets"].values()] == [29, 71, 0]
+
+
+def test_a_target_that_takes_nothing_has_no_part_in_the_mean_reduction(run_select: Select, raw: str) -> None:
+    targets = {name: TARGETS[name] for name in ("speeches", "go_code")}
+    report = run_select(
+        raw=[raw], target=targets, separate=True, count=50, proportions={"speeches": 1.0, "go_code": 0.0}
+    )
+    assert report["targets"]["go_code"]["kl_reduction"] is None
+    assert report["kl_reduction"] == report["targets"]["speeches"]["kl_reduction"]
+
+
+@pytest.mark.parametrize("how", ["separate", "match"])
+def test_counts_of_strata_are_met_by_several_targets_together(run_select: Select, raw: str, how: str) -> None:
+    targets = {name: TARGETS[name] for name in ("speeches", "go_code")}
+    asked: dict[str, Any] = {"raw": [raw], "target": targets, how: True, "strata": "kind", "overwrite": True}
+    for quotas in ({"bible": 1, "jargon": 1}, {"bible": 3, "jargon": 5, "go_code": 1}, {"speeches": 7}):
+        report = run_select(**asked, quotas=quotas, proportions=dict.fromkeys(targets, 1))
+        taken = {name: found["selected"] for name, found in report["strata"].items() if found["selected"]}
+        assert taken == quotas
+        sizes = [target["selected"] for target in report["targets"].values()]
+        assert sizes == [-(-sum(quotas.values()) // 2), sum(quotas.values()) // 2]
+
+
 def test_quantiles_are_of_all_eligible_documents_also_when_targets_are_matched(run_select: Select, raw: str) -> None:
     asked: dict[str, Any] = {"raw": [raw], "target": TARGETS, "count": 30, "overwrite": True}
     matched, separate = run_select(**asked, match=True), run_select(**asked, separate=True)

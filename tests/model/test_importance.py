@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.errors import RequestError
-from dsir_core.model.importance import FittedModel, distribution, fit_model, log_ratio, split_size
+from dsir_core.model.importance import FittedModel, distribution, fit_model, log_ratio
 from dsir_core.model.metrics import WeightSums, kl_divergence
 from dsir_core.model.smoothing import Smoothing
 
@@ -52,13 +52,6 @@ def test_a_model_survives_its_file() -> None:
     again = FittedModel.from_bytes(model.to_bytes())
     assert again.digest == model.digest
     assert (again.selectors, again.proportions) == (model.selectors, model.proportions)
-
-
-@given(st.integers(0, 10**12), st.lists(st.floats(0.01, 1), min_size=1, max_size=6))
-def test_split_size_loses_nothing(size: int, shares: list[float]) -> None:
-    total = sum(shares)
-    sizes = split_size(size, tuple(share / total for share in shares))
-    assert sum(sizes) == size
 
 
 def test_kl_divergence_of_known_distributions() -> None:

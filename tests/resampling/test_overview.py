@@ -113,3 +113,33 @@ def test_candidates_are_of_their_kind_and_within_reach(found: list[tuple[int, in
 def test_the_ends_of_a_scale_lie_inside(value: float) -> None:
     counts = SCALE.count(np.array([value]), np.array([1], np.int32))
     assert counts[1 if value < 0 else BINS] == 1
+
+
+EXTREMES = {
+    "one value": [2.0**60],
+    "one value above 2^53": [2.0**53],
+    "one value at the end of float64": [1.7e308],
+    "smallest numbers": [0.0, 5e-324],
+    "a tiny range": [1.0e-310, 2.0e-310, 3.0e-310],
+    "a huge range": [-1.7e308, 0.0, 1.7e308],
+    "neighbours": [2.0**53, 2.0**53 + 2],
+}
+
+
+@pytest.mark.parametrize("values", EXTREMES.values(), ids=list(EXTREMES))
+def test_histograms_hold_every_finite_score(values: list[float]) -> None:
+    quantiles = {"0.05": min(values), "1": max(values)}
+    scale = Scale.over("t", "log_weight", WeightScaling(), quantiles, np.empty(0))
+    assert np.isfinite([scale.low, scale.high]).all()
+    counts = scale.count(np.array(values), np.ones(len(values), np.int32))
+    assert counts.sum() == len(values)
+    assert counts[1:-1].sum() == len(values)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20), st.data())
+def test_histograms_count_every_finite_score_once_and_in_order(values: list[float], data: st.DataObject) -> None:
+    some = data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=5))
+    scale = Scale.over("t", "log_weight", WeightScaling(), {"0.05": min(some), "1": max(some)}, np.empty(0))
+    bins = [int(scale.count(np.array([value]), np.ones(1, np.int32)).argmax()) for value in sorted(values)]
+    assert bins == sorted(bins)
+    assert scale.count(np.array(values), np.ones(len(values), np.int32)).sum() == len(values)

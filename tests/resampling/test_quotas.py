@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil, floor
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.resampling.quotas import allocate, divide, fill
+from dsir_core.resampling.quotas import allocate, divide, divide_table, fill
 
 SHARES = st.lists(st.floats(0, 10) | st.sampled_from([0.0, 1.0, 1 / 3]), min_size=1, max_size=6).filter(any)
 
@@ -33,6 +36,45 @@ def test_what_a_stratum_lacks_goes_to_the_others_by_their_shares(
         for j in free:
             # Those that are not exhausted stand to each other as their shares, but for rounding.
             assert abs(amounts[i] * shares[j] - amounts[j] * shares[i]) <= shares[i] + shares[j] + 1e-6
+
+
+@given(st.integers(0, 10**9), SHARES)
+def test_a_share_of_nothing_gets_nothing(size: int, shares: list[float]) -> None:
+    assert not any(n for n, share in zip(divide(size, shares), shares, strict=True) if share == 0)
+
+
+def test_shares_in_decimals_lose_no_document() -> None:
+    assert divide(100, (0.29, 0.71)) == [29, 71]
+
+
+@given(st.integers(1, 10**6), st.lists(SHARES, min_size=1, max_size=5), st.data())
+def test_a_table_meets_both_margins_and_every_cell_is_its_exact_share_up_or_down(
+    size: int, shares: list[list[float]], data: st.DataObject
+) -> None:
+    width = max(map(len, shares))
+    table = [row + [0.0] * (width - len(row)) for row in shares]
+    if data.draw(st.booleans()):
+        table = [table[0]] * len(table)
+    rows = divide(size, [row[0] + 1 for row in shares])
+    found = divide_table(rows, table)
+    assert [sum(row) for row in found] == rows
+    whole = [Fraction(sum(map(Fraction, row))) for row in table]
+    exact = [[n * Fraction(share) / total for share in row] for n, row, total in zip(rows, table, whole, strict=True)]
+    columns = [sum(column) for column in zip(*exact, strict=True)]
+    if all(row == table[0] for row in table):
+        # Strata are settled first: the same as for one target.
+        columns = [Fraction(n) for n in divide(size, table[0])]
+        exact = [[n * column / size for column in columns] for n in rows]
+    for cells, ideal in zip(found, exact, strict=True):
+        assert all(floor(share) <= n <= ceil(share) for n, share in zip(cells, ideal, strict=True))
+    for column, ideal in zip(zip(*found, strict=True), columns, strict=True):
+        assert floor(ideal) <= sum(column) <= ceil(ideal)
+
+
+def test_targets_share_strata_so_that_each_stratum_is_full() -> None:
+    assert divide_table([1, 1], [[1, 1], [1, 1]]) in ([[1, 0], [0, 1]], [[0, 1], [1, 0]])
+    assert divide_table([0, 3], [[1, 2], [1, 2]]) == [[0, 0], [1, 2]]
+    assert divide_table([7], [[1, 1, 1]]) == [divide(7, [1, 1, 1])]
 
 
 def test_equal_remainders_go_to_the_first() -> None:
