@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from dsir_core.checkpoints.kinds import MODEL, SCORE
 from dsir_core.checkpoints.manifest import Manifest
+from dsir_core.config.methods import METHODS
 from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
 from dsir_core.stages.compare import check_comparison, compare
@@ -88,11 +89,16 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
         RequestError: the request is wrong, or there is a comparison at the output and `overwrite` is not set.
         RunFailedError: the run failed; what is complete is kept.
     """
-    run.config = run.config.model_copy(update={"method": "heuristic"})  # the only one that wants more than the weights
+    run.config = run.config.model_copy(update={"method": _most_needing()})
     run.manifest = Manifest(run.store, f"{run.config.redacted().output.rstrip('/')}/{PAGE}")
     with_storage(check_comparison)(run)
     _, counts, fitted, scores = _score(run, call)
     return call(with_storage(compare), run, counts, scores, fitted.model, target_labels)
+
+
+def _most_needing() -> str:
+    """A method that needs of documents all that any method does."""
+    return max(METHODS.values(), key=lambda method: method.uses_classifier).name
 
 
 def begin(run: Run) -> None:

@@ -121,7 +121,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     elif all(map(_is_model, kinds)):
         group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="KEY=VALUE", help=text)
     else:
-        choices = [kind for kind in kinds if isinstance(kind, str)]
+        listed = field.json_schema_extra.get("enum") if isinstance(field.json_schema_extra, dict) else None
+        choices = [kind for kind in (*kinds, *(listed if isinstance(listed, list) else ())) if isinstance(kind, str)]
         numeric = kinds & {int, float}
         pairs = [f"{key}=N" for kind in kinds if _is_model(kind) for key in kind.model_fields]
         metavar = "|".join([*sorted(choices), *pairs, *(["N"] if numeric else [])]) or name.upper()

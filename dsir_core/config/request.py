@@ -11,9 +11,9 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.methods import method_of
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import (
-    HEURISTIC,
     BudgetSettings,
     FitSettings,
     OutputSettings,
@@ -100,7 +100,7 @@ class SelectConfig(
     @property
     def classifies(self) -> bool:
         """Whether documents are scored by a classifier, too."""
-        return self.method in HEURISTIC
+        return method_of(self.method).uses_classifier
 
     @property
     def is_sized(self) -> bool:

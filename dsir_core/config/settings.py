@@ -9,12 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dsir_core.config.methods import METHODS, method_of, methods_help
 from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
-Method = Literal["importance", "top-k", "random", "heuristic", "heuristic-top-k"]
-HEURISTIC: frozenset[Method] = frozenset({"heuristic", "heuristic-top-k"})
-"""Methods that go by a classifier."""
 
 
 class _Settings(BaseModel):
@@ -94,9 +92,7 @@ class SampleSettings(_Settings):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the Gumbel noise."""
 
-    method: Method = "importance"
-    """importance: resample by importance weight (Gumbel top-k); top-k: largest weights; random: uniform; heuristic:
-    what a classifier of target against raw keeps under Pareto noise; heuristic-top-k: its largest scores."""
+    method: str = Field(default="importance", description=methods_help(), json_schema_extra={"enum": list(METHODS)})
 
     temperature: float = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
     """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""
@@ -109,6 +105,11 @@ class SampleSettings(_Settings):
 
     min_tokens: int = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
+
+    @field_validator("method")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        return method_of(value).name
 
     quotas: Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
     """How the selection is divided among strata: as in raw, as in target, or NAME=SHARE; without a size NAME=COUNT."""

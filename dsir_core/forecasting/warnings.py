@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dsir_core.config.methods import method_of
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
 from dsir_core.forecasting.field_suggestions import suggest_fields
@@ -70,7 +71,7 @@ def warn_of_weights(config: SelectConfig, size: float, n: int) -> Iterator[str]:
     Args:
         size: effective sample size of the n eligible documents of the sample.
     """
-    decides = config.method == "importance" and config.target_ess is None
+    decides = method_of(config.method).is_sampled and config.target_ess is None
     if decides and n > 10 * LOW_EFFECTIVE and 0 < size < LOW_EFFECTIVE:
         yield (
             f"the effective sample size will be near 1 (in the sample {size:.1f} of {n:,} eligible documents): "

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
+from dsir_core.config.methods import METHODS
 from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
 from dsir_core.report.formatting import human_seconds
 
@@ -69,8 +70,14 @@ def _distance(r: Figures) -> dict[str, Any]:
 
 
 def _weights(r: Figures) -> dict[str, Any]:
-    spread = r["weights"]["top_k_overlap"] > MUCH_OVERLAP and r["config"]["method"] == "importance"
+    spread = r["weights"]["top_k_overlap"] > MUCH_OVERLAP and _is_sampled(r)
     return {"is_near_top_k": spread and r["documents"]["selected"] > 0}
+
+
+def _is_sampled(r: Figures) -> bool:
+    """Whether importance weights decided by chance; a report may be of a method that is not known here."""
+    method = METHODS.get(r["config"].get("method", "importance"))
+    return method is not None and method.is_sampled
 
 
 LEAST_SPAN, LARGEST_SPAN = 1e-100, 1e100
@@ -104,7 +111,7 @@ def _histograms(r: Figures) -> dict[str, Any]:
                 "outside": [(what, share) for what, counts in sets.items() if (share := _outside(counts)) > 0],
             }
         )
-    return {"charts": charts, "is_noisy": r["config"].get("method", "importance") == "importance"}
+    return {"charts": charts, "is_noisy": _is_sampled(r)}
 
 
 def _outside(counts: Sequence[int]) -> float:

@@ -2,7 +2,7 @@
 
 `key = log_weight / temperature + Gumbel(0, 1)`; the k documents with the largest keys are an exact sample without
 replacement in proportion to the importance weights (Gumbel top-k; paper section 3, reference `DSIR.resample`).
-Heuristic classification, a baseline, has keys of its own (`heuristic.py`).
+Other methods have keys of their own (`methods.py`).
 Documents under `min_tokens`, or without a weight, are not eligible. Several separate targets choose in order, each
 among what the earlier ones left.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.config.settings import HEURISTIC, Method
-from dsir_core.resampling.pareto import pareto_keys
+from dsir_core.config.methods import method_of
+from dsir_core.resampling.methods import keys_of
 from dsir_core.resampling.radix import order_bits
 from dsir_core.resampling.scaling import REFERENCE, WeightScaling
 from dsir_core.resampling.weight_rows import Rows
@@ -39,7 +39,7 @@ EVERYONE = Pool()
 class Ranking:
     """What orders the documents for one target, and which."""
 
-    method: Method
+    method: str
     seed: int
     target: int
     """Index of the target: each has noise of its own."""
@@ -51,7 +51,7 @@ class Ranking:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the weights file that it looks at."""
-        odds = (odds_column(self.column),) if self.method in HEURISTIC else ()
+        odds = (odds_column(self.column),) if method_of(self.method).uses_classifier else ()
         return (self.column, *odds, *self.pool.nearest)
 
 
@@ -77,22 +77,6 @@ class GlobalCut:
     def at(self, shard: int) -> Cut:
         """As one shard applies it."""
         return Cut(self.ranking, self.bits, 0 if self.ties is None else int(self.ties[shard]))
-
-
-def keys_of(rows: Rows, ranking: Ranking) -> npt.NDArray[np.float64]:
-    """Keys of documents under a ranking: float64[n]."""
-    if ranking.method == "top-k":
-        return ranking.spread.normalised(rows.log_weights[ranking.column], rows.n_tokens)
-    if ranking.method in HEURISTIC:
-        log_odds = rows.log_weights[odds_column(ranking.column)]
-        if ranking.method == "heuristic-top-k":
-            return log_odds
-        noise, order = (rows.uniform(stream, ranking.seed, ranking.target) for stream in ("pareto", "order"))
-        return pareto_keys(log_odds, noise, order)
-    noise = rows.noise(ranking.seed, ranking.target)
-    if ranking.method == "random":
-        return noise
-    return ranking.spread.scaled(rows.log_weights[ranking.column], rows.n_tokens) + noise
 
 
 def eligible(rows: Rows, min_tokens: int) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.config.settings import LengthNormalise, Method
+from dsir_core.config.methods import BASELINE
+from dsir_core.config.settings import LengthNormalise
 from dsir_core.resampling.keys import EVERYONE, GlobalCut, Pool, Ranking, Search
 from dsir_core.resampling.passes import (
     HistogramTask,
@@ -126,19 +127,19 @@ class Thresholds:
     def __post_init__(self) -> None:
         self._groups = list(self._grouped())
 
-    def ranking(self, method: Method, target: int, pool: Pool = EVERYONE) -> Ranking:
+    def ranking(self, method: str, target: int, pool: Pool = EVERYONE) -> Ranking:
         """How a method orders the documents of a pool for a target."""
         return Ranking(method, self.seed, target, self.columns[target], self.spreads[target], pool)
 
     def strata(self, target: int, earlier: Cuts, pool: Pool = EVERYONE) -> Strata:
         """Documents and tokens by stratum that earlier cuts have left to a target."""
-        search = (self.ranking("top-k", target, pool), earlier)
+        search = (self.ranking(BASELINE, target, pool), earlier)
         tasks = self._tasks([search], lambda parts: StrataTask(self.workdir, parts, self.min_tokens))
         return self.executor.reduce(part_strata, tasks, add_strata, name=STAGE) if tasks else {}
 
     def cut_pools(
-        self, target: int, earlier: Mapping[Method, Cuts], pools: Sequence[Pool], amounts: Sequence[int], unit: Unit
-    ) -> dict[Method, Cuts]:
+        self, target: int, earlier: Mapping[str, Cuts], pools: Sequence[Pool], amounts: Sequence[int], unit: Unit
+    ) -> dict[str, Cuts]:
         """Let one target choose given amounts from pools that do not overlap, under each method of `earlier`.
 
         Returns:
@@ -166,11 +167,11 @@ class Thresholds:
         def goals(sums: list[HistogramSum]) -> list[Goal]:
             return _quantile_goals(0, int(sums[0].documents.sum()))
 
-        return _by_quantile(self._find([(self.ranking("top-k", target), earlier)], goals))
+        return _by_quantile(self._find([(self.ranking(BASELINE, target), earlier)], goals))
 
     def eligible(self, target: int) -> Eligible:
         """All documents that are eligible for a target."""
-        (total,) = self._pass([(self.ranking("top-k", target), ())], 0, [(0, 0)])
+        (total,) = self._pass([(self.ranking(BASELINE, target), ())], 0, [(0, 0)])
         return Eligible(int(total.documents.sum()), int(total.tokens.sum()))
 
     def _find(
@@ -181,21 +182,21 @@ class Thresholds:
     def cut_target(
         self,
         target: int,
-        earlier: Mapping[Method, Cuts],
+        earlier: Mapping[str, Cuts],
         goal: Callable[[Eligible], tuple[int, Unit]],
         pool: Pool = EVERYONE,
-    ) -> tuple[dict[Method, Cuts], dict[str, float], Eligible]:
+    ) -> tuple[dict[str, Cuts], dict[str, float], Eligible]:
         """Let one target choose under each method of `earlier`, among what that method's earlier cuts left.
 
         Args:
             target: index of the target.
-            earlier: by method the cuts made before; one of the methods is top-k.
+            earlier: by method the cuts made before; one of the methods is `BASELINE`.
             goal: (amount, unit) of the target, given what is eligible.
             pool: which documents it chooses from.
 
         Returns:
             By method the cuts with this target's added; quantiles of the target's log weights over the eligible
-            documents (when it is the first target; else over those left to it by top-k); what is eligible.
+            documents (when it is the first target; else over those left to it by `BASELINE`); what is eligible.
         """
         methods = list(earlier)
         searches = [(self.ranking(method, target, pool), earlier[method]) for method in methods]
@@ -205,7 +206,7 @@ class Thresholds:
             eligible.extend(Eligible(int(total.documents.sum()), int(total.tokens.sum())) for total in sums)
             amount, unit = goal(eligible[0])
             mine = [Goal(search, amount, unit) for search in range(len(methods))]
-            return mine + _quantile_goals(methods.index("top-k"), eligible[methods.index("top-k")].documents)
+            return mine + _quantile_goals(methods.index(BASELINE), eligible[methods.index(BASELINE)].documents)
 
         found = self._find(searches, goals)
         cuts = {

@@ -13,16 +13,14 @@ from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COMPARISON
 from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.reading import Chunking
-from dsir_core.config.settings import Method
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import FileRange
 from dsir_core.errors import RunFailedError
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View
-from dsir_core.resampling.pareto import keep_probability
+from dsir_core.resampling.methods import log_chances_of
 from dsir_core.resampling.weight_rows import Rows, by_stratum, read_rows
-from dsir_core.resampling.weights_schema import odds_column
 from dsir_core.shards.select import cut_values
 from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
 from dsir_core.shards.task import SourceTask
@@ -212,23 +210,15 @@ def _figures(task: CompareTask, view: View, targets: npt.NDArray[np.int32]) -> C
     return figures
 
 
-def weights_key(method: Method, target: int) -> str:
+def weights_key(method: str, target: int) -> str:
     """Names a method's weights for a target in `Compared.weights`."""
     return f"{method} {target}"
 
 
 def _probabilities(view: View, cut: Cut) -> WeightSums | None:
     """Sums over what eligible documents' chances are in proportion to; None for a method without chance."""
-    rows, ranking = view.rows, cut.ranking
-    if ranking.method == "importance":
-        weights = ranking.spread.scaled(rows.log_weights[ranking.column], rows.n_tokens)
-    elif ranking.method == "heuristic":
-        weights = np.log(keep_probability(rows.log_weights[odds_column(ranking.column)]))
-    elif ranking.method == "random":
-        weights = np.zeros(len(rows))
-    else:
-        return None
-    return WeightSums.of(weights[view.eligible])
+    weights = log_chances_of(view.rows, cut.ranking)
+    return None if weights is None else WeightSums.of(weights[view.eligible])
 
 
 def _by_file(rows: Rows, targets: npt.NDArray[np.int32]) -> Iterator[tuple[str, _SelectedRows]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsir_core.config.settings import Method, SampleSettings
+from dsir_core.config.methods import BASELINE
+from dsir_core.config.settings import SampleSettings
 from dsir_core.errors import RunFailedError
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.keys import EVERYONE, Pool
@@ -24,8 +25,8 @@ from dsir_core.stages.score import Scores
 class Choice:
     """What is chosen, and what was asked for."""
 
-    cuts: dict[Method, Cuts]
-    """By the methods asked for, and by top-k."""
+    cuts: dict[str, Cuts]
+    """By the methods asked for, and by `BASELINE`."""
     unit: Unit
     quantiles: dict[str, dict[str, float]] = field(default_factory=dict)
     """By who selects: quantile -> log weight, over the documents eligible for it."""
@@ -45,7 +46,7 @@ def choose(
     scores: Scores,
     model: FittedModel,
     spreads: list[WeightScaling],
-    methods: Sequence[Method],
+    methods: Sequence[str],
 ) -> Choice:
     """The thresholds of all targets, which choose in order.
 
@@ -70,7 +71,7 @@ def choose(
         spreads,
     )
     choice = Choice(
-        dict.fromkeys(dict.fromkeys([*methods, "top-k"]), ()),
+        dict.fromkeys(dict.fromkeys([*methods, BASELINE]), ()),
         "tokens" if config.tokens is not None else "documents",
     )
     chooser = _Chooser(run, counts, scores, model, search, choice, methods[0])
@@ -91,7 +92,7 @@ class _Chooser:
     model: FittedModel
     search: Thresholds
     choice: Choice
-    method: Method
+    method: str
     sizes: list[int] = field(default_factory=list)
     """What each target should take, in the choice's unit; settled when the first asks."""
     everyone: Strata = field(default_factory=dict)
@@ -114,7 +115,7 @@ class _Chooser:
             return wanted, self.choice.unit
 
         if pool is not EVERYONE:
-            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
+            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts[BASELINE])
         self.choice.cuts, quantiles, eligible = self.search.cut_target(target, self.choice.cuts, goal, pool)
         self.choice.quantiles.setdefault(name, quantiles)
         return max(0, wanted - _in(self.choice.unit, eligible.documents, eligible.tokens))
@@ -125,7 +126,7 @@ class _Chooser:
         if size is None:
             size = self.sizes[target]
             name = self.model.selectors[target]
-            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts["top-k"])
+            self.choice.quantiles[name] = self.search.quantiles(target, self.choice.cuts[BASELINE])
         free = self.search.strata(target, self.choice.cuts[self.method], pool)
         available = [_in(self.choice.unit, *free.get(stratum, (0, 0))) for stratum in self.strata]
         lacking = self.lacking[target]

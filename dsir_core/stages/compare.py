@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.settings import Method
+from dsir_core.config.methods import METHODS
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence
@@ -25,7 +25,6 @@ from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
 from dsir_core.stages.work import StageWork
 
-METHODS: tuple[Method, ...] = ("random", "heuristic", "heuristic-top-k", "top-k", "importance")
 FIGURES = "compare.json"
 
 Json = dict[str, Any]
@@ -97,19 +96,19 @@ def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target
     return figures
 
 
-def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mapping[Method, Cuts]:
+def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mapping[str, Cuts]:
     """The thresholds of each method; all in the same passes over the weights where no target waits for another."""
     spreads = spreads_of(run, scores)
     together = len(model.selectors) == 1 and run.config.quotas is None
-    groups: list[Sequence[Method]] = [METHODS] if together else [[method] for method in METHODS]
-    cuts: dict[Method, Cuts] = {}
+    groups: list[Sequence[str]] = [list(METHODS)] if together else [[method] for method in METHODS]
+    cuts: dict[str, Cuts] = {}
     for methods in groups:
         chosen = choose(run, counts, scores, model, spreads, methods).cuts
         cuts |= {method: chosen[method] for method in methods}
     return cuts
 
 
-def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping[Method, Cuts]) -> Compared:
+def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping[str, Cuts]) -> Compared:
     """What each method chooses of each shard, added up.
 
     Raises:
@@ -152,7 +151,7 @@ def _compared(work: StageWork, scores: Scores, model: FittedModel, cuts: Mapping
 
 def _method(index: int, counts: Counts, model: FittedModel, found: Compared, target_labels: Sequence[str]) -> Json:
     """Figures of one method."""
-    method = METHODS[index]
+    method = list(METHODS)[index]
     sizes = {
         name: found.weights[key].effective_sample_size
         for i, name in enumerate(model.selectors)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsir_core.config.settings import Method
+from dsir_core.config.methods import method_of
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import FileRange, Shard
 from dsir_core.model.importance import distribution
@@ -45,18 +45,18 @@ class Stages:
     written: Written
 
 
-def histograms(method: Method, stages: Stages) -> Json:
+def histograms(method: str, stages: Stages) -> Json:
     """By who selects: log weights of raw, of the selection and of each target it is for, in the same bins."""
     chosen, weighed = stages.chosen, stages.scores.targets
-    by_weight = method in ("importance", "top-k")
+    how = method_of(method)
     shown: Json = {}
     for scale in chosen.scales:
         raw, selected = chosen.overview.histograms[scale.target]
         column = chosen.selectors.index(scale.target)
         mine = {name: found for name, found in weighed.items() if len(chosen.selectors) == 1 or name == scale.target}
-        # Keys of a sample are log weights divided by the temperature, and noise; those of top-k are log weights.
-        keys = chosen.thresholds[scale.target] if by_weight else []
-        unit = scale.spread.temperature if method == "importance" else 1.0
+        # Keys may be log weights divided by the temperature, and noise.
+        keys = chosen.thresholds[scale.target] if how.by_weight else []
+        unit = scale.spread.temperature if "temperature" in how.dials else 1.0
         shown[scale.target] = {
             "low": scale.low,
             "high": scale.high,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ import pyarrow as pa
 
 from dsir_core.checkpoints.kinds import OVERVIEW
 from dsir_core.checkpoints.store import Receipt
+from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model.importance import FittedModel
+from dsir_core.resampling.methods import note_of
 from dsir_core.resampling.overview import Overview, Scale
 from dsir_core.resampling.radix import Unit, keys_of_bits
 from dsir_core.resampling.scaling import WeightScaling
@@ -95,7 +96,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
     )
 
     def task(index: int) -> SelectTask:
-        mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, "top-k"))
+        mine, plain = (tuple(cut.at(index) for cut in choice.cuts[method]) for method in (config.method, BASELINE))
         receipt = scores.results[index].receipt
         return SelectTask(config.workdir_url, receipt, model.selectors, mine, plain, config.min_tokens, schema, scales)
 
@@ -115,7 +116,7 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
         schema,
     )
     _note_shortfall(run, sample, choice)
-    _note_rounds(run, sample)
+    _note_thresholds(run, sample)
     _note_idle_dials(run)
     _note_temperatures(run, scores, sample)
     return sample
@@ -210,30 +211,25 @@ def _check_account(scores: Scores, index: int, mark: Marked) -> None:
         )
 
 
-def _note_rounds(run: Run, sample: ResampleResult) -> None:
-    """Say where Pareto noise had to be drawn more than once (`heuristic.keep_keys`)."""
-    if run.config.method != "heuristic":
-        return
-    for name, thresholds in sample.thresholds.items():
-        rounds = max((math.ceil(1 - key) for key in thresholds if math.isfinite(key)), default=1)
-        if rounds > 1:
-            run.note(
-                f"heuristic: Pareto noise keeps fewer documents for {name!r} than were asked for: it was drawn "
-                f"{rounds:,} times, for those not kept before"
-            )
+def _note_thresholds(run: Run, sample: ResampleResult) -> None:
+    """Say what the method has to say of its thresholds."""
+    for selector, thresholds in sample.thresholds.items():
+        note = note_of(run.config.method, selector, thresholds)
+        if note is not None:
+            run.note(note)
 
 
 def _note_idle_dials(run: Run) -> None:
-    """Say which settings change nothing, since nobody looks at weights."""
+    """Say which settings change nothing in what the method selects."""
     config = run.config
     asked = {
         "temperature": config.temperature != 1.0,
         "target_ess": config.target_ess is not None,
         "length_normalise": config.length_normalise != "none",
     }
-    if config.method == "random" and any(asked.values()):
-        names = " and ".join(name for name, is_asked in asked.items() if is_asked)
-        run.note(f"method random looks at no weight: {names} changes nothing in what is chosen")
+    idle = [dial for dial in method_of(config.method).ignores if asked[dial]]
+    if idle:
+        run.note(f"method {config.method} makes no use of {' and '.join(idle)}: what is selected is the same without")
 
 
 def _note_temperatures(run: Run, scores: Scores, sample: ResampleResult) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.resampling.candidates import KINDS, N_CANDIDATES, REACH_BYTES
-from dsir_core.resampling.keys import Chooser, Cut, Ranking, View, keys_of
+from dsir_core.resampling.keys import Chooser, Cut, Ranking, View
+from dsir_core.resampling.methods import keys_of
 from dsir_core.resampling.overview import BINS, LENGTHS, Overview, Scale, overview_of
 from dsir_core.resampling.radix import order_bits
 from dsir_core.resampling.scaling import WeightScaling

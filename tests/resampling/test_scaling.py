@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dsir_core.model.metrics import WeightSums
 from dsir_core.model.noise import gumbel
-from dsir_core.resampling.keys import Ranking, keys_of
+from dsir_core.resampling.keys import Ranking
+from dsir_core.resampling.methods import keys_of
 from dsir_core.resampling.scaling import REFERENCE, WeightScaling, find_temperature
 from dsir_core.resampling.weight_rows import Rows
 

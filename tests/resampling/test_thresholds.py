@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.settings import Method
-from dsir_core.model.noise import gumbel
+from dsir_core.model.noise import document_bits, gumbel, uniform
 from dsir_core.resampling import thresholds
 from dsir_core.resampling.keys import Chooser
 from dsir_core.resampling.radix import Unit
@@ -30,7 +29,7 @@ MIN_TOKENS = 3
 WEIGHTS = st.sampled_from([-np.inf, -5.0, 0.0, -0.0, 0.5, 2.0, 700.0, np.inf]) | st.floats(-1e6, 1e6)
 DOCUMENTS = st.lists(st.tuples(WEIGHTS, st.integers(0, 30)), max_size=40)
 AMOUNTS = st.integers(0, 60) | st.sampled_from([500, 2**31, 2**62])
-METHODS: list[Method] = ["importance", "top-k", "random"]
+METHODS: list[str] = ["importance", "top-k", "random"]
 
 
 class Crowd(InlineExecutor):
@@ -77,16 +76,15 @@ class Corpus:
             pq.write_table(table, stream)
         return ShardWeights(name, stop - start)
 
-    def keys(self, method: Method, target: int) -> np.ndarray:
+    def keys(self, method: str, target: int) -> np.ndarray:
         if method == "top-k":
             return self.weights[target] + 0.0
-        noise = np.array(
-            [gumbel(np.array([p]), 7, target, f)[0] for f, p in zip(self.files, self.positions, strict=True)],
-            np.float64,
-        )
-        return noise if method == "random" else self.weights[target] + noise
+        places = [(np.array([p]), f) for f, p in zip(self.files, self.positions, strict=True)]
+        if method == "random":
+            return np.array([uniform(document_bits(p, f, None, "random", 7, target))[0] for p, f in places], np.float64)
+        return self.weights[target] + np.array([gumbel(p, 7, target, f)[0] for p, f in places], np.float64)
 
-    def expected(self, method: Method, goals: Sequence[int], unit: str) -> np.ndarray:
+    def expected(self, method: str, goals: Sequence[int], unit: str) -> np.ndarray:
         chosen = np.full(len(self.positions), -1)
         for target, goal in enumerate(goals):
             keys, left = self.keys(method, target), goal
@@ -100,14 +98,14 @@ class Corpus:
         return chosen
 
     def found(
-        self, method: Method, goals: Sequence[int | float], unit: Unit, executor: Executor | None = None
+        self, method: str, goals: Sequence[int | float], unit: Unit, executor: Executor | None = None
     ) -> np.ndarray:
         """Which target chose each document, -1 where none did; goals that are floats are shares of what is eligible."""
         columns = weight_columns(self.selectors)
         spreads = [REFERENCE] * len(columns)
         executor = executor or InlineExecutor()
         search = Thresholds(executor, self.store.url, self.shards, columns, 7, self.min_tokens, spreads)
-        cuts: dict[Method, Any] = dict.fromkeys([method, "top-k"], ())
+        cuts: dict[str, Any] = dict.fromkeys([method, "top-k"], ())
         for target, goal in enumerate(goals):
             cuts, _, _ = search.cut_target(target, cuts, lambda eligible, goal=goal: (_amount(goal, eligible), unit))
         chosen = [np.empty(0, np.int32)]
@@ -133,7 +131,7 @@ def _amount(goal: int | float, eligible: Eligible) -> int:
 )
 def test_the_chosen_are_those_of_a_plain_sort(
     tmp_path_factory: pytest.TempPathFactory,
-    method: Method,
+    method: str,
     unit: Unit,
     documents: list[tuple[float, int]],
     cuts: list[int],
@@ -147,7 +145,7 @@ def test_the_chosen_are_those_of_a_plain_sort(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.5, 1.0])
-def test_a_fraction_is_of_the_eligible_documents(tmp_path: Path, method: Method, fraction: float) -> None:
+def test_a_fraction_is_of_the_eligible_documents(tmp_path: Path, method: str, fraction: float) -> None:
     documents = [(float(weight), 2 + weight % 3) for weight in np.random.default_rng(0).integers(0, 50, 200)]
     corpus = Corpus(tmp_path, documents, [20, 21, 150], 1)
     wanted = round(fraction * sum(n_tokens >= MIN_TOKENS for _, n_tokens in documents))
@@ -159,7 +157,7 @@ def test_a_fraction_is_of_the_eligible_documents(tmp_path: Path, method: Method,
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("unit", ["documents", "tokens"])
 @pytest.mark.parametrize("goal", [0, 1, 4, 5, 2**62])
-def test_one_document_is_taken_when_it_fits(tmp_path: Path, method: Method, unit: Unit, goal: int) -> None:
+def test_one_document_is_taken_when_it_fits(tmp_path: Path, method: str, unit: Unit, goal: int) -> None:
     corpus = Corpus(tmp_path, [(1.0, 5)], [0, 0, 1, 1], 1)
     assert corpus.found(method, [goal], unit).tolist() == [0 if goal >= (1 if unit == "documents" else 5) else -1]
 
@@ -212,7 +210,7 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     values = rng.normal(size=1001) * 100
     corpus = Corpus(tmp_path, [(float(v), 5) for v in values] + [(1e9, 0)], [100, 300], 1)
     search = Thresholds(InlineExecutor(), str(tmp_path), corpus.shards, ("log_weight",), 7, MIN_TOKENS, [REFERENCE])
-    cuts: dict[Method, Any] = {"top-k": ()}
+    cuts: dict[str, Any] = {"top-k": ()}
     _, quantiles, eligible = search.cut_target(0, cuts, lambda eligible: (10, "documents"))
     assert eligible.documents == 1001
     for q, value in quantiles.items():
