@@ -16,7 +16,7 @@ from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, BlockFilter, FileRange
+from dsir_core.corpus.types import Batch, BlockFilter
 from dsir_core.digests import digest
 from dsir_core.features import can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
