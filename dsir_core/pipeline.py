@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from dsir_core.checkpoints.kinds import MODEL, SCORE
-from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.config.methods import METHODS
 from dsir_core.report.comparison import PAGE
 from dsir_core.stages.classify import classify
@@ -89,11 +88,10 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
         RequestError: the request is wrong, or there is a comparison at the output and `overwrite` is not set.
         RunFailedError: the run failed; what is complete is kept.
     """
-    run.config = run.config.model_copy(update={"method": _most_needing()})
-    run.manifest = Manifest(run.store, f"{run.config.redacted().output.rstrip('/')}/{PAGE}")
-    with_storage(check_comparison)(run)
-    _, counts, fitted, scores = _score(run, call)
-    return call(with_storage(compare), run, counts, scores, fitted.model, target_labels)
+    mine = Run(run.config.model_copy(update={"method": _most_needing()}), run.unwatched, run.observe, record=PAGE)
+    with_storage(check_comparison)(mine)
+    _, counts, fitted, scores = _score(mine, call)
+    return call(with_storage(compare), mine, counts, scores, fitted.model, target_labels)
 
 
 def _most_needing() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -14,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 TUTORIAL = re.findall(
     r"```python\n(.*?)```\n+```text\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), re.DOTALL
 )
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/tutorial.md", "docs/python.md")}
+CODE = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
+BLOCKS = [block for name in ("README.md", "docs/python.md") for block in CODE[name]]
 COMMANDS = re.findall(r"```console\n\$ dsir (.*?)\n(.*?)```", (ROOT / "docs" / "sampling.md").read_text(), re.DOTALL)
 
 
@@ -28,6 +31,17 @@ def test_examples_run(
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("page", CODE)
+def test_pages_import_nothing_deeper_than_the_package(page: str) -> None:
+    assert CODE[page]
+    for block in CODE[page]:
+        nodes = list(ast.walk(ast.parse(block)))
+        modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert [name for name in modules if name.startswith("dsir_core.")] == []
+    assert re.findall(r"\b(?:from|import) dsir_core\.\w+", PAGES[page]) == []
+
+
 def test_the_tutorial_prints_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -38,7 +52,11 @@ def test_the_tutorial_prints_what_it_says(
     for block, expected in TUTORIAL:
         exec(block, session)
         assert capsys.readouterr().out == expected
-    for name, shown in (("model", "10,000 buckets"), ("explanation", "The text"), ("report", "100 of 2,730 documents")):
+    for name, shown in (
+        ("model", "10,000 buckets"),
+        ("explanation", "The text"),
+        ("selection", "100 of 2,730 documents"),
+    ):
         piece = session[name]._repr_html_()
         assert shown in piece
         assert not re.search(r"<(script|img|link|html)", piece)

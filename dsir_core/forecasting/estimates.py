@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsir_core.forecasting.probe import PLAIN, Read
+from dsir_core.report.formatting import human_count
 
 N_ERRORS = (12.7, 4.3, 3.2, 2.8, 2.6, 2.5, 2.4, 2.3, 2.3, 2.2)
 """Standard errors to either side of an estimate that hold 95 % of Student's t, for 1, 2, ... degrees of freedom."""
@@ -35,6 +36,9 @@ class Estimate:
     def is_exact(self) -> bool:
         """Whether all of the corpus was read for it."""
         return self.low == self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:,.0f}" if self.is_exact else f"{human_count(self.low)} to {human_count(self.high)}"
 
     def times(self, factor: float) -> Estimate:
         """The estimate of so many times the figure."""

@@ -24,6 +24,7 @@ from dsir_core.forecasting.sizes import (
     workdir_bytes,
     worker_bytes,
 )
+from dsir_core.report.html import render_fragment
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate
@@ -89,6 +90,10 @@ class Forecast:
         """Plain JSON values."""
         return {**asdict(self), "can_run": self.can_run}
 
+    def _repr_html_(self) -> str:
+        """Corpora, stages, checks and warnings, as a notebook shows them."""
+        return render_fragment("forecast.html.jinja", f=self)
+
 
 def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
     """Look at listings, samples and the workdir. Nothing stays written.
@@ -116,6 +121,7 @@ def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
     if all(each.ok for each in found.checks):
         _look(run, planned, found, say, has_workdir=any(each.ok for each in writes[:1]))
     found.checks += writes
+    found.warnings[:0] = run.notes
     room = {config.workdir_url: found.workdir_bytes or 0.0} if config.output or config.workdir else {}
     found.checks += check_room(room | ({config.output: found.output_bytes or 0.0} if config.output else {}))
     return found

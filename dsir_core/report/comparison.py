@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsir_core.report.charts import Bars, bar_chart
-from dsir_core.report.html import render_page
+from dsir_core.report.html import render_fragment, render_page
 from dsir_core.report.sections import Chart, Figures
 
 PAGE = "compare.html"
@@ -24,17 +24,23 @@ def render_comparison(figures: Figures) -> str:
     Args:
         figures: the content of compare.json.
     """
-    methods = figures["methods"]
-    return render_page(
-        "compare.html.jinja",
-        title=f"DSIR comparison of {len(methods)} methods",
-        r=figures,
-        methods=methods,
-        distances=[_distance(figures, name) for name in figures["targets"]],
-        overlaps=_overlaps(figures),
-        precision=_precision(figures),
-        labels=_labels(figures),
-    )
+    title = f"DSIR comparison of {len(figures['methods'])} methods"
+    return render_page("compare.html.jinja", title=title, labels=_labels(figures), **_shown(figures))
+
+
+def comparison_fragment(figures: Figures) -> str:
+    """The methods' figures, distances and overlap as an HTML fragment with its style, for notebooks."""
+    return render_fragment("compared.html.jinja", **_shown(figures))
+
+
+def _shown(figures: Figures) -> dict[str, Any]:
+    return {
+        "r": figures,
+        "methods": figures["methods"],
+        "distances": [_distance(figures, name) for name in figures["targets"]],
+        "overlaps": _overlaps(figures),
+        "precision": _precision(figures),
+    }
 
 
 def _distance(r: Figures, name: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Figures in words."""
 
+UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+
 
 def human_bytes(n: float) -> str:
     """Bytes in words: 1.2 GB."""
@@ -20,3 +22,12 @@ def human_seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def human_count(value: float) -> str:
+    """A large number in three digits: 1.23 M."""
+    if round(value) < 1e4:
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.3g}")
+    unit, size = next((unit, size) for unit, size in UNITS if rounded >= size)
+    return f"{rounded / size:.4g} {unit}"

@@ -18,7 +18,6 @@ from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.report.groups import Group, by_file, by_length, largest
 from dsir_core.report.html import render
-from dsir_core.report.result import Report
 from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
@@ -37,7 +36,7 @@ N_SHARDS = 10
 
 def report(
     run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: ResampleResult, written: Written
-) -> Report:
+) -> Json:
     """Write both reports to the output and return the figures.
 
     Raises:
@@ -50,33 +49,31 @@ def report(
     model = fitted.model
     documents = _documents(run, scores, sample, written)
     targets = _targets(counts, model, sample, written)
-    figures = Report(
-        {
-            "documents": documents,
-            "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
-            "targets": targets,
-            "kl_reduction": mean_reduction(targets),
-            "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
-            "weights": _weights(sample, scores),
-            "histograms": histograms(run.config.method, stages),
-            "strata": _strata(sample),
-            "rates": _rates(sample),
-            "moved": moved(work, stages),
-            "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
-            "damaged": dict(scores.damaged),
-            "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
-            "selection_digest": written.selected.selection_digest,
-            "model_digest": model.digest,
-            "parts": [asdict(part) for part in written.parts],
-            "examples": examples(work, stages),
-            "notes": list(run.notes),
-            "storage": {"retries": run.retries},
-            "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
-            "workdir": run.store.redacted,
-            "config": run.config.redacted().model_dump(mode="json"),
-            "versions": versions(),
-        }
-    )
+    figures: Json = {
+        "documents": documents,
+        "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
+        "targets": targets,
+        "kl_reduction": mean_reduction(targets),
+        "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
+        "weights": _weights(sample, scores),
+        "histograms": histograms(run.config.method, stages),
+        "strata": _strata(sample),
+        "rates": _rates(sample),
+        "moved": moved(work, stages),
+        "bad": {"reasons": scores.tally.reasons, "first": [asdict(bad) for bad in scores.tally.first_bad]},
+        "damaged": dict(scores.damaged),
+        "fit": {"rate": counts.rate, "ngrams": int(counts.raw.counts.sum()), **_fit(fitted)},
+        "selection_digest": written.selected.selection_digest,
+        "model_digest": model.digest,
+        "parts": [asdict(part) for part in written.parts],
+        "examples": examples(work, stages),
+        "notes": list(run.notes),
+        "storage": {"retries": run.retries},
+        "corpus": {"raw": _corpus(plan.raw), **{f"target {n}": _corpus(t) for n, t in plan.targets.items()}},
+        "workdir": run.store.redacted,
+        "config": run.config.redacted().model_dump(mode="json"),
+        "versions": versions(),
+    }
     work.finish()
     ends = stage_figures(run)
     figures["stages"] = ends

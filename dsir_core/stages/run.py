@@ -28,6 +28,8 @@ class Run:
     config: SelectConfig
     executor: Executor
     observe: Observer = ignore
+    record: str = ""
+    """Name below the output of what the run makes, in the workdir's record of runs; empty: the selection itself."""
     stages: dict[str, StageEnds] = field(default_factory=dict)
     """Finished stages."""
     notes: list[str] = field(default_factory=list)
@@ -38,10 +40,12 @@ class Run:
     _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.unwatched = self.executor
         self.executor = WatchedExecutor(self.executor, self.config.storage, self._tell, self.observe)
         with storage_settings(self.config.storage):
             self.store = Store(self.config.workdir_url)
-        self.manifest = Manifest(self.store, self.config.redacted().output)
+        output = self.config.redacted().output
+        self.manifest = Manifest(self.store, f"{output.rstrip('/')}/{self.record}" if self.record else output)
 
     @contextmanager
     def with_storage(self, stage: str = "") -> Iterator[None]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 CANNOT_RUN = 1
 
-UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `flows.cli`."""
@@ -31,21 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     config = parse_config(request_values(arguments), sized=False, output=False, workdir=False)
 
     from dsir_core.forecasting.forecast import forecast
-    from dsir_core.runtime.events import Event, Note
     from dsir_core.runtime.executor import InlineExecutor
     from dsir_core.stages.run import Run
 
-    notes: list[str] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, Note):
-            notes.append(event.text)
-
-    work = Run(config, InlineExecutor(), observe)
+    work = Run(config, InlineExecutor())
     with work.with_storage():
         found = forecast(work, _say)
     _say("")
-    found.warnings[:0] = notes
     if arguments.json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
@@ -125,17 +115,4 @@ def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
 
 
 def _about(figure: Estimate | None) -> str:
-    if figure is None:
-        return "?"
-    if figure.is_exact:
-        return f"{figure.value:,.0f}"
-    return f"{_short(figure.low)} to {_short(figure.high)}"
-
-
-def _short(value: float) -> str:
-    """Three digits: 1.23 M."""
-    if round(value) < 1e4:
-        return f"{value:,.0f}"
-    rounded = float(f"{value:.3g}")
-    unit, size = next((unit, size) for unit, size in UNITS if rounded >= size)
-    return f"{rounded / size:.4g} {unit}"
+    return "?" if figure is None else str(figure)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.commands.plan import _short
+from dsir_core.report.formatting import human_count
 from tests.forecasting.conftest import Plan
 from tests.integration.conftest import DEMO, Select
 
@@ -128,7 +128,7 @@ def test_a_run_without_an_eligible_document_is_a_check_that_fails(plan: Plan, po
      (999_999_999, "1 G"), (2.5e15, "2500 T")],
 )  # fmt: skip
 def test_large_figures_have_three_digits(value: float, shown: str) -> None:
-    assert _short(value) == shown
+    assert human_count(value) == shown
 
 
 def test_damage_in_the_sample_is_a_check_that_fails(plan: Plan, tmp_path: Path) -> None:

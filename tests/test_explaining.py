@@ -24,6 +24,9 @@ from dsir_core.report.explained import render_explanation
 from flows.cli import main
 from tests.browser import ask
 from tests.report.conftest import Figures, Select
+from tests.report.conftest import figures as figures  # the fixtures
+from tests.report.conftest import pool as pool
+from tests.report.conftest import run_select as run_select
 
 FEATURES = [
     FeatureSettings(buckets=64),
