@@ -108,6 +108,15 @@ def test_a_comparison_is_the_same_in_all_shards_and_reuses_what_is_there(labelle
     assert larger["stages"]["score"]["reused"] == larger["stages"]["score"]["shards"]
 
 
+def test_a_comparison_leaves_the_run_it_is_given_as_it_is(labelled: Path, tmp_path: Path) -> None:
+    values = {"raw": [str(labelled)], "target": TARGETS, "count": 20, "method": "top-k"}
+    run = Run(parse_config({**values, "output": str(tmp_path / "compared")}), InlineExecutor())
+    config, manifest = run.config, run.manifest
+    compare_methods(run)
+    assert (run.config, run.manifest) == (config, manifest)
+    assert run.config.method == "top-k"
+
+
 def test_the_page_shows_it_and_escapes_labels(labelled: Path, tmp_path: Path) -> None:
     found = compared(tmp_path, ("speeches",), raw=[str(labelled)], target={"a<b": TARGETS["speeches"]}, count=70)
     written = json.loads((tmp_path / "compared" / "compare.json").read_text())
