@@ -100,13 +100,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # On first use (PEP 562): importing a settings module must not load compilers and Arrow.
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'dsir_core' has no attribute {name!r}")
-    value = getattr(import_module(f"dsir_core.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers report a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        # On first use (PEP 562): importing a settings module must not load compilers and Arrow.
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'dsir_core' has no attribute {name!r}")
+        value = getattr(import_module(f"dsir_core.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

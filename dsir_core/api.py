@@ -151,8 +151,8 @@ def explain(
     with storage_settings(storage or StorageSettings()):
         finished = FinishedSelection(os.fspath(output), os.fspath(workdir))
         if file is not None and position is not None:
-            return finished.explain(finished.text(file, position), f"{file} at {position}")
-        return finished.explain(text or "", "the given text")
+            return finished.explain_document(file, position)
+        return finished.explain_text(text or "")
 
 
 def _run(request: SelectConfig, executor: Executor | None, observe: Observer) -> Run:

@@ -69,7 +69,19 @@ class FinishedSelection:
         if made_by != TOKENIZER_VERSION:
             raise RequestError(f"the selection was made by tokenizer {made_by}, this package has {TOKENIZER_VERSION}")
 
-    def explain(self, text: str, title: str) -> ExplainedDocument:
+    def explain_document(self, file: str, position: int) -> ExplainedDocument:
+        """The log weight of a document of the raw corpus.
+
+        Args:
+            file: path below the corpus root, as in selected.parquet.
+            position: of its record, as in selected.parquet.
+
+        Raises:
+            RequestError: there is no such document, or the model is not in the workdir any more, or is damaged.
+        """
+        return self.explain_text(self._text(file, position), f"{file} at {position}")
+
+    def explain_text(self, text: str, title: str = "the given text") -> ExplainedDocument:
         """A text's log weight by the selection's model.
 
         Raises:
@@ -84,16 +96,7 @@ class FinishedSelection:
             title, {one.target: one for one in found}, thresholds, has_scores=bool(config.get("weights"))
         )
 
-    def text(self, file: str, position: int) -> str:
-        """A document of the raw corpus.
-
-        Args:
-            file: path below the corpus root, as in selected.parquet.
-            position: of its record, as in selected.parquet.
-
-        Raises:
-            RequestError: there is none.
-        """
+    def _text(self, file: str, position: int) -> str:
         root = self.report["corpus"]["raw"]["root"]
         url = f"{root.rstrip('/')}/{file}" if root else file
         (source,) = list_corpus([url]).files

@@ -10,6 +10,7 @@ from dsir_core.checkpoints.store import Store
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RunFailedError
 from dsir_core.storage.connect import storage_settings
+from dsir_core.urls import without_credentials
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 SELECTED = "selected.parquet"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """A finished selection."""
 
     output: str
     """Directory or URL that holds the parts, selected.parquet and the report."""
-    figures: dict[str, Any] = field(repr=False)
+    figures: dict[str, Any]
     """The content of report.json."""
-    storage: StorageSettings = field(default_factory=StorageSettings, repr=False)
+    storage: StorageSettings = field(default_factory=StorageSettings)
     """How the output is reached."""
 
     @property
@@ -44,9 +45,10 @@ class Selection:
         return dict(self.figures["targets"])
 
     @property
-    def kl_reduction(self) -> float:
+    def kl_reduction(self) -> float | None:
         """How much nearer to the targets the selection is than raw: nats, the mean over the targets."""
-        return float(self.figures["kl_reduction"])
+        found: float | None = self.figures["kl_reduction"]
+        return found
 
     @property
     def effective_sample_size(self) -> float:
@@ -82,6 +84,11 @@ class Selection:
         with storage_settings(self.storage):
             return _read_table(Store(self.output), SELECTED)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Selection: {self.documents:,} documents, {self.tokens:,} tokens in {without_credentials(self.output)}>"
+        )
+
     def _repr_html_(self) -> str:
         """The report's first sections, as a notebook shows them."""
         from dsir_core.report.html import render_summary
@@ -89,7 +96,7 @@ class Selection:
         return render_summary(self.figures)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weights:
     """Log weights of all documents of raw, in the workdir."""
 
@@ -99,14 +106,17 @@ class Weights:
     """Name in the workdir of the JSON list of the files."""
     columns: tuple[str, ...]
     """Names of the log-weight columns, one for each target that selects."""
-    files: tuple[str, ...] = field(repr=False)
+    files: tuple[str, ...]
     """Names in the workdir of the weights files, in order of shards."""
     documents: int
     """Documents scored."""
     model_digest: str
     """SHA-256 of the model."""
-    storage: StorageSettings = field(default_factory=StorageSettings, repr=False)
+    storage: StorageSettings = field(default_factory=StorageSettings)
     """How the workdir is reached."""
+
+    def __repr__(self) -> str:
+        return f"<Weights: {self.documents:,} documents in {without_credentials(self.workdir)}>"
 
     def tables(self) -> Iterator[pa.Table]:
         """The weights of one shard after another: file, position, n_tokens, log_weight.
@@ -130,13 +140,13 @@ class Weights:
         return pa.concat_tables(self.tables()).unify_dictionaries()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What each method would select, side by side."""
 
     output: str
     """Directory or URL that holds compare.html and compare.json."""
-    figures: dict[str, Any] = field(repr=False)
+    figures: dict[str, Any]
     """The content of compare.json."""
 
     @property
@@ -158,6 +168,9 @@ class Comparison:
     def page(self) -> str:
         """Path or URL of compare.html."""
         return f"{self.output.rstrip('/')}/compare.html"
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {', '.join(self.methods)} in {without_credentials(self.output)}>"
 
     def _repr_html_(self) -> str:
         """The methods' figures, distances and overlap, as a notebook shows them."""

@@ -93,6 +93,7 @@ def test_a_selection_has_its_figures_and_its_rows(selection: dsir_core.Selection
     assert rows.equals(pq.read_table(folder / "out" / "selected.parquet"))
     assert sum(Path(part).stat().st_size for part in selection.parts) > 0
     assert Path(selection.page).exists()
+    assert repr(selection) == f"<Selection: 20 documents, {selection.tokens:,} tokens in {folder / 'out'}>"
     assert "20 of 240 documents" in selection._repr_html_()
 
 

@@ -7,9 +7,8 @@ import sys
 import time
 from collections import Counter
 
-from dsir_core.checkpoints.manifest import of_runs, recorded_runs, unneeded
+from dsir_core.checkpoints.cleaning import plan_cleaning
 from dsir_core.checkpoints.store import Store
-from dsir_core.errors import RequestError
 from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
@@ -35,27 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     with storage_settings(storage_of(arguments)):
         store = Store(arguments.workdir)
-        entries = of_runs(store.entries())
-        recorded = recorded_runs(store)
-        unknown = sorted(set(arguments.forget) - {one.output for one in recorded})
-        if unknown:
-            raise RequestError(f"--forget {unknown[0]}: no run to it is recorded in {store.redacted}")
-        if not recorded:
-            raise RequestError(f"{store.redacted}: no workdir there, or none that says which runs need what")
-        kept = [one for one in recorded if one.output not in arguments.forget]
-        found = unneeded(entries, kept, before=time.time() - arguments.hours * HOUR)
+        found = plan_cleaning(store, forget=arguments.forget, before=time.time() - arguments.hours * HOUR)
         kinds, stored = Counter[str](), Counter[str]()
-        for entry in found:
+        for entry in found.removable:
             kind = entry.name.partition("/")[0]
             kinds[kind] += 1
             stored[kind] += entry.size
         for kind in sorted(kinds):
             print(f"{kinds[kind]:>10,} files  {kind:<20}{human_bytes(stored[kind]):>10}")
-        for n, entry in enumerate([] if arguments.dry_run else found):
+        for n, entry in enumerate([] if arguments.dry_run else found.removable):
             store.remove(entry.name)
             if n % TOLD_EVERY == TOLD_EVERY - 1 and sys.stderr.isatty():
-                print(f"\r{n + 1:,} of {len(found):,} removed", end="", file=sys.stderr, flush=True)
+                print(f"\r{n + 1:,} of {len(found.removable):,} removed", end="", file=sys.stderr, flush=True)
     words = "would be removed" if arguments.dry_run else "removed"
-    total = f"{len(found):,} of {len(entries):,} files {words}, {human_bytes(stored.total())}"
-    print(f"{total}; what the last runs to {len(kept)} outputs need is kept")
+    total = f"{len(found.removable):,} of {found.n_files:,} files {words}, {human_bytes(stored.total())}"
+    print(f"{total}; what the last runs to {found.n_outputs} outputs need is kept")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsir_core.errors import RequestError
+from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 
 if TYPE_CHECKING:
@@ -33,18 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    import dsir_core
+    from dsir_core.finished import FinishedSelection
 
     if (arguments.file is None) != (arguments.position is None):
         raise RequestError("--file and --position belong together")
-    document = dsir_core.explain(
-        arguments.output,
-        arguments.file,
-        arguments.position,
-        text=_standard_input() if arguments.file is None else None,
-        workdir=arguments.workdir,
-        storage=storage_of(arguments),
-    )
+    with storage_settings(storage_of(arguments)):
+        finished = FinishedSelection(arguments.output, arguments.workdir)
+        if arguments.file is None:
+            document = finished.explain_text(_standard_input(), "text on standard input")
+        else:
+            document = finished.explain_document(arguments.file, arguments.position)
     chosen = document.by_target.get(arguments.target) if arguments.target else document.best
     if chosen is None:
         targets = ", ".join(document.by_target)
