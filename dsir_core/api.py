@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from dsir_core import pipeline
@@ -74,7 +75,7 @@ def score(
         scores.columns,
         tuple(result.receipt.name for result in scores.results),
         scores.tally.documents,
-        listing.removeprefix("score/").removesuffix(".json"),
+        PurePosixPath(listing).stem,
         request.storage,
     )
 

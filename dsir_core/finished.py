@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from dsir_core.checkpoints.kinds import MODEL
 from dsir_core.checkpoints.manifest import recorded_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
@@ -98,7 +99,8 @@ class FinishedSelection:
 
     def _text(self, file: str, position: int) -> str:
         root = self.report["corpus"]["raw"]["root"]
-        url = f"{root.rstrip('/')}/{file}" if root else file
+        is_url = not root or "://" in file  # on another filesystem than the list file that names it
+        url = file if is_url else f"{root.rstrip('/')}/{file}"
         (source,) = list_corpus([url]).files
         try:
             ((text, _),) = read_texts(source, self._settings(ReadSettings).unconditional, [position])
@@ -112,7 +114,7 @@ class FinishedSelection:
     def _model(self) -> FittedModel:
         store, digest = self._store, self.report["model_digest"]
         try:
-            data = store.read(f"model/{digest}.npz")
+            data = store.read(f"{MODEL.name(digest)}{MODEL.suffix}")
         except FileNotFoundError:
             raise RequestError(f"{store.redacted}: the run's model is not there (any more): {WAY_OUT}") from None
         try:
