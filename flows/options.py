@@ -107,7 +107,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     text = (field.description or "").replace("%", "%%")
     default = field.get_default(call_default_factory=True)
     kinds = _kinds(field.annotation)
-    if not field.is_required() and default not in (None, "", False):
+    is_off = default is None or default is False or default == ""  # 0 is a default like any other
+    if not field.is_required() and not is_off:
         shown = " ".join(default) if isinstance(default, tuple) else default
         text += f" [{shown}]"
     if kinds == {bool}:
