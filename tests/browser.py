@@ -47,8 +47,9 @@ def live_page(*, width: int = 1400, height: int = 2000, dark: bool = False) -> I
         AssertionError: what the block has opened asked for anything from a host other than 127.0.0.1, or read a file
             that was not opened by name.
     """
+    path = browser()
     with sync_playwright() as playwright:
-        chromium = _launch(playwright)
+        chromium = _launch(playwright, path)
         try:
             with _page(chromium, width, height, dark) as page:
                 yield page
@@ -66,8 +67,8 @@ def screenshot(page: Path, image: Path, *, width: int = 1400, height: int = 2000
     _open(page, lambda opened: opened.screenshot(path=image), width, height, dark)
 
 
-def _launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=browser(), args=list(FLAGS))
+def _launch(playwright: Playwright, path: str) -> Browser:
+    return playwright.chromium.launch(executable_path=path, args=list(FLAGS))
 
 
 @contextmanager
@@ -106,4 +107,10 @@ _THREAD = ThreadPoolExecutor(1, thread_name_prefix="browser")
 
 @cache
 def _shared() -> Browser:
-    return _launch(sync_playwright().start())
+    path = browser()
+    playwright = sync_playwright().start()
+    try:
+        return _launch(playwright, path)
+    except BaseException:
+        playwright.stop()  # else its loop stays in the thread, and every later start fails for that reason
+        raise

@@ -21,6 +21,7 @@ def figures(run_select: Select) -> dict[str, object]:
     return run_select(raw=f"{DEMO}/raw", target={NAME: f"{DEMO}/targets/speeches.jsonl"}, count=100)
 
 
+@pytest.mark.browser
 def test_charts_are_whole_pictures_in_the_colours_of_the_report(figures: dict[str, object], tmp_path: Path) -> None:
     found = list(pictures(figures))
     assert len(found) == 3
