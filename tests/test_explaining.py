@@ -69,6 +69,7 @@ HOSTILE = (
 PAGES = {"hostile": HOSTILE, "empty": "", "blank": " \n ", "two": "\u0130" * 3, "long": "sat. " * 30_000}
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
 def test_the_page_shows_the_text_as_it_is(tmp_path: Path, text: str) -> None:
     (tmp_path / "e.html").write_text(render_explanation("a <b>", explain(text, MODEL, FEATURES[0])[0], 5))

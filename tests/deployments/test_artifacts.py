@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from tests.browser import live_page
 from tests.deployments.conftest import ROOT, Served, request, until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.server
 
 
 def artifacts(served: Served, run: str) -> dict[str, dict[str, Any]]:
@@ -80,6 +80,7 @@ def test_a_run_of_the_command_is_tagged_and_named(served: Served, tmp_path: Path
     assert {task["name"] for task in tasks} == {"plan", "count", "fit", "score", "resample", "write", "report"}
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [1300, 420])
 def test_the_ui_shows_figures_charts_and_the_report(
     served: Served, finished: tuple[str, Path], tmp_path: Path, width: int

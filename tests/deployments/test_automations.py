@@ -19,7 +19,7 @@ import pytest
 
 from tests.deployments.conftest import ROOT, Served, request, until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from tests.deployments.conftest import ROOT, Served, request, until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.server
 
 CANCEL_SECONDS = 60.0
 """Patience of the test, not a promise: a busy machine is slow to end processes."""

@@ -187,7 +187,7 @@ def terminals(clone: Path, replaced: dict[str, str]) -> Iterator[Terminals]:
         yield Terminals(clone, clone.parent / "prefect", replaced, stack)
 
 
-@pytest.mark.long
+@pytest.mark.server
 def test_a_newcomer_follows_the_page(clone: Path, tmp_path: Path, kubectl: str) -> None:
     port = free_port()
     with s3_server(tmp_path / "s3") as server, terminals(clone, {}) as here:

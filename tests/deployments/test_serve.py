@@ -18,7 +18,7 @@ import pytest
 
 from tests.deployments.conftest import ROOT, Served, request, serving, until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.server
 
 
 def report(folder: Path) -> dict[str, Any]:

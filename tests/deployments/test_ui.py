@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser import live_page
 from tests.deployments.conftest import DEMO, Served, request, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 WIDE, NARROW = 1400, 390
 

@@ -40,6 +40,8 @@ from tests.integration.conftest import DEMO, without_notes
 
 SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
+
 SHARD_BYTES = "40000"
 STAGES = ("count", "score", "resample", "write")
 
@@ -74,7 +76,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, pool: Path) -> dict[st
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("how", ["inline", pytest.param("dask", marks=pytest.mark.long)])
+@pytest.mark.parametrize("how", ["inline", "dask"])
 def test_the_run_itself_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes], stage: str, how: str
 ) -> None:
@@ -91,7 +93,6 @@ def test_the_run_itself_is_killed(
         assert stages[name]["reused"] == stages[name]["shards"] > 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_worker_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes], stage: str
@@ -106,7 +107,6 @@ def test_a_worker_is_killed(
     assert content(tmp_path) == undisturbed
 
 
-@pytest.mark.long
 def test_the_embedded_prefect_server_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes]
 ) -> None:
@@ -211,7 +211,6 @@ def test_a_nanny_is_killed(
     assert content(tmp_path) == undisturbed
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("stage", ["count", "score"])
 def test_a_worker_hangs_and_comes_back(
     tmp_path: Path, pool: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, stage: str
@@ -238,7 +237,6 @@ def test_a_worker_hangs_and_comes_back(
     assert content(tmp_path) == undisturbed
 
 
-@pytest.mark.long
 def test_a_separate_prefect_server_is_killed(
     tmp_path: Path, pool: Path, environment: dict[str, str], undisturbed: dict[str, bytes]
 ) -> None:

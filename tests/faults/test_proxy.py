@@ -34,6 +34,8 @@ from fsspec.asyn import get_loop, sync
 from tests.faults.proxy import Mode, Proxy, Rule, fault_proxy
 from tests.s3 import REGION, S3Server, s3_server
 
+pytestmark = pytest.mark.server
+
 BUCKET = "bucket"
 SESSION = get_session()
 DATA = random.Random(7).randbytes(200_000)

@@ -20,19 +20,21 @@ from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange
-from dsir_core.errors import DamagedFileError, DsirError, RequestError
+from dsir_core.errors import DamagedFileError, DsirError
 from dsir_core.forecasting.forecast import forecast
 from dsir_core.pipeline import select
 from dsir_core.runtime.events import StageBegins
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
-from dsir_core.storage.connect import connect, storage_settings
+from dsir_core.storage.connect import storage_settings
 from dsir_core.storage.retries import ATTEMPTS, collect_effects
 from tests.faults.harness import BUCKET, SETTINGS, Lake, rule, run_with_faults
 from tests.faults.processes import words
 from tests.faults.proxy import Mode, Rule, fault_proxy
 from tests.integration.conftest import without_notes
 from tests.s3 import REGION
+
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,6 @@ def test_no_fault_of_one_request_in_ten_changes_anything(lake: Lake, undisturbed
         assert done.report["storage"]["retries"] > 0
 
 
-@pytest.mark.long
 def test_a_permanent_fault_is_named_and_the_run_goes_on_from_there(lake: Lake, undisturbed: dict[str, bytes]) -> None:
     done = run_with_faults(lake, "permanent", [rule("slow_down", 1.0)], stages=["score"])
     assert done.error is not None
@@ -212,28 +213,6 @@ def test_an_object_that_is_replaced_while_it_is_read_is_noticed(lake: Lake) -> N
         with pytest.raises(DamagedFileError, match="changed since it was planned"):
             for _ in batches:
                 pass
-
-
-def test_settings_reach_the_filesystem() -> None:
-    settings = StorageSettings(s3_endpoint="http://127.0.0.1:1", s3_region="mars-1", s3_anonymous=True)
-    with storage_settings(settings):
-        filesystem, path = connect("s3://bucket/key")
-    assert (filesystem.endpoint_url, filesystem.anon, filesystem.retries, path) == (
-        "http://127.0.0.1:1", True, 1, "bucket/key",
-    )  # fmt: skip
-    assert filesystem.client_kwargs == {"region_name": "mars-1"}
-    config = filesystem.config_kwargs
-    assert min(config["connect_timeout"], config["read_timeout"]) > 0
-    assert config["retries"]["total_max_attempts"] == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "package"),
-    [("gs://b/a.jsonl", "gcsfs"), ("abfs://b/a.jsonl", "adlfs"), ("hf://datasets/a/b.jsonl", "huggingface_hub")],
-)
-def test_a_filesystem_that_is_not_installed_is_named_with_its_package(url: str, package: str) -> None:
-    with pytest.raises(RequestError, match=package):
-        list_corpus([url])
 
 
 def test_a_large_file_goes_up_in_parts(lake: Lake) -> None:

@@ -117,6 +117,7 @@ def test_a_comparison_leaves_the_run_it_is_given_as_it_is(labelled: Path, tmp_pa
     assert run.config.method == "top-k"
 
 
+@pytest.mark.browser
 def test_the_page_shows_it_and_escapes_labels(labelled: Path, tmp_path: Path) -> None:
     found = compared(tmp_path, ("speeches",), raw=[str(labelled)], target={"a<b": TARGETS["speeches"]}, count=70)
     written = json.loads((tmp_path / "compared" / "compare.json").read_text())

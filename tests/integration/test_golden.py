@@ -103,6 +103,7 @@ def test_inline(name: str, pool_folder: Path, golden: dict[str, Any], tmp_path: 
     assert digests(name, pool_folder, tmp_path, InlineExecutor()) == golden[name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_dask(name: str, pool_folder: Path, golden: dict[str, Any], tmp_path: Path, dask: Executor) -> None:
     assert digests(name, pool_folder, tmp_path, dask) == golden[name]

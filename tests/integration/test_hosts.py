@@ -28,7 +28,7 @@ from tests.hosts import Host, Hosts, hosts
 from tests.s3 import s3_server
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.server
 
 COPIES = 10
 """Of the demo's largest file: work enough for a host to go away and come back in the middle of it."""

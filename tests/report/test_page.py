@@ -107,6 +107,7 @@ def case(request: pytest.FixtureRequest, run_select: Select, ten_targets: dict[s
     return request.param, json.loads(json.dumps(report, allow_nan=False))
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1400])
 def test_nothing_is_clipped_on_a_phone_or_a_wide_window(case: tuple[str, Figures], page: Page, width: int) -> None:
     name, figures = case
@@ -116,6 +117,7 @@ def test_nothing_is_clipped_on_a_phone_or_a_wide_window(case: tuple[str, Figures
     assert found["charts"] >= (4 if name == "nothing selected" else 7)
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_text_and_bars_stand_out_in_light_and_dark(figures: Figures, page: Page, dark: bool) -> None:
     found = ask(page(figures), COLOURS, dark=dark)
@@ -131,6 +133,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.browser
 def test_whatever_documents_hold_is_text(figures: Figures, page: Page) -> None:
     hostile = _with_text(copy.deepcopy(figures), HOSTILE)
     found = ask(page(hostile), FOREIGN)
@@ -158,6 +161,7 @@ def _with_text(value: Any, text: str) -> Any:
     return value
 
 
+@pytest.mark.browser
 def test_the_page_names_the_figures_of_the_report(figures: Figures, page: Page) -> None:
     shown = ask(page(figures), "for (const d of document.querySelectorAll('details')) d.open = true; "
                                "return document.body.innerText")  # fmt: skip
