@@ -3,12 +3,20 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Errors only: on some machines pip warns hundreds of times of what is no fault.
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all lint bench scale quality faults lock clean
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest browser lint bench scale quality faults \
+  release-check lock clean
+
+# Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+SLOW := browser or server or long
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with the locked dependencies and the dsir command
 
@@ -17,8 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "make: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is not one:" \
 	    "say which to use, as in make PYTHON=python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: install ## select speeches from 2,730 documents of twelve kinds, and say how well it went
@@ -28,11 +36,20 @@ demo: install ## select speeches from 2,730 documents of twelve kinds, and say h
 serve: install ## start a local Prefect server, worker and the deployments; Ctrl-C ends them (PORT=4200)
 	@exec $(BIN)/python -m deployments.serve --port $(or $(PORT),4200)
 
-test: install ## run the tests, without those that take minutes
-	$(BIN)/python -m pytest -m "not long"
+test: install ## run the tests that need no browser and no server, in a few minutes
+	$(PYTEST) $(PARALLEL) -m "not ($(SLOW))"
 
-test-all: install ## run every test
-	$(BIN)/python -m pytest
+test-all: install browser ## run every test, and measure which branches they reach
+	$(PYTEST) $(PARALLEL) --cov
+
+test-rest: install browser ## run the tests that make test leaves out
+	$(PYTEST) $(PARALLEL) -m "$(SLOW)"
+
+test-deep: install ## run the property tests on thousands of examples, others each time
+	$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=deep
+
+browser: install
+	@$(BIN)/python -m tests.browser
 
 lint: install ## check format, style, types and the layers of imports
 	$(BIN)/ruff format --check .
@@ -51,6 +68,16 @@ quality: install ## measure how well each setting selects, on labelled text from
 
 faults: install ## inject faults into whole runs, and print what was survived and what it cost
 	$(BIN)/python -m tests.faults.table
+
+release-check: install ## build sdist and wheel, and try the wheel in an empty folder
+	@bash scripts/release_check.sh
+
+test-lowest: install ## run the fast tests with the lowest versions that pyproject.toml allows (needs uv)
+	@mkdir -p build
+	$(UV) pip compile --quiet --resolution lowest-direct --extra test --no-header pyproject.toml -o build/lowest.txt
+	$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
+	$(UV) pip install --quiet --python build/lowest -r build/lowest.txt
+	build/lowest/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --extra test --extra lint --group build \

@@ -1,9 +1,14 @@
-"""A real browser for tests of pages: the system's Chromium, headless, driven by Playwright; tests fail without one."""
+"""A real browser for tests of pages: the system's Chromium, headless, driven by Playwright; tests fail without one.
+
+`python -m tests.browser` makes sure that there is one: see `install`.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +39,24 @@ def browser() -> str:
     if found is None:
         raise RuntimeError(f"no browser: install Chromium, or name one by CHROMIUM (looked for {named or NAMES})")
     return found
+
+
+def install() -> None:
+    """Install Chromium by the system's package manager, where that needs no question; do nothing if there is a browser.
+
+    Raises:
+        RuntimeError: there is none, and it cannot be installed without asking; says what to install.
+    """
+    try:
+        browser()
+    except RuntimeError:
+        if os.geteuid() or shutil.which("apt-get") is None:
+            raise
+        for words in (["update", "--quiet"], ["install", "--yes", "--quiet", "--no-install-recommends", "chromium"]):
+            done = subprocess.run(["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode:
+                raise RuntimeError(f"apt-get {words[0]} failed:\n{done.stdout}") from None
+        browser()
 
 
 @contextmanager
@@ -114,3 +137,10 @@ def _shared() -> Browser:
     except BaseException:
         playwright.stop()  # else its loop stays in the thread, and every later start fails for that reason
         raise
+
+
+if __name__ == "__main__":
+    try:
+        install()
+    except RuntimeError as missing:
+        sys.exit(str(missing))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "demo"
@@ -71,15 +73,6 @@ class Served:
         """Wait until some words are in the log of a flow run: it arrives behind the states."""
         asked = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
         until(lambda: any(words in line["message"] for line in self.call("/logs/filter", asked)), 60)
-
-
-def until(reached: Callable[[], Any], seconds: float = 180.0) -> Any:
-    """What a condition gives as soon as it holds."""
-    deadline = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < deadline, "what was waited for never came"
-        time.sleep(0.2)
-    return found
 
 
 def request(folder: Path, **more: Any) -> dict[str, Any]:

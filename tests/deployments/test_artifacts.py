@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import live_page
-from tests.deployments.conftest import ROOT, Served, request, until
+from tests.deployments.conftest import ROOT, Served, request
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.deployments.conftest import ROOT, Served, request, until
+from tests.deployments.conftest import ROOT, Served, request
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

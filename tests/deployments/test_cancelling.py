@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.deployments.conftest import ROOT, Served, request, until
+from tests.deployments.conftest import ROOT, Served, request
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

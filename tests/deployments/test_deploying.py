@@ -23,8 +23,9 @@ import yaml
 from distributed.cli import dask_scheduler, dask_worker
 
 from tasks.cluster_settings import parse_cluster
-from tests.deployments.conftest import ROOT, until
+from tests.deployments.conftest import ROOT
 from tests.s3 import s3_server
+from tests.waiting import until
 
 PAGE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 PATIENCE = 400.0

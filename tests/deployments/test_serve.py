@@ -16,7 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.deployments.conftest import ROOT, Served, request, serving, until
+from tests.deployments.conftest import ROOT, Served, request, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

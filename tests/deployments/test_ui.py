@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import live_page
-from tests.deployments.conftest import DEMO, Served, request, until
+from tests.deployments.conftest import DEMO, Served, request
+from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xxhash
 from data_selection.hashed_ngram_dsir import get_ngram_counts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
@@ -45,7 +45,6 @@ def oracle_counts(text: str, features: FeatureSettings) -> np.ndarray:
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("name", HASHES)
-@settings(max_examples=300)
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=4),
     ngrams=st.integers(1, 4),
@@ -63,7 +62,6 @@ def test_counts_are_the_oracles(
 
 
 @pytest.mark.parametrize("name", HASHES)
-@settings(max_examples=200)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), ngrams=st.integers(1, 3), targets=st.integers(1, 3))
 def test_log_weights_are_sums_in_document_order(name: HashName, texts: list[str], ngrams: int, targets: int) -> None:
     features = FeatureSettings(hash=name, ngrams=ngrams, buckets=101)

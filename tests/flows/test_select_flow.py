@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import DEMO, without_notes
+from tests.waiting import until
 
 PROGRAM = "import sys; from flows.cli import command; command()"
 SPEECHES = f"speeches={DEMO / 'targets' / 'speeches.jsonl'}"
@@ -92,7 +92,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, envir
         (raw / f"{i}.jsonl").write_bytes(source * 12)
     words = [*command(tmp_path, "--workers", "1"), "--raw", str(raw), "--shard-bytes", "1000000"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-    wait_for(lambda: len(list((tmp_path / "output.work").glob("counts/*.json"))) > 3)
+    until(lambda: len(list((tmp_path / "output.work").glob("counts/*.json"))) > 3)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -101,11 +101,6 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, envir
     done = len(list((tmp_path / "output.work").glob("counts/*.json")))
     subprocess.run(words, check=True, capture_output=True, env=environment)
     assert report_of(tmp_path)["stages"]["count"]["reused"] >= done
-
-
-def wait_for(condition: Any) -> None:
-    while not condition():
-        time.sleep(0.05)
 
 
 def test_a_failure_in_the_flow_is_one_line_and_status_1(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -69,7 +69,7 @@ def test_the_range_holds_the_truth(plan: Plan, tmp_path: Path, records: list[dic
         assert figure.high - figure.low < truth
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 2)  # each writes up to forty files
 @given(
     sizes=st.lists(st.integers(0, 3 * PROBE_BYTES), min_size=1, max_size=40),
     shard_bytes=st.sampled_from([PROBE_BYTES // 2, 2 * PROBE_BYTES, 2**27]),

@@ -6,17 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
 from dsir_core.config.request import parse_config
 from dsir_core.pipeline import select
-from dsir_core.runtime.events import Event, ShardDone
+from dsir_core.runtime.events import Event, ShardDone, StageEnds
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from tasks.cluster_settings import Address
@@ -26,6 +26,7 @@ from tests.faults.harness import BUCKET, Lake, credentials, fill
 from tests.faults.processes import PROGRAM
 from tests.hosts import Host, Hosts, hosts
 from tests.s3 import s3_server
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.server
@@ -38,6 +39,9 @@ FAST = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
 }
 """A scheduler that gives a host up after seconds, where production waits for minutes."""
+
+SHARDS_BEFORE = 6
+"""Scored before a disturbance."""
 
 
 @pytest.fixture(scope="module")
@@ -60,40 +64,55 @@ def undisturbed(lake: Lake) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(lake: Lake, tmp_path: Path) -> Iterator[tuple[Hosts, list[Host]]]:
-    """A scheduler and two workers, each in a directory of its own; what they know of data is where S3 is."""
-    with hosts(tmp_path) as found, credentials(lake.server) as mine:
+def cluster(lake: Lake, tmp_path: Path) -> Iterator[Hosts]:
+    """A scheduler, each host in a directory of its own; what workers know of data is where S3 is."""
+    with hosts(tmp_path) as found, credentials(lake.server):
         found.scheduler(**FAST)
-        yield found, [found.worker(**FAST, **mine) for _ in range(2)]
+        yield found
 
 
-def run_disturbed(lake: Lake, cluster: Hosts, name: str, disturb: Callable[[], None], after: int = 6) -> dict[str, Any]:
-    """A run in which something happens, in a thread, once some shards are scored."""
+def worker(cluster: Hosts, lake: Lake, name: str) -> Host:
+    """A host that has joined with one worker of this name."""
+    with credentials(lake.server) as mine:
+        return cluster.worker("--name", name, **FAST, **mine)
+
+
+def until_workers_are(client: Client, names: set[str]) -> None:
+    """Wait until the scheduler knows just these workers."""
+    until(lambda: {one["name"] for one in client.scheduler_info(n_workers=-1)["workers"].values()} == names)
+
+
+def run_disturbed(lake: Lake, cluster: Hosts, name: str, disturb: Callable[[Client], None]) -> dict[str, Any]:
+    """A run in which something happens in a thread once some shards are scored, and has before scoring ends."""
     scored = 0
-    disturbing = threading.Thread(target=disturb)
+    with ThreadPoolExecutor(1) as thread, connect(Address(address=cluster.address)) as client:
+        disturbing: Future[None] | None = None
 
-    def observe(event: Event) -> None:
-        nonlocal scored
-        if isinstance(event, ShardDone) and event.stage == "score":
-            scored += 1
-            if scored == after:
-                disturbing.start()
+        def observe(event: Event) -> None:
+            nonlocal scored, disturbing
+            if isinstance(event, ShardDone) and event.stage == "score":
+                scored += 1
+                if scored == SHARDS_BEFORE:
+                    disturbing = thread.submit(disturb, client)
+            elif isinstance(event, StageEnds) and event.stage == "score":
+                assert disturbing is not None
+                disturbing.result()
 
-    with connect(Address(address=cluster.address)) as client:
         report = select(Run(parse_config(settings(lake, name)), DaskExecutor(client), observe))
-    disturbing.join()
+    assert report["stages"]["score"]["shards"] == scored > SHARDS_BEFORE
     return report
 
 
 def test_two_hosts_without_a_shared_disk_by_the_command(
-    lake: Lake, cluster: tuple[Hosts, list[Host]], undisturbed: dict[str, Any], tmp_path: Path
+    lake: Lake, cluster: Hosts, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
+    workers = [worker(cluster, lake, name) for name in ("one", "other")]
     request = tmp_path / "request.yaml"
-    request.write_text(json.dumps(settings(lake, "command") | {"cluster": {"address": cluster[0].address}}))
+    request.write_text(json.dumps(settings(lake, "command") | {"cluster": {"address": cluster.address}}))
     command = [sys.executable, "-c", PROGRAM, "select", str(request)]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment(tmp_path))
     assert lake.output("command") == lake.output("inline")
-    for host in cluster[1]:
+    for host in workers:
         assert not list(host.folder.rglob("*.jsonl*")) + list(host.folder.rglob("*.parquet"))
 
 
@@ -102,30 +121,32 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return inherited | {"PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT)}
 
 
-def test_a_host_that_is_cut_off_and_comes_back(
-    lake: Lake, cluster: tuple[Hosts, list[Host]], undisturbed: dict[str, Any]
-) -> None:
-    def cut_off_for_a_while() -> None:
-        cluster[1][0].pause()
-        time.sleep(10)
-        cluster[1][0].go_on()
+def test_a_host_that_is_cut_off_and_comes_back(lake: Lake, cluster: Hosts, undisturbed: dict[str, Any]) -> None:
+    stays, goes = worker(cluster, lake, "stays"), worker(cluster, lake, "goes")
 
-    report = run_disturbed(lake, cluster[0], "cut-off", cut_off_for_a_while)
+    def cut_off_until_it_is_given_up(client: Client) -> None:
+        until_workers_are(client, {"stays", "goes"})
+        goes.pause()
+        until_workers_are(client, {"stays"})
+        goes.go_on()
+        until_workers_are(client, {"stays", "goes"})
+
+    report = run_disturbed(lake, cluster, "cut-off", cut_off_until_it_is_given_up)
+    assert stays.process.poll() is goes.process.poll() is None
     assert report["selection_digest"] == undisturbed["selection_digest"]
     assert lake.output("cut-off") == lake.output("inline")
 
 
-def test_a_host_that_is_lost_and_another_that_joins(
-    lake: Lake, cluster: tuple[Hosts, list[Host]], undisturbed: dict[str, Any]
-) -> None:
-    found, workers = cluster
+def test_a_host_that_is_lost_and_another_that_joins(lake: Lake, cluster: Hosts, undisturbed: dict[str, Any]) -> None:
+    lost = [worker(cluster, lake, name) for name in ("one", "other")]
 
-    def replace() -> None:
-        workers[0].kill()
-        with credentials(lake.server) as mine:
-            found.worker(**FAST, **mine)
-        workers[1].kill()
+    def replace(client: Client) -> None:
+        lost[0].kill()
+        until_workers_are(client, {"other"})
+        worker(cluster, lake, "new")
+        lost[1].kill()
+        until_workers_are(client, {"new"})
 
-    report = run_disturbed(lake, found, "replaced", replace)
+    report = run_disturbed(lake, cluster, "replaced", replace)
     assert report["selection_digest"] == undisturbed["selection_digest"]
     assert lake.output("replaced") == lake.output("inline")

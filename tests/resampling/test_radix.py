@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.resampling.radix import (
@@ -64,7 +64,6 @@ def test_order_bits_keep_the_order(pair: list[float]) -> None:
     assert (first == second) == (pair[0] == pair[1])
 
 
-@settings(max_examples=300)
 @given(PARTS, st.integers(0, 160))
 def test_count_goals_take_the_largest(parts: list[list[tuple[float, int]]], k: int) -> None:
     rows = [row for part in parts for row in part]
@@ -73,7 +72,6 @@ def test_count_goals_take_the_largest(parts: list[list[tuple[float, int]]], k: i
     assert take(parts, threshold) == sorted(ranked[:k])
 
 
-@settings(max_examples=300)
 @given(PARTS, st.integers(0, 20_000))
 def test_token_goals_take_the_longest_run_that_fits(parts: list[list[tuple[float, int]]], budget: int) -> None:
     rows = [row for part in parts for row in part]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsir_core.checkpoints.store import Store
@@ -121,7 +121,7 @@ def _amount(goal: int | float, eligible: Eligible) -> int:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("unit", ["documents", "tokens"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 3)  # each writes a corpus of weights
 @given(
     documents=DOCUMENTS,
     cuts=st.lists(st.integers(0, 40), max_size=24),

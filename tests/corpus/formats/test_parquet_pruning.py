@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.config.predicate import Condition
@@ -70,7 +70,6 @@ def written(rows: list[tuple[Any, ...]], path: Path) -> pa.Table:
     return table
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     rows=st.lists(st.tuples(STRINGS, NUMBERS, FLOATS), min_size=1, max_size=9),
     include=st.one_of(st.none(), conditions()),

@@ -1,0 +1,67 @@
+"""What a release is made by: one version, a workflow that GitHub understands, and limits that CI stays within."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
+@pytest.fixture(scope="module")
+def release() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    return found
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_is_one_by_githubs_schema(workflow: Path) -> None:
+    command = [Path(sysconfig.get_path("scripts")) / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run([*command, workflow], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_published_is_what_was_built_and_tried(release: dict[str, Any]) -> None:
+    build, publish = release["jobs"]["build"], release["jobs"]["publish"]
+    assert "make release-check" in [step.get("run") for step in build["steps"]]
+    assert publish["needs"] == "build"
+    assert [step["uses"].partition("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
+
+
+def test_only_publishing_may_do_more_than_read(release: dict[str, Any]) -> None:
+    assert release["permissions"] == {}
+    assert release["jobs"]["build"]["permissions"] == {"contents": "read"}
+    assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text()
+
+
+def test_shell_steps_hold_no_expression_that_a_tag_could_fill(release: dict[str, Any]) -> None:
+    steps = [step for job in release["jobs"].values() for step in job["steps"]]
+    assert [step for step in steps if "${{" in step.get("run", "")] == []
+
+
+def test_images_are_tagged_with_the_version() -> None:
+    folder = ROOT / "deployments"
+    pages = [ROOT / "docs" / "deploying.md", *folder.rglob("*.yaml"), folder / "Dockerfile"]
+    tagged = [tag for page in pages for tag in re.findall(r"(?:dsir-pipeline:|newTag: )([\w.]+)", page.read_text())]
+    assert len(tagged) >= 4
+    assert set(tagged) == {VERSION}
+
+
+def test_limits_of_ci_add_up_to_less_than_an_hour() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    limits = [int(minutes) for minutes in re.findall(r"^ *step (\d+)m ", script, re.MULTILINE)]
+    assert len(limits) >= 4
+    assert sum(limits) < 60
