@@ -10,6 +10,7 @@ from benchmarks import kernels, runs
 from benchmarks.run import line, sections
 
 
+@pytest.mark.long
 def test_kernel_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "REFERENCE_BYTES", 50_000)
     rows = [*kernels.against_reference(200_000), *kernels.formats(tmp_path, 200_000), *kernels.kinds_of_text(100_000)]
@@ -21,6 +22,7 @@ def test_kernel_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(value > 0 for row in dials for value in row.values() if isinstance(value, float))
 
 
+@pytest.mark.long
 def test_reading_section(tmp_path: Path) -> None:
     rows = list(runs.against_reading(tmp_path, 400_000))
     assert {row["what"] for row in rows} == {

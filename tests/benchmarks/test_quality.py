@@ -32,6 +32,7 @@ def in_targets(pool: str) -> dict[str, int]:
     return {kind.name: kind.in_target for kind in sources.POOLS[pool] if kind.in_target}
 
 
+@pytest.mark.long
 def test_smoke(tmp_path: Path) -> None:
     result = run(SMOKE, draws=2, workers=1, folder=tmp_path)
 
