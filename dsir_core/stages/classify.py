@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,9 +21,11 @@ from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
 from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.stages.fit import content_of, keeps_raw_model, raw_model_key
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
+from dsir_core.storage.retries import warn
 
 BOUND = Bound(10_000, 5_000_000)
 """Of the documents of raw, and of those of each who selects: 80 MB together while they are fitted on."""
@@ -36,12 +39,21 @@ MIN_FILES = 16
 def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     """Gather documents of raw and of the targets, and fit a classifier for each who selects.
 
+    Where raw's model is kept (`refit`), so is the classifier that was fitted with it: weights of an earlier run go by
+    both.
+
     Raises:
         RequestError: no document of a target or of raw holds an n-gram.
         RunFailedError: damaged files. StageFailedError: shards failed for a reason that may pass.
     """
     work = StageWork(run, "classify")
     config = run.config
+    pointer = _pointer(run, counts)
+    kept = _kept(run, pointer) if keeps_raw_model(run, counts) else None
+    if kept is not None:
+        work.announce([])
+        work.finish()
+        return kept
     raw = _gather(work, "raw", plan.raw, counts.raw, config.read, counts)
     targets = {
         name: _gather(work, f"target {name}", corpus, counts.targets[name], config.read.unconditional, counts)
@@ -51,10 +63,42 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     for name in selectors_of(tuple(targets), config.by_target):
         mine = [targets[name]] if name in targets else list(targets.values())
         fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
-    run.manifest.need("classify", [CLASSIFIER.name(task.key) for task in fits])
+    keys = [task.key for task in fits]
+    run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])
     found = Classifier.joined(work.all(fit_from_samples, fits))
+    run.store.write(f"{CLASSIFIER.name(pointer)}.current", json.dumps({"classifiers": keys}).encode())
     work.finish()
     return found
+
+
+def _pointer(run: Run, counts: Counts) -> str:
+    """What the classifier of a model of raw is remembered by."""
+    return CLASSIFIER.key(
+        {
+            "raw": raw_model_key(run),
+            "targets": {name: content_of(found.counts) for name, found in counts.targets.items()},
+            "by_target": run.config.by_target,
+        }
+    )
+
+
+def _kept(run: Run, pointer: str) -> Classifier | None:
+    """The classifier that was fitted with raw's model; None where there is none."""
+    name = f"{CLASSIFIER.name(pointer)}.current"
+    try:
+        keys = [str(key) for key in json.loads(run.store.read(name))["classifiers"]]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        warn(f"{run.store.redacted}/{name} is damaged: the classifier is fitted anew")
+        return None
+    found = [run.store.load(CLASSIFIER.folder, key) for key in keys]
+    loaded = [Classifier.from_bytes(one[1]) for one in found if one is not None]
+    if not keys or len(loaded) < len(keys):
+        warn("the classifier that an earlier run has fitted is gone or damaged: the classifier is fitted anew")
+        return None
+    run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])
+    return Classifier.joined(loaded)
 
 
 def _gather(

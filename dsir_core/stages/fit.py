@@ -70,7 +70,7 @@ def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
     work = StageWork(run, "fit")
     found = fitted(run, counts)
     model = replace(found.model, classifier=classifier)
-    key, content = _raw_key(run), _content(found.raw_counts)
+    key, content = raw_model_key(run), content_of(found.raw_counts)
     if found.is_new:
         _remember(run, key, content, found.raw_counts)
     with run.store.checkpoint(MODEL.folder, model.digest, MODEL.suffix, {"names": list(model.selectors)}) as draft:
@@ -105,6 +105,30 @@ def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
     return {name: float(t.tally.tokens if by_tokens else t.tally.documents) for name, t in counts.targets.items()}
 
 
+def keeps_raw_model(run: Run, counts: Counts) -> bool:
+    """Whether raw's model will be that of an earlier run."""
+    return not _raw_model(run, counts).is_new
+
+
+def raw_model_key(run: Run) -> str:
+    """What raw's model is remembered by."""
+    config = run.config
+    return digest(
+        {
+            "tokenizer": TOKENIZER_VERSION,
+            "features": config.features,
+            "read": config.read,
+            "raw": config.redacted().raw,
+            "fit_ngrams": config.fit_ngrams,
+        }
+    )
+
+
+def content_of(counts: npt.NDArray[np.int64]) -> str:
+    """Names counts by what they are."""
+    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
+
+
 def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> dict[str, Picked]:
     """As asked, or for `auto` what makes held-out documents of each target likeliest."""
     config = run.config
@@ -131,7 +155,7 @@ def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> d
 def _raw_model(run: Run, counts: Counts) -> _RawModel:
     """Raw's counts of this run, or those that an earlier one has fitted on."""
     config, new = run.config, counts.raw.counts
-    known = None if config.refit == "always" else _known(run, _raw_key(run))
+    known = None if config.refit == "always" else _known(run, raw_model_key(run))
     if known is not None and known.sum() and new.sum():
         drift = kl_divergence(distribution(new), distribution(known))
         if config.refit == "never" or drift <= MAX_DRIFT_NATS:
@@ -142,20 +166,6 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
                 )
             return _RawModel(known, np.array_equal(known, new), drift, False)
     return _RawModel(new, True, 0.0, True)
-
-
-def _raw_key(run: Run) -> str:
-    """What raw's model is remembered by."""
-    config = run.config
-    return digest(
-        {
-            "tokenizer": TOKENIZER_VERSION,
-            "features": config.features,
-            "read": config.read,
-            "raw": config.redacted().raw,
-            "fit_ngrams": config.fit_ngrams,
-        }
-    )
 
 
 def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
@@ -172,11 +182,6 @@ def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
         warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
         return None
     return array_from(found[1])
-
-
-def _content(counts: npt.NDArray[np.int64]) -> str:
-    """Names counts by what they are."""
-    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
 
 
 def _remember(run: Run, key: str, content: str, counts: npt.NDArray[np.int64]) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dsir_core.checkpoints.manifest import of_runs
@@ -62,6 +63,36 @@ def test_new_files_are_counted_alone_and_scored_alone_when_the_model_stays(run_s
     assert 0 < second["fit"]["drift_nats"] < 0.01
     assert second["model_digest"] == first["model_digest"]
     assert second["documents"]["raw"] == 2730
+
+
+def test_a_model_that_stays_keeps_its_classifier(run_select: Select, raw: Path, tmp_path: Path) -> None:
+    asked = settings(raw, refit="never", method="heuristic-top-k")
+    first = run_select(**asked)
+    add_file(raw)
+    second = run_select(**asked)
+    n = second["stages"]["score"]["shards"]
+    assert second["model_digest"] == first["model_digest"]
+    assert reused(second)["score"] == (n - 1, n)
+    assert run_select(**{**asked, "target": OTHER})["model_digest"] != first["model_digest"]
+    (pointer,) = (path for path in (tmp_path / "workdir" / "classifier").glob("*.current") if _names(path, first))
+    pointer.write_text("[]")
+    third = run_select(**asked)
+    assert len([note for note in third["notes"] if "classifier is fitted anew" in note]) == 1
+    assert third["model_digest"] != first["model_digest"]
+    assert run_select(**asked)["model_digest"] == third["model_digest"]
+    always = run_select(**{**asked, "refit": "always"})
+    assert always["model_digest"] not in (first["model_digest"], third["model_digest"])
+
+
+def _names(pointer: Path, report: dict[str, Any]) -> bool:
+    """Whether a pointer names the classifier in the model of a run."""
+    (key,) = json.loads(pointer.read_text())["classifiers"]
+    workdir = pointer.parents[1]
+    with (
+        np.load(workdir / "classifier" / f"{key}.npz") as classifier,
+        np.load(workdir / "model" / f"{report['model_digest']}.npz") as model,
+    ):
+        return bool(np.array_equal(classifier["coefficients"], model["coefficients"]))
 
 
 def test_a_new_model_is_that_of_an_undisturbed_run(run_select: Select, raw: Path, tmp_path: Path) -> None:
