@@ -47,7 +47,7 @@ from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores, score
 from dsir_core.stages.write import write
-from tasks import executor as fanout
+from tasks import batching
 from tasks.cluster import local_cluster
 from tasks.executor import DaskExecutor
 
@@ -174,7 +174,7 @@ def measured(folder: Path, documents: int, settings: Row) -> Row:
 
 def simulated(documents: int, shards: int) -> Row:
     """The driver of a whole run over a corpus of which only statistics exist."""
-    fanout.BATCH_BYTES = sys.maxsize  # statistics of a large shard take no longer
+    batching.BATCH_BYTES = sys.maxsize  # statistics of a large shard take no longer
     with tempfile.TemporaryDirectory() as scratch, local_cluster() as client:
         run = Run(config_of(Path(scratch), {"count": int(documents * SELECTED)}), DaskExecutor(client))
         run.executor = meter = Meter(Mocked(run.executor))

@@ -25,7 +25,7 @@ from distributed import Client
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.runtime.executor import LazySequence
-from tasks import executor as fanout
+from tasks import batching
 from tasks.cluster import DASK_CONFIG
 from tasks.executor import DaskExecutor
 
@@ -80,9 +80,9 @@ def scheduled(shards: int, workers: int, alone: bool) -> dict[str, Any]:
     Args:
         alone: each shard is a future of its own, as large ones are; else small ones share futures.
     """
-    fanout.BATCH_BYTES = sys.maxsize
+    batching.BATCH_BYTES = sys.maxsize
     if alone:
-        fanout.MAX_BATCH = 1
+        batching.MAX_BATCH = 1
     tasks = LazySequence(shards, lambda index: Trivial(Shard(index, (), SHARD_BYTES), f"counts/{index:064d}"))
     with _cluster(workers) as (client, scheduler, hosts):
         executor = DaskExecutor(client)

@@ -18,9 +18,9 @@ import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from distributed.deploy.cluster import Cluster
 from distributed.system import MEMORY_LIMIT
-from distributed.utils import get_mp_context
 
 from dsir_core.shards.warm_up import warm_up_in_background
+from tasks.dask_private import preload_forks
 
 AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 
@@ -128,7 +128,7 @@ def local_cluster(
 
         def build() -> LocalCluster:
             if processes:
-                get_mp_context().set_forkserver_preload(PRELOADED)
+                preload_forks(PRELOADED)
             return LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,

@@ -14,7 +14,7 @@ from distributed.comm.addressing import get_address_host
 from distributed.scheduler import KilledWorker
 
 from dsir_core.errors import WorkerLostError
-from tasks.worker import lend_memory, usual_memory
+from tasks.dask_private import lend_memory, memory_limit
 
 SUSPECTS_BEFORE_TRIAL = 4
 """So many shards that lost their workers are tried at once rather than at the end, so that a caller
@@ -65,7 +65,7 @@ class Trials:
     def _make_room(self) -> None:
         """Let each worker use the memory of all workers of its host: the others have nothing to do."""
         self._wait_for_workers()
-        found = self._client.run(usual_memory, nanny=True, on_error="ignore").values()
+        found = self._client.run(memory_limit, nanny=True, on_error="ignore").values()
         hosts: dict[str, int] = defaultdict(int)
         for _, worker, limit in found:
             hosts[get_address_host(worker)] += limit

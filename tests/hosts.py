@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 60.0
-DSIR_CORE_ONLY = """
+ROOT = Path(__file__).parents[1]
+NO_PREFECT = """
 import sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("tasks", "flows", "deployments", "prefect"):
+        if name.partition(".")[0] in ("flows", "deployments", "prefect"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocked())
 """
-"""A `sitecustomize.py` for a host that has `dsir_core` and what it depends on, and nothing else of ours."""
+"""A `sitecustomize.py` for a host that has `dsir_core` and `tasks`, and no Prefect."""
 
 
 @dataclass
@@ -91,9 +92,9 @@ class Hosts:
         self._n += 1
         folder = self._root / f"host-{self._n}"
         (folder / "path").mkdir(parents=True)
-        (folder / "path" / "sitecustomize.py").write_text(DSIR_CORE_ONLY)
+        (folder / "path" / "sitecustomize.py").write_text(NO_PREFECT)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DASK_"))}
-        paths = os.pathsep.join([*filter(None, [environment.get("PYTHONPATH")]), str(folder / "path")])
+        paths = os.pathsep.join([*filter(None, [environment.get("PYTHONPATH")]), str(ROOT), str(folder / "path")])
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *words],

@@ -13,7 +13,7 @@ from benchmarks.synthetic import MEAN, histogram_statistics
 from dsir_core.resampling.keys import Ranking, Search
 from dsir_core.resampling.passes import HistogramTask, WeightsPart
 from dsir_core.resampling.radix import Goal, Histogram, HistogramSum, find_thresholds, keys_of_bits
-from tasks import executor as fanout
+from tasks import batching
 
 
 @pytest.mark.parametrize("settings", [{"tokens": 50_000}, {"count": 90, "target_ess": 0.1}])
@@ -27,7 +27,7 @@ def test_choosing_is_measured(tmp_path: Path, settings: dict[str, Any]) -> None:
 
 
 def test_a_whole_driver_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "BATCH_BYTES", fanout.BATCH_BYTES)
+    monkeypatch.setattr(batching, "BATCH_BYTES", batching.BATCH_BYTES)
     row = scale.simulated(100_000_000, 300)
     assert list(row["stages"]) == ["plan", "count", "fit", "score", "resample", "write"]
     assert row["came_back"] < 10 * scale.MB
@@ -36,7 +36,7 @@ def test_a_whole_driver_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_scheduling_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BATCH_BYTES", "MAX_BATCH"):
-        monkeypatch.setattr(fanout, name, getattr(fanout, name))
+        monkeypatch.setattr(batching, name, getattr(batching, name))
     row = scheduling.scheduled(60, 2, True)
     assert row["shards"] == 60
     assert all(seconds > 0 for seconds in row["cpu_seconds"].values())

@@ -23,7 +23,7 @@ from dsir_core.pipeline import select
 from dsir_core.runtime.events import StageBegins, StageEnds
 from dsir_core.stages.run import Run
 from flows.prefect_server import is_prefect_server
-from tasks import speculation as straggling
+from tasks import speculation
 from tasks.cluster import local_cluster
 from tasks.executor import DaskExecutor
 from tests.faults.processes import (
@@ -215,7 +215,7 @@ def test_a_nanny_is_killed(
 def test_a_worker_hangs_and_comes_back(
     tmp_path: Path, pool: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    monkeypatch.setattr(straggling, "MIN_SECONDS", 1.0)
+    monkeypatch.setattr(speculation, "MIN_SECONDS", 1.0)
     values = {
         "raw": str(pool),
         "target": {"speeches": SPEECHES.partition("=")[2]},

@@ -15,7 +15,7 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-from distributed import Worker
+from distributed import Client, Worker
 
 from dsir_core.errors import RunFailedError
 from tasks.cluster import (
@@ -28,6 +28,7 @@ from tasks.cluster import (
 )
 from tasks.cluster_settings import Address, Started
 from tasks.clusters import connect, open_cluster
+from tests.tasks.functions import until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -54,32 +55,9 @@ def test_local_cluster_is_single_threaded_processes_that_leave_nothing_behind(
     assert capfd.readouterr() == ("", "")
 
 
-def test_workers_are_forks_of_a_quiet_process_that_has_imported_what_they_need(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with local_cluster(1):
-        pass  # the process to fork is there from now on
-    monkeypatch.setenv("DSIR_TEST_OF_FORKS", "later")
-    with local_cluster(2) as client:
-        parents = {psutil.Process(pid).parent() for pid in client.run(os.getpid).values()}
-        (parent,) = parents
-        assert parent is not None
-        threads = {path.read_text().strip() for path in Path(f"/proc/{parent.pid}/task").glob("*/comm")}
-        assert threads - {"jemalloc_bg_thd"} == {"python"}
-        assert psutil.Process(parent.pid).ppid() == os.getpid()
-        mapped = " ".join(one.path for one in parent.memory_maps())
-        assert "llvmlite" in mapped
-        assert "libarrow" in mapped
-        assert set(client.run(os.getenv, "DSIR_TEST_OF_FORKS").values()) == {"later"}
-
-
-def test_warnings_of_a_worker_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
-    with local_cluster(1) as client:
-        assert client.submit(warn, 3).result() != os.getpid()
-        deadline = time.monotonic() + 20
-        while "shard 3 is odd" not in caplog.messages:
-            assert time.monotonic() < deadline, caplog.messages
-            time.sleep(0.01)
+def test_warnings_of_a_worker_are_logged_here(processes: Client, caplog: pytest.LogCaptureFixture) -> None:
+    assert processes.submit(warn, 3).result() != os.getpid()
+    until(lambda: "shard 3 is odd" in caplog.messages)
 
 
 def test_default_is_a_worker_a_core() -> None:
@@ -94,11 +72,11 @@ def test_memory_is_shared_but_never_less_than_a_worker_needs() -> None:
 
 
 def test_settings_of_dask_come_back() -> None:
-    before = dask.config.get("distributed.scheduler.no-workers-timeout")
-    with local_cluster(1, processes=False):
-        assert dask.config.get("distributed.scheduler.no-workers-timeout") == "10 minutes"
-        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1000 days"
-    assert dask.config.get("distributed.scheduler.no-workers-timeout") == before
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "7 minutes"}):
+        with local_cluster(1, processes=False):
+            assert dask.config.get("distributed.scheduler.no-workers-timeout") == "10 minutes"
+            assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1000 days"
+        assert dask.config.get("distributed.scheduler.no-workers-timeout") == "7 minutes"
 
 
 def test_start_in_background_closes_a_cluster_that_nobody_asked_for() -> None:

@@ -38,7 +38,7 @@ def squares(settings: Address | SchedulerFile | Started | Local) -> list[int | N
         return sorted(outcome.result for outcome in outcomes)
 
 
-def test_a_scheduler_that_runs_is_used_and_left_running_and_its_workers_need_only_dsir_core(cluster: Hosts) -> None:
+def test_a_scheduler_that_runs_is_used_and_left_running_and_its_workers_need_no_prefect(cluster: Hosts) -> None:
     cluster.scheduler()
     host = cluster.worker()
     assert squares(Address(address=cluster.address)) == [1, 2, 3]

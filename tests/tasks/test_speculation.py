@@ -1,11 +1,20 @@
-"""The rule of second starts, whatever runs and whatever is finished."""
+"""Second starts: the rule, whatever runs and whatever is finished; and a worker that hangs."""
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from distributed import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks import speculation
+from tasks.executor import DaskExecutor
 from tasks.speculation import FACTOR, MIN_SECONDS, QUANTILE, Finished, Running, limit_seconds, stragglers
+from tests.tasks.functions import Item
 
 SECONDS = st.floats(min_value=0, max_value=1e5)
 BYTES = st.integers(min_value=0, max_value=2**40)
@@ -71,3 +80,21 @@ def test_a_shard_ten_times_as_large_as_others_is_no_straggler_at_ten_times_their
 
 def test_nothing_straggles_while_nothing_is_finished() -> None:
     assert stragglers([Running("a", 1e9, 0, 1)], [], idle=5) == []
+
+
+def stop_once(item: Item) -> int:
+    """Item 3 stops its worker at its first run, as if the machine hung."""
+    if item.index == 3 and item.log() == 0:
+        (item.folder / "stopped").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return item.index
+
+
+def test_what_straggles_is_started_a_second_time_and_counts_once(
+    processes: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speculation, "MIN_SECONDS", 1.0)
+    outcomes = list(DaskExecutor(processes).map(stop_once, [Item(i, tmp_path) for i in range(12)], name="count"))
+    os.kill(int((tmp_path / "stopped").read_text()), signal.SIGCONT)
+    assert sorted((o.index, o.result, o.error) for o in outcomes) == [(i, i, None) for i in range(12)]
+    assert (tmp_path / "3").read_text() == "xx"
