@@ -13,7 +13,7 @@ from data_selection.hashed_ngram_dsir import get_ngram_counts
 
 from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
 from benchmarks.measure import best
-from dsir_core.config.features import FeatureSettings, HashName, TokenizerName
+from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.listing import list_corpus
@@ -23,7 +23,7 @@ from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.features.texts import text_buffers
 
 Row = dict[str, Any]
-HASHES: tuple[HashName, ...] = ("xxh3", "sha256")
+HASHES: tuple[str, ...] = ("xxh3", "sha256")
 REFERENCE_BYTES = 2_000_000
 ROUNDS = 3
 ALTERNATIONS = 9
@@ -87,7 +87,7 @@ def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
     for kind, some in texts.items():
         batch = text_buffers(list(documents(n_bytes, some)))
 
-        def score(tokenizer: TokenizerName, batch: Any = batch) -> None:
+        def score(tokenizer: str, batch: Any = batch) -> None:
             score_ngrams(*batch, FeatureSettings(tokenizer=tokenizer), log_ratio)
 
         def cut_and_score(batch: Any = batch) -> None:

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.config.features import FeatureSettings, TokenizerName
+from dsir_core.config.features import FeatureSettings
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import lower
 from dsir_core.features.texts import text_buffers
@@ -68,7 +68,7 @@ def _by_token(
     return shares
 
 
-def _tokens(text: str, tokenizer: TokenizerName) -> tuple[list[str], tuple[tuple[int, int], ...]]:
+def _tokens(text: str, tokenizer: str) -> tuple[list[str], tuple[tuple[int, int], ...]]:
     """Tokens as `reference.tokenize` gives them, and where they stand in the text as it is."""
     lowered = lower(text)
     # One character alone lower-cases to two.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-HashName = Literal["xxh3", "sha256"]
-TokenizerName = Literal["wordpunct", "unicode"]
+from dsir_core.config.hashes import HASHES, TOKENIZERS, Hash, Tokenizer
+
+
+def _help(entries: Mapping[str, Hash] | Mapping[str, Tokenizer]) -> str:
+    return "; ".join(f"{one.name}: {one.summary}" for one in entries.values()) + "."
 
 
 class FeatureSettings(BaseModel):
@@ -18,12 +21,29 @@ class FeatureSettings(BaseModel):
     ngrams: int = Field(default=2, ge=1, le=8)
     """Longest n-gram: all orders from 1 to this are features."""
 
-    tokenizer: TokenizerName = "wordpunct"
-    """wordpunct: words and runs of punctuation, as the reference; unicode: the same, but each ideograph, kana, hangul,
-    Thai, Lao, Khmer or Myanmar letter is a token: for text without spaces, which wordpunct takes for long words."""
+    tokenizer: str = Field(
+        default="wordpunct", description=_help(TOKENIZERS), json_schema_extra={"enum": list(TOKENIZERS)}
+    )
 
     buckets: int = Field(default=10_000, ge=2, le=2**20)
     """Number of buckets that n-grams are hashed into."""
 
-    hash: HashName = "xxh3"
-    """Hash of an n-gram: xxh3 is the fast one, sha256 that of the reference package."""
+    hash: str = Field(
+        default="xxh3", description=f"Hash of an n-gram; {_help(HASHES)}", json_schema_extra={"enum": list(HASHES)}
+    )
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _known_tokenizer(cls, value: str) -> str:
+        return _known(value, TOKENIZERS)
+
+    @field_validator("hash")
+    @classmethod
+    def _known_hash(cls, value: str) -> str:
+        return _known(value, HASHES)
+
+
+def _known(value: str, entries: Mapping[str, Hash] | Mapping[str, Tokenizer]) -> str:
+    if value not in entries:
+        raise ValueError(f"{value!r} is none of {', '.join(entries)}")
+    return value

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.features import FeatureSettings
+from dsir_core.config.functions import function_named
+from dsir_core.config.hashes import HASHES, Hash
 from dsir_core.features.kernels import run_batch, score_kept
-from dsir_core.features.sha256 import NO_CACHE, new_cache
 from dsir_core.features.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
 from dsir_core.kernels.cache_key import read_only
 
@@ -19,6 +20,9 @@ __all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "cou
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+
+NO_CACHE = np.zeros((0, 2), np.uint64)
+"""Of a hash that needs none."""
 
 _NO_COUNTS = np.zeros(0, np.int64)
 _NONE_KEPT = np.zeros((0, 0), np.uint16)
@@ -160,14 +164,15 @@ def _run(
     # The kernel trusts its arguments: what is wrong here would be read or written outside of the arrays.
     if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
         raise ValueError("text_offsets must not fall, nor leave text_data")
-    cache = _cache(settings.buckets) if settings.hash == "sha256" else NO_CACHE
+    hashed = HASHES[settings.hash]
     run_batch(
         read_only(text_data, np.uint8),
         offsets,
         settings.ngrams,
         settings.buckets,
         (INDEX, ENTRIES[settings.tokenizer]),
-        cache,
+        hashed.selector,
+        _cache(hashed, settings.buckets),
         # One n-gram reads the log ratios of all targets: they stand side by side.
         read_only(log_ratio, np.float64),
         sums,
@@ -178,9 +183,11 @@ def _run(
     )
 
 
-def _cache(buckets: int) -> npt.NDArray[np.uint64]:
-    """This thread's cache of SHA-256 buckets, kept from batch to batch."""
+def _cache(hashed: Hash, buckets: int) -> npt.NDArray[np.uint64]:
+    """This thread's cache of a hash's buckets, kept from batch to batch; an empty one for a hash that has none."""
+    if hashed.cache is None:
+        return NO_CACHE
     if not hasattr(_of_thread, "cache"):
-        _of_thread.cache = functools.lru_cache(maxsize=1)(lambda buckets: new_cache())
-    cache: npt.NDArray[np.uint64] = _of_thread.cache(buckets)
+        _of_thread.cache = functools.lru_cache(maxsize=1)(lambda name, buckets: function_named(name)())
+    cache: npt.NDArray[np.uint64] = _of_thread.cache(hashed.cache, buckets)
     return cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dsir_core.config.hashes import SHA256
 from dsir_core.features.reference import FOLD
 from dsir_core.features.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
 from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
@@ -21,6 +22,7 @@ TOKENS_AT_ONCE = 4096
 
 _FOLD = np.uint64(FOLD)
 _HALF = np.uint64(32)
+_SHA256 = SHA256.selector
 
 
 @njit(nogil=True)
@@ -89,14 +91,15 @@ def _keep_tail(starts, ends, n, tail):
 
 
 @compiled("dsir_core.features")
-def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
+def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio, sums, counts, n_tokens, kept, n_kept):
     """Count or score a batch.
 
     Args:
         data: uint8[...] UTF-8 bytes of all documents; offsets: int64[n + 1].
         ngrams: longest n-gram; buckets: their number.
         tables: (index, entries), the frozen Unicode table.
-        cache: the SHA-256 cache, or an empty one for the default hash.
+        selector: of the hash.
+        cache: of buckets, for a hash that has one; else empty.
         log_ratio: float64[buckets, targets], with sums float64[n, targets] to be filled; or both empty.
         counts: int64[buckets] to be added to; or empty.
         n_tokens: int32[n] to be filled.
@@ -120,7 +123,7 @@ def run_batch(data, offsets, ngrams, buckets, tables, cache, log_ratio, sums, co
     by_order = np.zeros((ngrams, targets), np.float64)
     address = data.ctypes.data
     wide = np.uint64(buckets)
-    exact = len(cache) > 0
+    exact = selector == _SHA256
     for document in range(len(offsets) - 1):
         begin, stop = address + offsets[document], address + offsets[document + 1]
         position, out = begin, scratch.ctypes.data

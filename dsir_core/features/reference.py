@@ -16,7 +16,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from dsir_core.config.features import FeatureSettings, TokenizerName
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.functions import function_named
+from dsir_core.config.hashes import HASHES
 from dsir_core.features.unicode_table import (
     CAPITAL_SIGMA,
     CASE_IGNORABLE,
@@ -59,7 +61,7 @@ def _is_final(codes: Sequence[int], i: int) -> bool:
     return before is not None and bool(entry(before) & CASED) and not (after is not None and entry(after) & CASED)
 
 
-def tokenize(text: str, tokenizer: TokenizerName = "wordpunct") -> list[str]:
+def tokenize(text: str, tokenizer: str = "wordpunct") -> list[str]:
     r"""WordPunct tokens `\w+|[^\w\s]+` of the lower-cased text (reference: NLTK's WordPunctTokenizer).
 
     With `unicode` letters of scripts without spaces are tokens by themselves.
@@ -72,13 +74,15 @@ def tokenize(text: str, tokenizer: TokenizerName = "wordpunct") -> list[str]:
     return tokens
 
 
-def sha256_bucket(tokens: Sequence[str], buckets: int) -> int:
+def sha256_bucket(tokens: Sequence[str], buckets: int, token_hash: TokenHash | None = None) -> int:
     """Bucket of an n-gram in the reference (`hash_buckets`): SHA-256 of the tokens joined by spaces, modulo."""
     return int(hashlib.sha256(" ".join(tokens).encode()).hexdigest(), 16) % buckets
 
 
-def folded_bucket(tokens: Sequence[str], buckets: int, token_hash: TokenHash) -> int:
+def folded_bucket(tokens: Sequence[str], buckets: int, token_hash: TokenHash | None) -> int:
     """Bucket of an n-gram by the default hash, given XXH3-64 of bytes."""
+    if token_hash is None:
+        raise ValueError("the default hash needs an implementation of XXH3-64")
     folded = 0
     for token in tokens:
         folded = (folded * FOLD + token_hash(token.encode())) % 2**64
@@ -92,13 +96,9 @@ def buckets_of(text: str, settings: FeatureSettings, token_hash: TokenHash | Non
         token_hash: XXH3-64 of bytes as an integer; needed for `hash: xxh3`.
     """
     tokens = tokenize(text, settings.tokenizer)
+    bucket_of = function_named(HASHES[settings.hash].reference)
     found = []
     for order in range(1, settings.ngrams + 1):
         grams = [tokens[i : i + order] for i in range(len(tokens) - order + 1)]
-        if settings.hash == "sha256":
-            found.append([sha256_bucket(gram, settings.buckets) for gram in grams])
-            continue
-        if token_hash is None:
-            raise ValueError("the default hash needs an implementation of XXH3-64")
-        found.append([folded_bucket(gram, settings.buckets, token_hash) for gram in grams])
+        found.append([bucket_of(gram, settings.buckets, token_hash) for gram in grams])
     return found

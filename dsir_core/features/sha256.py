@@ -43,10 +43,6 @@ def new_cache() -> npt.NDArray[np.uint64]:
     return np.zeros((1 << CACHE_BITS, 2), np.uint64)
 
 
-NO_CACHE = np.zeros((0, 2), np.uint64)
-"""Stands for the default hash, which needs none."""
-
-
 @njit(nogil=True)
 def _rotate(x, bits):
     return np.uint32((x >> np.uint32(bits)) | np.uint32(x << np.uint32(32 - bits)))

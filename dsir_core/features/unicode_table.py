@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.config.features import TokenizerName
+from dsir_core.config.hashes import UNICODE, WORDPUNCT
 
 SPACE, WORD, PUNCTUATION, SINGLE = 0, 1, 2, 3
 """Classes. Only the tokenizer `unicode` knows the last: a letter of a script without spaces, a token by itself."""
@@ -42,13 +42,13 @@ def _without_single(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 INDEX, _ENTRIES, UNICODE_VERSION = _load()
 
-ENTRIES: dict[TokenizerName, npt.NDArray[np.int64]] = {"wordpunct": _without_single(_ENTRIES), "unicode": _ENTRIES}
+ENTRIES: dict[str, npt.NDArray[np.int64]] = {WORDPUNCT.name: _without_single(_ENTRIES), UNICODE.name: _ENTRIES}
 """By tokenizer."""
 
 TOKENIZER_VERSION = f"wordpunct-unicode-{UNICODE_VERSION}-v1"
 """Part of every checkpoint's key."""
 
 
-def entry(code: int, tokenizer: TokenizerName = "wordpunct") -> int:
+def entry(code: int, tokenizer: str = "wordpunct") -> int:
     """Packed properties of a code point."""
     return int(ENTRIES[tokenizer][INDEX[code >> 8] << 8 | code & 255])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dsir_core.config.hashes import HASHES
 from dsir_core.config.request import SelectConfig
 from dsir_core.forecasting.estimates import Estimate, estimate
 from dsir_core.forecasting.samples import Sampled
@@ -104,5 +105,5 @@ def output_bytes(config: SelectConfig, raw: Sampled, selection: Selection) -> fl
 def worker_bytes(config: SelectConfig) -> float:
     """Memory of a worker at its peak: what any has, and what grows with buckets, targets, and kept n-grams."""
     tables = config.buckets * 8.0 * (2 + (len(config.target) if config.by_target else 1))
-    kept = keep_bytes(config) if config.hash == "sha256" or any("://" in spec for spec in config.raw) else 0
+    kept = keep_bytes(config) if HASHES[config.hash].is_expensive or any("://" in spec for spec in config.raw) else 0
     return BASE_BYTES + max(0.0, tables - 3 * DEFAULT_TABLE) + kept

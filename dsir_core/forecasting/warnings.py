@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dsir_core.config.hashes import TOKENIZERS
 from dsir_core.config.methods import method_of
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
@@ -34,7 +35,7 @@ def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: flo
             f"by chance counts heavily against a document: try --smoothing auto"
         )
     unspaced = target.unspaced / max(1, target.total("text_bytes"))
-    if config.tokenizer == "wordpunct" and unspaced >= MUCH_UNSPACED:
+    if not TOKENIZERS[config.tokenizer].splits_unspaced and unspaced >= MUCH_UNSPACED:
         yield (
             f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words, whose sentences "
             f"wordpunct takes for single words: try --tokenizer unicode"

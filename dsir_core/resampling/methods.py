@@ -5,15 +5,14 @@ Each method has streams of noise of its own: selections by two methods have no m
 
 from __future__ import annotations
 
-import functools
-import importlib
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.functions import function_named
 from dsir_core.config.methods import method_of
 from dsir_core.resampling.pareto import keep_probability, pareto_keys
 from dsir_core.resampling.weight_rows import Rows
@@ -27,14 +26,14 @@ Floats = npt.NDArray[np.float64]
 
 def keys_of(rows: Rows, ranking: Ranking) -> Floats:
     """Keys of documents under a ranking: float64[n]."""
-    found: Floats = _function(method_of(ranking.method).keys)(rows, ranking)
+    found: Floats = function_named(method_of(ranking.method).keys)(rows, ranking)
     return found
 
 
 def log_chances_of(rows: Rows, ranking: Ranking) -> Floats | None:
     """Log of what the chances of documents are in proportion to, float64[n]; None for a method without chance."""
     name = method_of(ranking.method).chances
-    return _function(name)(rows, ranking) if name is not None else None
+    return function_named(name)(rows, ranking) if name is not None else None
 
 
 def note_of(method: str, selector: str, thresholds: Sequence[float]) -> str | None:
@@ -44,14 +43,7 @@ def note_of(method: str, selector: str, thresholds: Sequence[float]) -> str | No
         thresholds: the smallest keys that are chosen.
     """
     name = method_of(method).note
-    return _function(name)(selector, thresholds) if name is not None else None
-
-
-@functools.cache
-def _function(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
+    return function_named(name)(selector, thresholds) if name is not None else None
 
 
 def importance_keys(rows: Rows, ranking: Ranking) -> Floats:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COUNTS
 from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.config.hashes import HASHES
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
@@ -91,7 +92,7 @@ class CountTask(SourceTask):
             self.keep_bytes > 0
             and self.sample is None
             and self.read.chunk is None
-            and (self.features.hash == "sha256" or is_remote)
+            and (HASHES[self.features.hash].is_expensive or is_remote)
             and can_keep(self.features)
             and self.shard.n_bytes >= MIN_SHARD_BYTES
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.config.hashes import TOKENIZERS
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
@@ -110,7 +111,7 @@ def _check_target(run: Run, name: str, found: CorpusCounts) -> None:
 def _warn_of_target(run: Run, name: str, found: CorpusCounts) -> None:
     config = run.config
     unspaced = found.tally.unspaced_bytes / max(1, found.tally.n_bytes)
-    if config.tokenizer == "wordpunct" and unspaced >= MUCH_UNSPACED:
+    if not TOKENIZERS[config.tokenizer].splits_unspaced and unspaced >= MUCH_UNSPACED:
         run.note(
             f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words (Chinese, Japanese, "
             f"Korean, Thai, ...), whose sentences wordpunct takes for single words: try --tokenizer unicode"

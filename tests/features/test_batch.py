@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsir_core.config.features import FeatureSettings, HashName
+from dsir_core.config.features import FeatureSettings
 from dsir_core.features import count_ngrams, score_ngrams, warm_up
 from dsir_core.features.kernels import run_batch
 from dsir_core.features.sha256 import token_checks
@@ -78,7 +78,7 @@ def test_log_ratios_of_another_shape_are_refused(shape: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize("name", ["xxh3", "sha256"])
-def test_threads_do_not_disturb_each_other(name: HashName) -> None:
+def test_threads_do_not_disturb_each_other(name: str) -> None:
     features = FeatureSettings(hash=name)
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
     batches = [buffers([f"{i} {text}" for text in TEXTS for _ in range(50)]) for i in range(8)]
