@@ -87,6 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prefect")
 
 
+@pytest.mark.long
 def test_embedded_server_records_the_run_silently_and_ends(home: Path) -> None:
     process = start(home, n_tasks=N_TASKS)
     output, errors = process.communicate(timeout=120)
@@ -101,6 +102,7 @@ def test_embedded_server_records_the_run_silently_and_ends(home: Path) -> None:
     assert logged == [("dsir_core.shards.score", 30, "from a thread")]
 
 
+@pytest.mark.long
 def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:
     runs = [start(tmp_path, n_tasks=2) for _ in range(2)]
     assert [(run.communicate(timeout=120)[1], run.returncode) for run in runs] == [("WARNING: from a thread\n", 0)] * 2
@@ -108,6 +110,7 @@ def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:
     assert rows(tmp_path, "select state_type, count(*) from task_run group by 1") == [("COMPLETED", 4)]
 
 
+@pytest.mark.long
 def test_interrupt_of_the_process_group_is_recorded_and_ends_quietly(home: Path) -> None:
     process = start(home, "interrupt")
     assert process.stdout
@@ -120,6 +123,7 @@ def test_interrupt_of_the_process_group_is_recorded_and_ends_quietly(home: Path)
     assert rows(home, "select state_type from flow_run order by start_time desc limit 1") == [("CRASHED",)]
 
 
+@pytest.mark.long
 def test_embedded_server_does_not_outlive_a_killed_run(home: Path) -> None:
     process = start(home, "kill")
     assert process.stdout
@@ -130,6 +134,7 @@ def test_embedded_server_does_not_outlive_a_killed_run(home: Path) -> None:
     server.wait(timeout=30)
 
 
+@pytest.mark.long
 def test_server_that_runs_is_used_and_left_running(home: Path, tmp_path: Path) -> None:
     settings = {"PREFECT_HOME": str(home)}
     with environment(settings), quiet_prefect(verbose=False), prefect_api() as api:
@@ -191,6 +196,7 @@ def test_home_that_cannot_be_made_is_named(no_settings: None, tmp_path: Path) ->
         pass
 
 
+@pytest.mark.long
 def test_embedded_server_that_cannot_start_says_why(no_settings: None) -> None:
     broken = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nonexistent/prefect.db"}
     with environment(broken), pytest.raises(RunFailedError) as failure, prefect_api() as api:
@@ -199,6 +205,7 @@ def test_embedded_server_that_cannot_start_says_why(no_settings: None) -> None:
     assert "--inline" in str(failure.value)
 
 
+@pytest.mark.long
 def test_leaving_before_the_server_is_ready_ends_it(no_settings: None) -> None:
     with prefect_api() as api:
         assert api.embedded

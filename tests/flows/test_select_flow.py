@@ -51,7 +51,7 @@ def inline(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     return folder
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_any_number_of_workers_writes_the_same_bytes_as_inline(
     tmp_path: Path, environment: dict[str, str], inline: Path, workers: int
 ) -> None:
@@ -63,6 +63,7 @@ def test_any_number_of_workers_writes_the_same_bytes_as_inline(
     assert "KL reduction for speeches" in done.stdout
 
 
+@pytest.mark.long
 def test_nothing_is_left_running_after_a_run_and_prefect_has_recorded_it(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -84,6 +85,7 @@ def is_mine(process: psutil.Process, environment: dict[str, str]) -> bool:
     return process.pid != os.getpid() and found.get("PREFECT_HOME") == environment["PREFECT_HOME"]
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -103,6 +105,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, envir
     assert report_of(tmp_path)["stages"]["count"]["reused"] >= done
 
 
+@pytest.mark.long
 def test_a_failure_in_the_flow_is_one_line_and_status_1(tmp_path: Path, environment: dict[str, str]) -> None:
     words = command(tmp_path, "--workers", "1", "--min-tokens", "1000000")
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
@@ -111,6 +114,7 @@ def test_a_failure_in_the_flow_is_one_line_and_status_1(tmp_path: Path, environm
     assert len(without_notes(done.stderr)) == 1
 
 
+@pytest.mark.long
 def test_methods_are_compared_by_workers_as_inline(tmp_path: Path, environment: dict[str, str]) -> None:
     figures = []
     for words in (["--inline"], ["--workers", "2", "--shard-bytes", "200000"]):
