@@ -35,7 +35,7 @@ COPIES = 10
 """Of the demo's largest file: work enough for a host to go away and come back in the middle of it."""
 
 FAST = {
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "6s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "12s",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
 }
 """A scheduler that gives a host up after seconds, where production waits for minutes."""
