@@ -68,7 +68,7 @@ WEIGHTS = Kind("weights", 1, "parquet", "shards scored")
 SCORE = Kind("score", 1, "json", "lists of weights", has_receipt=False)
 SELECTION = Kind("selection", 6, "parquet", "shards resampled")
 OVERVIEW = Kind("overview", 1, "jsonl", "shards with figures for the report")
-EXTRACT = Kind("extract", 5, "npy", "shards whose records are taken")
+EXTRACT = Kind("extract", 6, "npy", "shards whose records are taken")
 COMPARISON = Kind("comparison", 1, "npy", "shards compared")
 QUARANTINE = Kind("quarantine", 1, "jsonl", "shards with bad records, listed there", has_receipt=False)
 

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import has_magic
-from pathlib import PurePosixPath
-from typing import Any, get_args
+from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from dsir_core.corpus.source import version_of
-from dsir_core.corpus.types import Compression, Format, SourceFile
+from dsir_core.corpus.formats.registry import kind_of, known_formats
+from dsir_core.corpus.source import UNVERSIONED, version_of
+from dsir_core.corpus.types import SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.storage.connect import connect
 from dsir_core.storage.retries import with_retries
-from dsir_core.urls import url_like, without_credentials
-
-FORMATS: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-COMPRESSIONS: dict[str, Compression] = {
-    ".gz": "gzip",
-    ".zst": "zstd",
-    ".zstd": "zstd",
-    ".bz2": "bz2",
-    ".xz": "xz",
-}
-KNOWN = "JSON lines (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) and Parquet (.parquet, .pq)"
-
-assert set(COMPRESSIONS.values()) | {"none"} == set(get_args(Compression))
+from dsir_core.urls import is_local, url_like, without_credentials
 
 
 @dataclass(frozen=True)
@@ -47,27 +31,49 @@ class Corpus:
     """Where paths start; empty when the files lie on different filesystems, and paths are whole URLs."""
     files: tuple[SourceFile, ...]
     ignored: tuple[str, ...] = ()
-    """What is passed over in directories and globs: files hidden, begun with `_`, or of no known kind; links to
-    directories; directories (with a slash behind) that a glob matches, but nothing in them."""
+    """What is passed over in directories and globs: files hidden, begun with `_`, or of no known kind; directories
+    (with a slash behind) that a glob matches, but nothing in them."""
     duplicates: int = 0
     """Files named more than once, and taken once."""
+    special: tuple[str, ...] = ()
+    """Pipes, devices, sockets and links to themselves in directories and globs, which are left out."""
+
+    @property
+    def unversioned(self) -> int:
+        """Files of which storage reports nothing that changes with their content."""
+        return sum(file.version.startswith(UNVERSIONED) for file in self.files)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What one spec gives."""
+class _Place:
+    """A directory on a filesystem."""
 
     spec: str
     filesystem: Any
     path: str
     """Of the spec, on its filesystem."""
     root: str
-    infos: list[dict[str, Any]]
-    ignored: list[str]
 
     def url(self, name: str) -> str:
         """The URL to open a file of this filesystem by."""
         return url_like(self.spec, self.filesystem, self.path, name)
+
+    def shares_filesystem(self, other: _Place) -> bool:
+        """Whether names on both are of one filesystem."""
+        both_local = is_local(self.filesystem) and is_local(other.filesystem)
+        return both_local or bool(self.filesystem == other.filesystem)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one spec gives."""
+
+    place: _Place
+    base: _Place
+    """What paths are relative to: the spec's own directory, or that of the list file which holds it."""
+    infos: list[dict[str, Any]]
+    ignored: list[str]
+    special: list[str]
 
 
 class _LocalListing(LocalFileSystem):  # type: ignore[misc]
@@ -88,49 +94,42 @@ def list_corpus(specs: Sequence[str]) -> Corpus:
 
     A spec is a file, a directory (all files below it of known kinds), a glob (`**` too), or `@list.txt` (a spec a
     line, `#` for comments); local, or any fsspec URL. The corpus root is the longest common directory of the specs
-    themselves, so another file under a glob does not change the paths of the others.
+    themselves, so another file under a glob does not change the paths of the others. A list file counts as its own
+    directory, so another line in it does not either: what lies elsewhere has a path with `..`, or, on another
+    filesystem, its URL.
 
     Raises:
         RequestError: a spec names nothing, or a file of no known kind.
     """
-    found = [_expand(spec) for spec in _unlisted(specs)]
-    root, whole_urls = _common_root(found)
+    found = [_expand(spec, base) for spec, base in _unlisted(specs)]
+    root = _common_root([one.base for one in found])
+    listing = uuid.uuid4().hex
     files: dict[str, SourceFile] = {}
     named = 0
     for one in found:
         for info in one.infos:
             named += 1
-            url = one.url(info["name"])
-            path = without_credentials(url) if whole_urls else _inside(info["name"], root)
-            files[path] = _source_file(path, url, info)
-    ignored = sorted({name for one in found for name in one.ignored})
+            url = one.place.url(info["name"])
+            inside = root is not None and one.place.shares_filesystem(found[0].base)
+            path = _inside(info["name"], root or "") if inside else without_credentials(url)
+            files[path] = _source_file(path, url, info, listing)
     return Corpus(
-        root and without_credentials(found[0].url(root)),
+        without_credentials(found[0].base.url(root)) if root else "",
         tuple(files[path] for path in sorted(files)),
-        tuple(ignored),
+        tuple(sorted({name for one in found for name in one.ignored})),
         named - len(files),
+        tuple(sorted({name for one in found for name in one.special})),
     )
 
 
-def kind_of(name: str) -> tuple[Format, Compression] | None:
-    """Format and compression by a file's suffixes, or None."""
-    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
-    compression: Compression = "none"
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        compression = COMPRESSIONS[suffixes.pop()]
-    if not suffixes or (format_ := FORMATS.get(suffixes[-1])) is None:
-        return None
-    return None if format_ == "parquet" and compression != "none" else (format_, compression)
-
-
-def _unlisted(specs: Sequence[str]) -> Iterator[str]:
-    """Specs with those of list files in place of the list files."""
+def _unlisted(specs: Sequence[str]) -> Iterator[tuple[str, _Place | None]]:
+    """Specs with those of list files in place of the list files, each of these with the list's directory."""
     for spec in specs:
         if not spec.startswith("@"):
-            yield spec
+            yield spec, None
             continue
         try:
-            filesystem, path = connect(spec[1:])
+            filesystem, path = connect(spec[1:], listing=True)
             text = bytes(with_retries(filesystem.cat_file, path)).decode("utf-8-sig")
             listed = [line.strip() for line in text.splitlines()]
         except (OSError, UnicodeDecodeError) as error:
@@ -138,38 +137,44 @@ def _unlisted(specs: Sequence[str]) -> Iterator[str]:
         named = [line for line in listed if line and not line.startswith("#")]
         if not named:
             raise RequestError(f"{without_credentials(spec)}: the list names nothing")
-        yield from named
+        base = _Place(spec[1:], filesystem, path, posixpath.dirname(path))
+        yield from ((line, base) for line in named)
 
 
-def _expand(spec: str) -> _Found:
+def _expand(spec: str, base: _Place | None) -> _Found:
     filesystem, path = connect(spec, listing=True)
     if isinstance(filesystem, LocalFileSystem):
         filesystem = _LocalListing()
     filesystem.invalidate_cache()  # this process may have listed the place before
     ignored: list[str] = []
+    special: list[str] = []
     matches = with_retries(filesystem.glob, path, detail=True) if has_magic(path) else {}
     if matches:
         root = _before_magic(path)
-        kept, ignored = _sift(_files(matches), root, keep_unknown=True)
+        kept, ignored, special = _sift(_files(matches), root, keep_unknown=True)
         ignored += _without_files(matches, root)
     elif (info := _single(filesystem, path)) is not None:
         root, kept = posixpath.dirname(path), [info]
     elif (below := _below(filesystem, path)) is not None:
         root = path.rstrip("/")
-        kept, ignored = _sift(_files(below), root, keep_unknown=False)
+        kept, ignored, special = _sift(_files(below), root, keep_unknown=False)
     elif with_retries(filesystem.exists, path):
         root, kept = posixpath.dirname(path), [with_retries(filesystem.info, path)]
     elif has_magic(path):
         root, kept = "", []
     else:
         raise RequestError(f"{without_credentials(spec)}: no such file or directory")
+    if not kept and special:
+        raise RequestError(f"{without_credentials(spec)}: matches no regular file, only {special[0]}")
     if not kept:
         passed_over = f" ({len(ignored)} of other kinds)" if ignored else ""
-        raise RequestError(f"{without_credentials(spec)}: matches no file{passed_over}; read are {KNOWN}")
+        raise RequestError(f"{without_credentials(spec)}: matches no file{passed_over}; read are {known_formats()}")
     for info in kept:
         if kind_of(info["name"]) is None:
-            raise RequestError(f"{without_credentials(info['name'])}: no known kind of file; read are {KNOWN}")
-    return _Found(spec, filesystem, path, root, kept, ignored)
+            shown = without_credentials(info["name"])
+            raise RequestError(f"{shown}: no known kind of file; read are {known_formats()}")
+    place = _Place(spec, filesystem, path, root)
+    return _Found(place, base or place, kept, ignored, special)
 
 
 def _single(filesystem: Any, path: str) -> dict[str, Any] | None:
@@ -207,17 +212,34 @@ def _without_files(matched: dict[str, dict[str, Any]], root: str) -> list[str]:
     return [_inside(name, root) + "/" for name in directories if name != root]
 
 
-def _sift(infos: list[dict[str, Any]], root: str, *, keep_unknown: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """Files to take, and names of those to pass over."""
-    kept, ignored = [], []
+def _sift(
+    infos: list[dict[str, Any]], root: str, *, keep_unknown: bool
+) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """Files to take, names of those to pass over, and names of what is no regular file."""
+    kept, ignored, special = [], [], []
     for info in infos:
         inside = _inside(info["name"], root)
         hidden = any(part.startswith((".", "_")) for part in inside.split("/"))
         if hidden or (not keep_unknown and kind_of(inside) is None):
             ignored.append(inside)
+        elif _is_special(info):
+            special.append(inside)
         else:
             kept.append(info)
-    return kept, ignored
+    return kept, ignored, special
+
+
+def _is_special(info: dict[str, Any]) -> bool:
+    """Whether an entry of a local directory is a pipe, a device, a socket, or a link to one, to itself or a directory.
+
+    A link whose target is gone is not: it stands for data that is missing, and is refused where it is opened.
+    """
+    if "ino" not in info:
+        return False
+    try:
+        return not stat.S_ISREG(os.stat(info["name"]).st_mode)
+    except OSError as error:
+        return error.errno == errno.ELOOP
 
 
 def _before_magic(path: str) -> str:
@@ -231,20 +253,20 @@ def _inside(name: str, root: str) -> str:
     return posixpath.relpath("/" + name.lstrip("/"), "/" + root.lstrip("/"))
 
 
-def _common_root(found: Sequence[_Found]) -> tuple[str, bool]:
-    """The longest common directory, and whether there is none because filesystems differ."""
-    if any(one.filesystem != found[0].filesystem for one in found):
-        return "", True
-    split = [one.root.split("/") for one in found]
+def _common_root(bases: Sequence[_Place]) -> str | None:
+    """The longest common directory; None where there is none because filesystems differ."""
+    if not all(base.shares_filesystem(bases[0]) for base in bases):
+        return None
+    split = [base.root.split("/") for base in bases]
     common = []
     for parts in zip(*split, strict=False):
         if len(set(parts)) > 1:
             break
         common.append(parts[0])
-    return "/".join(common), False
+    return "/".join(common)
 
 
-def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
+def _source_file(path: str, url: str, info: dict[str, Any], listing: str) -> SourceFile:
     kind = kind_of(path)
     assert kind is not None
     if not path.isprintable():
@@ -260,5 +282,5 @@ def _source_file(path: str, url: str, info: dict[str, Any]) -> SourceFile:
             raise RequestError(f"{url}: not a regular file")
         version = str(status.st_mtime_ns)
     else:
-        version = version_of(info)
+        version = version_of(info) or f"{UNVERSIONED}{listing}"
     return SourceFile(path, url, int(info["size"]), version, *kind)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
-from dsir_core.corpus.formats.parquet import row_group_bytes
+from dsir_core.corpus.formats.registry import format_of
 from dsir_core.corpus.types import WHOLE, FileRange, Shard, SourceFile
 from dsir_core.digests import hash64
-from dsir_core.errors import DamagedFileError
 
 SHARD_BYTES = 128 * 2**20
 
@@ -16,9 +14,8 @@ SHARD_BYTES = 128 * 2**20
 def plan_shards(files: Sequence[SourceFile], shard_bytes: int = SHARD_BYTES) -> list[Shard]:
     """Cut files into shards of about `shard_bytes` stored bytes, in order of (path, start).
 
-    Plain JSONL is cut into byte ranges of nearly equal size, Parquet into ranges of row groups; other compressed files
-    stay whole. Consecutive small files share a shard, which ends where a file's own name says so: a file that comes or
-    goes changes the shard that it is in, and few others.
+    A large file is cut as its format can be. Consecutive small files share a shard, which ends where a file's own name
+    says so: a file that comes or goes changes the shard that it is in, and few others.
 
     Args:
         files: sorted by path.
@@ -49,35 +46,9 @@ def _begins_shard(before: FileRange, file_range: FileRange, shard_bytes: int) ->
 
 
 def _ranges_of(files: Sequence[SourceFile], shard_bytes: int) -> Iterator[tuple[FileRange, int]]:
-    """Pieces in order, and the stored bytes of each."""
+    """File ranges in order, and the stored bytes of each."""
     for file in files:
-        if file.size <= shard_bytes or file.compression != "none":
+        if file.size <= shard_bytes:
             yield FileRange(file), file.size
-        elif file.format == "jsonl":
-            yield from _byte_ranges(file, shard_bytes)
         else:
-            yield from _row_group_ranges(file, shard_bytes)
-
-
-def _byte_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[FileRange, int]]:
-    n = -(-file.size // shard_bytes)
-    edges = [file.size * i // n for i in range(n + 1)]
-    for start, stop in itertools.pairwise(edges):
-        yield FileRange(file, start, stop), stop - start
-
-
-def _row_group_ranges(file: SourceFile, shard_bytes: int) -> Iterator[tuple[FileRange, int]]:
-    try:
-        sizes = row_group_bytes(file)
-    except DamagedFileError:
-        sizes = []  # for the shard that reads it to say, when all others are done
-    if not sizes:
-        yield FileRange(file, 0, WHOLE), file.size
-        return
-    start, n_bytes = 0, 0
-    for group, size in enumerate(sizes):
-        if group > start and n_bytes + size > shard_bytes:
-            yield FileRange(file, start, group), n_bytes
-            start, n_bytes = group, 0
-        n_bytes += size
-    yield FileRange(file, start, len(sizes)), n_bytes
+            yield from format_of(file).ranges(file, shard_bytes)

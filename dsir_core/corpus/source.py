@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import functools
 import io
-import lzma
 import os
-import sys
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from fsspec.archive import AbstractArchiveFileSystem
-from isal import igzip, isal_zlib
 
-from dsir_core.corpus.types import Compression, SourceFile
+from dsir_core.corpus.compression import CODECS, DECODE_ERRORS, PLAIN
+from dsir_core.corpus.formats.registry import ENTRIES
+from dsir_core.corpus.types import SourceFile
 from dsir_core.errors import DamagedFileError
 from dsir_core.storage.connect import connect
 from dsir_core.storage.ranges import RangeReader
 from dsir_core.storage.retries import with_retries
 from dsir_core.urls import is_local, without_credentials
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-MAGIC: dict[str, bytes] = {
-    "gzip": b"\x1f\x8b",
-    "zstd": b"\x28\xb5\x2f\xfd",
-    "bz2": b"BZh",
-    "xz": b"\xfd7zXZ\x00",
-    "parquet": b"PAR1",
+OTHERS: dict[str, bytes] = {
+    "Feather version 1": b"FEA1",
     "zip": b"PK\x03\x04",
     "UTF-16": b"\xff\xfe",
     "big-endian UTF-16": b"\xfe\xff",
 }
-SUFFIX = {"gzip": ".jsonl.gz", "zstd": ".jsonl.zst", "bz2": ".jsonl.bz2", "xz": ".jsonl.xz", "parquet": ".parquet"}
-VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "CRC", "created")
-ZSTD_SKIPPABLE = tuple(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))
-ZSTD_WINDOW_LOG = 31
-PACKED_BYTES = 2**18
-HEAD_BYTES = 8
+"""First bytes of what is not read, and is named."""
 
-DECODE_ERRORS: tuple[Any, ...] = (
-    EOFError,
-    OSError,
-    ValueError,
-    zlib.error,
-    isal_zlib.error,
-    lzma.LZMAError,
-    zstd.ZstdError,
+VERSIONS = (
+    *("ETag", "etag", "Content-MD5", "mtime", "LastModified", "last_modified", "Last-Modified", "updated"),
+    *("blob_id", "lfs", "sha", "modificationTime", "modify", "CRC", "created"),
 )
+"""Names under which filesystems report a version, the best first."""
+
+UNVERSIONED = "unversioned-"
+"""Begins the version of a file whose storage reports none; what follows is of one listing."""
+
+HEAD_BYTES = 8
+RATIO_BYTES = 2 * 2**20
+"""Stored bytes at a file's beginning whose compression is taken for that of its whole."""
+
+RATIO_STEP_BYTES = 2**14
 
 
 class ByteStream(Protocol):
@@ -158,7 +146,7 @@ def _check_as_listed(file: SourceFile, filesystem: Any, path: str) -> None:
         size, version, what = int(info["size"]), version_of(info), "ETag or time of modification"
     if size != file.size:
         raise damaged(file, f"changed since it was planned ({file.size:,} bytes then, {size:,} now)")
-    if version != file.version:
+    if version != file.version and not file.version.startswith(UNVERSIONED):
         raise damaged(file, f"changed since it was planned (its {what} did)")
 
 
@@ -183,10 +171,10 @@ def version_of(info: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def decompressed(file: SourceFile, source: Source) -> Iterator[ByteStream]:
     """The file's content as a stream; all members or frames of it, one behind the other."""
-    if file.compression == "none":
+    if file.compression == PLAIN:
         yield source
         return
-    with _decoder(file.compression, source) as stream:
+    with CODECS[file.compression].reader(source) as stream:
         yield _Checked(file, source, stream)
 
 
@@ -214,77 +202,72 @@ class _Checked:
         raise io.UnsupportedOperation("compressed files are read from the beginning")
 
 
-def _decoder(compression: Compression, source: Source) -> Any:
-    if compression == "gzip":
-        return igzip.IGzipFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]
-    if compression == "zstd":
-        return zstd.ZstdFile(source, options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
-    if compression == "bz2":
-        return contextlib.nullcontext(_Streams(source, bz2.BZ2Decompressor))
-    begin = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)
-    return contextlib.nullcontext(_Streams(source, begin, padding=b"\0"))
+def read_to_the_end(stream: ByteStream) -> None:
+    """Read what is left: a checksum stands at the end, and only a stream read to its end is known to be whole."""
+    while stream.read(2**20):
+        pass
 
 
-class _Streams:
-    """bz2 or xz streams one behind the other.
+def stored_ratio(file: SourceFile) -> float:
+    """Stored bytes for each decompressed byte, by the file's beginning.
 
-    The standard library's file objects take a stream that does not begin as it should for the end of the file.
+    Raises:
+        DamagedFileError: nothing of it can be decompressed.
     """
-
-    def __init__(self, source: Source, begin: Callable[[], Any], padding: bytes = b"") -> None:
-        self._source, self._begin, self._padding = source, begin, padding
-        self._stream = begin()
-        self._fresh = False
-        """Whether the stream has begun only to see if there is another one."""
-
-    def read(self, n: int) -> bytes:
-        """At most n bytes; empty at the end of the last stream."""
-        while True:
-            packed = self._source.read(PACKED_BYTES) if self._stream.needs_input else b""
-            if not packed and self._stream.needs_input:
-                if self._fresh:
-                    return b""
-                raise EOFError("ends before its end-of-stream marker")
-            if self._fresh and self._padding:
-                packed = packed.lstrip(self._padding)
-                if not packed:
-                    continue
-            self._fresh = self._fresh and not packed
-            data = bytes(self._stream.decompress(packed, n))
-            if self._stream.eof:
-                self._next(self._stream.unused_data)
-            if data:
-                return data
-
-    def _next(self, rest: bytes) -> None:
-        # What was read ahead is read again.
-        self._source.seek(-len(rest), 1)
-        self._stream, self._fresh = self._begin(), True
+    if file.compression == PLAIN:
+        return 1.0
+    n_stored = min(file.size, RATIO_BYTES)
+    with open_source(file) as source:
+        head = io.BytesIO(source.read(n_stored))
+    beginning = replace(file, size=n_stored)
+    n_bytes = 0
+    try:
+        with decompressed(beginning, Source(head, beginning)) as stream:
+            while data := stream.read(RATIO_STEP_BYTES):
+                n_bytes += len(data)
+    except DamagedFileError:
+        # A beginning ends in the middle; what came before counts.
+        if n_stored == file.size or not n_bytes:
+            raise
+    return n_stored / max(1, n_bytes)
 
 
 def _check_magic(file: SourceFile, head: bytes) -> None:
-    expected = "parquet" if file.format == "parquet" else file.compression
+    entry = ENTRIES[file.format]
+    is_packed = file.compression != PLAIN
+    named = file.compression if is_packed else entry.title
+    expected = CODECS[file.compression].magic if is_packed else entry.magic
     found = _looks_like(head)
-    if expected == "none":
+    if not expected:
         if found:
-            raise damaged(file, f"is named as plain JSON lines, but looks like {found}: {_way_out(found)}")
+            raise damaged(file, f"is named as plain {named}, but looks like {found}: {_way_out(file, found)}")
         return
     if not head:
-        raise damaged(file, f"is empty; a {expected} file is never: it was cut short")
-    if not (head.startswith(MAGIC[expected]) or (expected == "zstd" and head.startswith(ZSTD_SKIPPABLE))):
-        raise damaged(file, f"is named as {expected}, but looks like {found or 'something else'}: {_way_out(found)}")
+        raise damaged(file, f"is empty; a file of {named} is never: it was cut short")
+    if not head.startswith(expected):
+        way_out = _way_out(file, found)
+        raise damaged(file, f"is named as {named}, but looks like {found or 'something else'}: {way_out}")
 
 
 def _looks_like(head: bytes) -> str | None:
     # Two ASCII characters of UTF-16 that has no byte order mark.
     if len(head) >= 4 and head[0] and head[2] and not head[1] and not head[3]:
         return "UTF-16"
-    return next((name for name, magic in MAGIC.items() if head.startswith(magic)), None)
+    kinds = [(codec.name, codec.magic) for codec in CODECS.values()]
+    kinds += [(entry.title, entry.magic) for entry in ENTRIES.values()]
+    kinds += [(name, (magic,)) for name, magic in OTHERS.items()]
+    return next((name for name, magic in kinds if magic and head.startswith(magic)), None)
 
 
-def _way_out(found: str | None) -> str:
-    if found in SUFFIX:
-        return f"rename it to end in {SUFFIX[found]}"
+def _way_out(file: SourceFile, found: str | None) -> str:
     if found == "zip":
         return "unzip it"
-    return "convert it to UTF-8" if found else "rename it to what it is"
+    if found == "Feather version 1":
+        return "write it anew as version 2"
+    if found in OTHERS:
+        return "convert it to UTF-8"
+    if found in CODECS:
+        packed = next(entry for entry in (ENTRIES[file.format], *ENTRIES.values()) if entry.packed)
+        return f"rename it to end in {packed.suffixes[0]}{CODECS[found].suffixes[0]}"
+    suffixes = [entry.suffixes[0] for entry in ENTRIES.values() if entry.title == found]
+    return f"rename it to end in {suffixes[0]}" if suffixes else "rename it to what it is"

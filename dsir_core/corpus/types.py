@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-Format = Literal["jsonl", "parquet"]
-Compression = Literal["none", "gzip", "zstd", "bz2", "xz"]
 
 WHOLE = -1
 """`FileRange.stop` of a range that reaches to the end of its file."""
@@ -27,17 +24,20 @@ class SourceFile:
     size: int
     """Bytes as stored (compressed)."""
     version: str
-    """ETag or modification time: changes when the content does."""
-    format: Format
-    compression: Compression
+    """ETag or modification time: changes when the content does; with every listing where storage reports none."""
+    format: str
+    """Name in `formats.registry.ENTRIES`."""
+    compression: str
+    """Name in `compression.CODECS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
     """A contiguous part of one source file.
 
-    Plain JSONL: bytes [start, stop); a record belongs to the range in which it begins.
-    Parquet: row groups [start, stop). Anything else is read whole: start 0, stop `WHOLE`.
+    What start and stop count is known to the format: bytes [start, stop) of plain JSON lines, where a record belongs to
+    the range in which it begins; row groups of Parquet; record batches of Arrow. A file that is read whole has start 0
+    and stop `WHOLE`.
     """
 
     file: SourceFile
@@ -82,10 +82,9 @@ class Batch:
     bad: list[BadRecord] = field(default_factory=list)
     """Bad records met since the previous batch."""
     records: Any = None
-    """None, or the n records as they were: list[bytes] of JSONL lines without line end, or a
-    pyarrow.Table of n rows with all columns."""
+    """None, or the n records as they were, in a form that their format alone knows."""
     n_bytes: int = 0
-    """Decompressed bytes of the records behind this batch (JSONL), or of their text (Parquet)."""
+    """Decompressed bytes of the records behind this batch, or of their text where columns are stored apart."""
     excluded: int = 0
     """Records since the previous batch that the read settings' conditions keep out."""
     fields: list[list[Any]] = field(default_factory=list)
@@ -110,8 +109,8 @@ class ReadRequest:
     fields: tuple[str, ...] = ()
 
 
-JSONL_BLOCK_BYTES = 2**18
-"""Bytes of a block of a JSONL file; a record is in the block in which it begins."""
+BLOCK_BYTES = 2**18
+"""Bytes of a block of a file whose positions are byte offsets; a record is in the block in which it begins."""
 
-PARQUET_BLOCK_ROWS = 512
-"""Rows of a block of a Parquet file."""
+BLOCK_ROWS = 512
+"""Records of a block of a file whose positions are row numbers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import decimal
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -52,13 +53,22 @@ class DocumentScores:
             return cls(arrays["scores"], arrays["status"], arrays["duplicates"])
 
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+
+
 def scores_of(values: Sequence[Any]) -> DocumentScores:
-    """Scores from the values of a field."""
+    """Scores from the values of a field: numbers, or text that is one, since in CSV all values are text."""
+    values = [_number(value) if isinstance(value, str) else value for value in values]
     status = np.array([_status(value) for value in values], np.uint8)
     scores = np.array(
         [float(value) if found == FINE else np.nan for value, found in zip(values, status, strict=True)], np.float64
     )
     return DocumentScores(scores, status, np.zeros(len(scores), bool))
+
+
+def _number(text: str) -> float | str:
+    """The number that a text is, in decimals; else the text."""
+    return float(text) if NUMBER.fullmatch(text) else text
 
 
 def _status(value: Any) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsir_core.forecasting.probe import PLAIN, Read
+from dsir_core.forecasting.probe import Read, is_enterable
 from dsir_core.report.formatting import human_count
 
 N_ERRORS = (12.7, 4.3, 3.2, 2.8, 2.6, 2.5, 2.4, 2.3, 2.3, 2.2)
@@ -67,7 +67,7 @@ def estimate(stored: Mapping[str, int], reads: Sequence[Read], figure: Callable[
         left = max(0.0, 1 - 1 / factor)
         squares += left * (_spread(x, s) * n_stored) ** 2
         rare += left * (RARE * factor) ** 2
-        if left and kind != PLAIN:
+        if left and not is_enterable(kind):
             squares += float(BEGINNING * x.sum() / s.sum() * n_stored) ** 2
     spread = max(min(value, squares**0.5), rare**0.5)
     return Estimate(value, min(value, max(least, value - spread)), value + spread)

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.compression import PLAIN
+from dsir_core.corpus.formats.registry import ENTRIES, Format, format_named, format_of
 from dsir_core.corpus.read import read_range
-from dsir_core.corpus.source import Source, decompressed, open_source
 from dsir_core.corpus.types import WHOLE, Batch, FileRange, Shard, SourceFile
-from dsir_core.errors import DamagedFileError
 
 PROBES = 32
 """Places of a corpus that are read."""
 
 PROBE_BYTES = 2**18
-"""Of each place: stored bytes of plain JSONL, else decompressed bytes."""
-
-PLAIN = "jsonl"
-"""The kind of file that can be read from anywhere."""
-
-RATIO_BYTES = 2 * 2**20
-"""Stored bytes at a file's beginning whose compression is taken for that of its whole."""
-
-RATIO_STEP_BYTES = 2**14
+"""Of each place: stored bytes where a file can be entered anywhere, else decompressed bytes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,18 @@ class Read:
 
 def kind_of(file: SourceFile) -> str:
     """Files of one kind have similar documents for each stored byte: `jsonl`, `jsonl.gzip`, `parquet`, ..."""
-    return file.format if file.format == "parquet" or file.compression == "none" else f"jsonl.{file.compression}"
+    return file.format if file.compression == PLAIN else f"{file.format}.{file.compression}"
+
+
+def plain_format(kind: str) -> Format | None:
+    """The format of a kind of files that are not compressed as a whole; None for others."""
+    return format_named(kind) if kind in ENTRIES else None
+
+
+def is_enterable(kind: str) -> bool:
+    """Whether files of a kind can be read from anywhere."""
+    format_ = plain_format(kind)
+    return format_ is not None and format_.enterable
 
 
 def stored_by_kind(shards: Sequence[Shard]) -> dict[str, int]:
@@ -102,7 +103,7 @@ def _ranges_of(shards: Sequence[Shard]) -> Iterator[tuple[FileRange, int, str]]:
 
 
 def _size_of(file_range: FileRange) -> int:
-    is_range = file_range.stop != WHOLE and file_range.file.format == "jsonl"
+    is_range = file_range.stop != WHOLE and is_enterable(kind_of(file_range.file))
     return file_range.stop - file_range.start if is_range else file_range.file.size
 
 
@@ -113,7 +114,7 @@ def _spread(kind: str, ranges: Sequence[tuple[FileRange, int]], wanted: int) -> 
     for place in places:
         index = int(np.searchsorted(ends, place, side="right"))
         file_range, n_stored = ranges[index]
-        if kind == PLAIN and n_stored > PROBE_BYTES:
+        if is_enterable(kind) and n_stored > PROBE_BYTES:
             # A range of a file: as many documents begin in it as in any other of its size, however long they are.
             offset = min(int(place - (ends[index] - n_stored)), n_stored - PROBE_BYTES)
             file_range = replace(
@@ -123,7 +124,7 @@ def _spread(kind: str, ranges: Sequence[tuple[FileRange, int]], wanted: int) -> 
         if (file_range.file.path, file_range.start) not in seen:
             seen.add((file_range.file.path, file_range.start))
             # A range ends by itself, at the end of the last record that begins in it.
-            yield Probe(kind, file_range, -1 if kind == PLAIN else PROBE_BYTES, n_stored)
+            yield Probe(kind, file_range, -1 if is_enterable(kind) else PROBE_BYTES, n_stored)
 
 
 def longest(shards: Sequence[Shard], n_bytes: int) -> dict[str, Probe]:
@@ -140,8 +141,9 @@ def read_probe(probe: Probe, settings: ReadSettings) -> Iterator[tuple[Batch, Re
 
     Raises:
         DamagedFileError: the file cannot be read.
-        RequestError: a Parquet file has no such column.
+        RequestError: a file with named columns has no such column.
     """
+    file = probe.file_range.file
     read = Read(probe.kind, probe.n_stored)
     decompressed_bytes = rows = 0
     with contextlib.closing(read_range(probe.file_range, settings)) as batches:  # type: ignore[type-var]
@@ -157,43 +159,10 @@ def read_probe(probe: Probe, settings: ReadSettings) -> Iterator[tuple[Batch, Re
             rows += len(np.unique(batch.positions)) + len(batch.bad) + batch.excluded
             is_cut = 0 <= probe.limit <= decompressed_bytes
             if is_cut:
-                read.n_stored = min(read.n_stored, _stored(probe, decompressed_bytes, rows))
+                read.n_stored = min(read.n_stored, format_of(file).stored_bytes(file, decompressed_bytes, rows))
             yield batch, read
             if is_cut:
                 return
-
-
-def _stored(probe: Probe, decompressed_bytes: int, rows: int) -> float:
-    """Stored bytes of the beginning of a range that was not read to its end."""
-    file = probe.file_range.file
-    if file.format == "parquet":
-        with open_source(file) as source:
-            return float(file.size * rows / max(1, pq.read_metadata(source).num_rows))
-    return decompressed_bytes * stored_ratio(file)
-
-
-def stored_ratio(file: SourceFile) -> float:
-    """Stored bytes for each decompressed byte, by the file's beginning.
-
-    Raises:
-        DamagedFileError: nothing of it can be decompressed.
-    """
-    if file.compression == "none":
-        return 1.0
-    n_stored = min(file.size, RATIO_BYTES)
-    with open_source(file) as source:
-        head = io.BytesIO(source.read(n_stored))
-    beginning = replace(file, size=n_stored)
-    n_bytes = 0
-    try:
-        with decompressed(beginning, Source(head, beginning)) as stream:
-            while data := stream.read(RATIO_STEP_BYTES):
-                n_bytes += len(data)
-    except DamagedFileError:
-        # A beginning ends in the middle; what came before counts.
-        if n_stored == file.size or not n_bytes:
-            raise
-    return n_stored / max(1, n_bytes)
 
 
 def texts_of_batch(batch: Batch) -> Iterator[bytes]:

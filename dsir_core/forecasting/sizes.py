@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dsir_core.config.hashes import HASHES
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.formats.registry import ENTRIES
 from dsir_core.forecasting.estimates import Estimate, estimate
 from dsir_core.forecasting.samples import Sampled
 from dsir_core.stages.count import keep_bytes
@@ -17,7 +18,7 @@ CHOSEN_BYTES = 60.0
 """Of a chosen document in the lists of the workdir and in selected.parquet."""
 
 COMPRESSED = 0.35
-"""Of JSON lines by zstd or gzip."""
+"""Of text by zstd or gzip."""
 
 RECORD_PER_TEXT = 1.15
 """Bytes of a record for each byte of its text."""
@@ -95,7 +96,8 @@ def workdir_bytes(config: SelectConfig, raw: RawFigures, selection: Selection | 
 
 def output_bytes(config: SelectConfig, raw: Sampled, selection: Selection) -> float:
     """Parts and lists of a selection."""
-    plain = raw.stored.get("jsonl", 0) / max(1, sum(raw.stored.values()))
+    plain_text = sum(n for kind, n in raw.stored.items() if kind in ENTRIES and ENTRIES[kind].packed)
+    plain = plain_text / max(1, sum(raw.stored.values()))
     share = {"none": 1.0, "gzip": COMPRESSED, "zstd": COMPRESSED}.get(
         config.compression, plain + (1 - plain) * COMPRESSED
     )

@@ -11,7 +11,7 @@ import numpy as np
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.features import count_ngrams, score_ngrams
-from dsir_core.forecasting.probe import longest, read_probe
+from dsir_core.forecasting.probe import is_enterable, longest, plain_format, read_probe
 from dsir_core.model.importance import FittedModel
 
 SPEED_BYTES = 16 * 2**20
@@ -78,12 +78,14 @@ def count_seconds(speed: Mapping[str, Speed], amount: Amount, rate: float, worke
     """Of counting raw.
 
     Args:
-        rate: share of the corpus that is counted; compressed files are read whole even so.
+        rate: share of the corpus that is counted; files whose blocks cannot be skipped are read whole even so.
     """
     seconds = 0.0
     for kind, n_stored in amount.stored.items():
         each = speed[kind]
-        seconds += n_stored * (each.read * (rate if kind in ("jsonl", "parquet") else 1.0) + each.count * rate)
+        format_ = plain_format(kind)
+        skips = format_ is not None and format_.skips_blocks
+        seconds += n_stored * (each.read * (rate if skips else 1.0) + each.count * rate)
     return seconds / workers + amount.shards * SHARD_SECONDS
 
 
@@ -105,5 +107,5 @@ def write_seconds(speed: Mapping[str, Speed], amount: Amount, text_bytes: float,
         text_bytes: of the selection.
     """
     seconds = text_bytes / WRITE_BYTES_PER_SECOND
-    seconds += sum(n_stored * speed[kind].read for kind, n_stored in amount.stored.items() if kind != "jsonl")
+    seconds += sum(n * speed[kind].read for kind, n in amount.stored.items() if not is_enterable(kind))
     return seconds / workers + amount.shards * SHARD_SECONDS

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dsir_core.config.hashes import TOKENIZERS
 from dsir_core.config.methods import method_of
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.formats.registry import format_of
 from dsir_core.errors import DsirError
-from dsir_core.forecasting.field_suggestions import suggest_fields
 from dsir_core.forecasting.samples import Sampled
 from dsir_core.forecasting.sizes import RawFigures, Selection
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
@@ -90,7 +90,7 @@ def missing_field(planned: PlannedCorpus, sample: Sampled) -> str | None:
     file = next(file for file in planned.corpus.files if file.path == path)
     name = bad[0].first_bad.rpartition(": ")[2].removesuffix(" is missing")
     try:
-        found = suggest_fields(file, name)
+        found = format_of(file).suggest_fields(file, name)
     except (DsirError, OSError):
         return None
     if not found:

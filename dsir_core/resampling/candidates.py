@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.corpus.listing import kind_of
+from dsir_core.corpus.compression import PLAIN
+from dsir_core.corpus.formats.registry import kind_of
 from dsir_core.digests import hash64
 from dsir_core.model.noise import random_bits
 from dsir_core.resampling.keys import Cut, View
@@ -118,7 +119,7 @@ def _smallest(order: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def _reachable(rows: Rows) -> npt.NDArray[np.bool_]:
     """bool[n]: documents that stand where they may be looked up in their files."""
     kinds = [kind_of(path) for path in rows.files]
-    limits = [REACH_BYTES if kind and kind[1] != "none" else np.iinfo(np.int64).max for kind in kinds]
+    limits = [REACH_BYTES if kind and kind[1] != PLAIN else np.iinfo(np.int64).max for kind in kinds]
     return np.less(rows.positions, np.array(limits, np.int64)[rows.file_codes])
 
 

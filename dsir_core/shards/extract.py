@@ -17,6 +17,7 @@ from dsir_core.checkpoints.kinds import EXTRACT
 from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.reading import Chunking
 from dsir_core.corpus.batches import texts_of
+from dsir_core.corpus.formats.registry import format_named, format_of
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.features import count_ngrams
@@ -25,6 +26,9 @@ from dsir_core.shards.parts import ExtractFile, ExtractWriter
 from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
 from dsir_core.shards.task import SourceTask
 from dsir_core.storage.retries import warn
+
+CHUNK_FORMAT = "jsonl"
+"""Of chunks of documents, whatever the documents' own format is."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,11 @@ def _extract_range(
             _count_whole(task, batch, found, targets, counts)
         else:
             counts += by_whom
-        records = batch.records if task.chunk is None or task.whole_documents else chunks_as_lines(file_range, found)
-        writer.add(records)
+        if task.chunk is None or task.whole_documents:
+            format_, records = format_of(file_range.file), batch.records
+        else:
+            format_, records = format_named(CHUNK_FORMAT), chunks_as_lines(file_range, found)
+        writer.add(format_, records)
         extracted.documents += len(records)
         extracted.chosen += len(found)
 

@@ -60,6 +60,14 @@ def _planned(run: Run, what: str, specs: tuple[str, ...]) -> PlannedCorpus:
     if corpus.ignored:
         shown = ", ".join(corpus.ignored[:3])
         run.note(f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}")
+    if corpus.special:
+        shown = ", ".join(corpus.special[:3])
+        run.note(f"{what}: {len(corpus.special):,} entries are no regular files and are left out: {shown}")
+    if corpus.unversioned:
+        run.note(
+            f"{what}: storage reports no version (ETag, time of modification) of {corpus.unversioned:,} files: a "
+            f"change of their content cannot be seen, and later runs do not reuse what was computed from them"
+        )
     files = _not_ours(run, what, corpus)
     return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, run.config.shard_bytes)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.formats.registry import format_of
 from dsir_core.corpus.types import SourceFile
 from dsir_core.stages.plan import PlannedCorpus
 
@@ -14,8 +15,6 @@ NGRAMS_PER_BUCKET = 100_000
 STEPS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429, 2.0)
 """Powers of 2 ** (1/4)."""
 
-TEXT_BYTES_PER_STORED = {"none": 1.0, "gzip": 3.0, "zstd": 3.5, "bz2": 4.0, "xz": 4.0}
-PARQUET_TEXT_BYTES_PER_STORED = 2.0
 TOKENS_PER_TEXT_BYTE = 0.2
 
 
@@ -38,13 +37,7 @@ def rounded_rate(rate: float) -> float:
 
 def estimated_tokens(files: Sequence[SourceFile]) -> float:
     """Tokens to expect in files, by their stored bytes."""
-    total = 0.0
-    for file in files:
-        factor = PARQUET_TEXT_BYTES_PER_STORED
-        if file.format == "jsonl":
-            factor = TEXT_BYTES_PER_STORED[file.compression]
-        total += file.size * factor
-    return total * TOKENS_PER_TEXT_BYTE
+    return sum(file.size * format_of(file).text_per_stored(file) for file in files) * TOKENS_PER_TEXT_BYTE
 
 
 def ngrams_wanted(config: SelectConfig) -> int | None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.corpus.formats.registry import ENTRIES
 from dsir_core.errors import RunFailedError
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.bucket_names import SAMPLE_PIECES
 from dsir_core.shards.excerpts import evenly
 from dsir_core.shards.extract import Extracted, ExtractTask, extract_shard
-from dsir_core.shards.parts import PartCompression, PartResult, PartTask, plan_parts, write_part
+from dsir_core.shards.parts import PartResult, PartTask, plan_parts, write_part
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
 from dsir_core.stages.output_dir import begin_output
 from dsir_core.stages.plan import Plan
@@ -99,11 +100,11 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
     return Written(tuple(written), joined, counts, some, place)
 
 
-def output_compression(run: Run, plan: Plan) -> PartCompression:
-    """Compression of JSONL parts: as asked, or as all raw JSONL files have it, else zstd."""
+def output_compression(run: Run, plan: Plan) -> str:
+    """Compression of parts of text: as asked, or as all raw files that codecs may wrap have it, else zstd."""
     if run.config.compression != "auto":
         return run.config.compression
-    kinds = {file.compression for file in plan.raw.corpus.files if file.format == "jsonl"}
+    kinds = {file.compression for file in plan.raw.corpus.files if ENTRIES[file.format].packed}
     if len(kinds) == 1 and (kind := kinds.pop()) in ("none", "gzip"):
         return kind
     return "zstd"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
@@ -45,6 +46,8 @@ def connect(url: str, *, listing: bool = False) -> tuple[Any, str]:
             f"{without_credentials(url)}: S3 URLs hold no credentials: use --s3-profile, or the environment "
             f"(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
+    if "://" not in url:  # a local name may hold what chains URLs
+        return LocalFileSystem(), LocalFileSystem._strip_protocol(url)
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **_options(url, listing=listing))
     except (ImportError, ValueError) as error:

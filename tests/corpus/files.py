@@ -29,6 +29,8 @@ PACK: dict[str, Any] = {
     ".xz": lzma.compress,
 }
 
+UNPACK: dict[str, Any] = {"": bytes, ".gz": gzip.decompress, ".zst": zstd.decompress}
+
 SETTINGS = ReadSettings()
 
 

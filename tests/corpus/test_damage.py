@@ -12,7 +12,9 @@ from backports import zstd
 from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus import compression
 from dsir_core.corpus import source as storage
+from dsir_core.corpus.formats.registry import ENTRIES
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import FileRange, SourceFile
@@ -98,7 +100,7 @@ def test_a_second_member_that_begins_wrong_is_damage(tmp_path: Path, suffix: str
         read_all(FileRange(source(path)))
 
 
-@pytest.mark.parametrize("padding", [4, 8, storage.PACKED_BYTES, 3 * storage.PACKED_BYTES])
+@pytest.mark.parametrize("padding", [4, 8, compression.PACKED_BYTES, 3 * compression.PACKED_BYTES])
 def test_xz_stream_padding(tmp_path: Path, padding: int) -> None:
     path = tmp_path / "a.jsonl.xz"
     half = len(DATA) // 2
@@ -117,10 +119,19 @@ def test_zstd_skippable_frames_and_long_windows(tmp_path: Path) -> None:
     assert read_all(FileRange(source(path))) == oracle(DATA)
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2", "xz", "parquet", "zip", "UTF-16"])
+def first_bytes(kind: str) -> bytes:
+    magics = {
+        **{name: codec.magic for name, codec in compression.CODECS.items()},
+        **{entry.title: entry.magic for entry in ENTRIES.values()},
+        **{name: (magic,) for name, magic in storage.OTHERS.items()},
+    }
+    return magics[kind][0]
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2", "xz", "Parquet", "zip", "UTF-16"])
 def test_plain_lines_that_are_none_are_named_for_what_they_are(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_bytes(storage.MAGIC[kind] + b"rest")
+    path.write_bytes(first_bytes(kind) + b"rest")
     with pytest.raises(DamagedFileError, match=f"looks like {kind}"):
         read_all(FileRange(source(path)))
 

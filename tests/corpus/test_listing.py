@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.corpus.listing import kind_of, list_corpus
+from dsir_core.corpus.formats.registry import kind_of
+from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import WHOLE, FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
@@ -98,10 +101,50 @@ def test_what_is_passed_over_is_named(tree: Path) -> None:
     assert list_corpus([f"{tree}/sub/**"]).ignored == ()
 
 
-def test_a_pipe_is_no_file(tree: Path) -> None:
+@pytest.mark.parametrize("spec", ["{}", "{}/*", "{}/*.jsonl"])
+def test_what_is_no_regular_file_is_left_out_of_a_folder_and_named(tree: Path, spec: str) -> None:
+    (tree / "notes.txt").unlink()
+    os.mkfifo(tree / "pipe.jsonl")
+    (tree / "device.jsonl").symlink_to("/dev/null")
+    (tree / "loop.jsonl").symlink_to(tree / "loop.jsonl")
+    (tree / "folder.jsonl").symlink_to(tree / "sub")
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tree):
+        server.bind("socket.jsonl")
+    corpus = list_corpus([spec.format(tree)])
+    assert corpus.special == ("device.jsonl", "folder.jsonl", "loop.jsonl", "pipe.jsonl", "socket.jsonl")
+    assert "a.jsonl" in [file.path for file in corpus.files]
+
+
+def test_what_is_no_regular_file_is_refused_when_it_is_named(tree: Path) -> None:
     os.mkfifo(tree / "z.jsonl")
     with pytest.raises(RequestError, match=r"z\.jsonl: not a regular file"):
-        paths(tree)
+        paths(f"{tree}/z.jsonl")
+    with pytest.raises(RequestError, match=r"matches no regular file, only z\.jsonl"):
+        paths(f"{tree}/z.*")
+
+
+def test_names_that_hold_what_chains_urls(tree: Path) -> None:
+    (tree / "a::b.jsonl").write_bytes(b'{"text": "x"}\n')
+    assert "a::b.jsonl" in paths(tree)
+    assert read_all(FileRange(source(tree / "a::b.jsonl"))) == ([(0, "x")], [])
+
+
+def test_another_line_in_a_list_does_not_change_the_paths_of_the_others(tree: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "x.jsonl"
+    other.parent.mkdir()
+    other.touch()
+    first = tree / "sub" / "b.jsonl.gz"
+    (tree / "list.txt").write_text(f"{first}\n")
+    assert paths(f"@{tree}/list.txt") == ["sub/b.jsonl.gz"]
+    (tree / "list.txt").write_text(f"{first}\n{other}\n")
+    assert paths(f"@{tree}/list.txt") == ["../elsewhere/x.jsonl", "sub/b.jsonl.gz"]
+
+
+def test_a_line_on_another_filesystem_has_its_url_for_a_path(memory: None, tree: Path) -> None:
+    (tree / "list.txt").write_text(f"{tree}/a.jsonl\nmemory://bucket/day=1/a.jsonl\n")
+    corpus = list_corpus([f"@{tree}/list.txt"])
+    assert [file.path for file in corpus.files] == ["a.jsonl", "memory:///bucket/day=1/a.jsonl"]
+    assert corpus.root == str(tree)
 
 
 def test_one_file_under_several_spellings_is_one_file(tree: Path) -> None:

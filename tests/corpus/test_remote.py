@@ -10,9 +10,15 @@ import fsspec
 import numpy as np
 import pytest
 
+from dsir_core.config.request import parse_config
+from dsir_core.corpus import source
 from dsir_core.corpus.listing import list_corpus
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, FileRange, SourceFile
+from dsir_core.corpus.source import version_of
+from dsir_core.corpus.types import BLOCK_BYTES, FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.pipeline import select
+from dsir_core.runtime.executor import InlineExecutor
+from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from tests.corpus.files import PACK, lines, oracle, positions, read_all, write_parquet
 from tests.corpus.remote import FETCHED, OBJECTS, BucketFileSystem
@@ -44,6 +50,44 @@ def test_paths_in_several_buckets_do_not_depend_on_the_working_directory(
     assert [file.url for file in corpus.files] == [f"bucket://{file.path}" for file in corpus.files]
     assert [file.version for file in corpus.files] == ["tag"] * 3
     assert [file.path for file in list_corpus(["bucket://two/**/*.jsonl"]).files] == ["a.jsonl", "deep/b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Last-Modified", "Sat, 28 Nov 2026 01:08:35 GMT"),  # HTTP
+        ("blob_id", "5f1d9c"), ("lfs", {"sha256": "ab", "size": 5}),  # the Hub
+        ("modificationTime", 1764288515000),  # webhdfs
+        ("modify", "20261128010835"),  # FTP
+        ("sha", "e69de29b"),  # GitHub
+    ],
+)  # fmt: skip
+def test_a_version_by_whatever_name_storage_reports_it(name: str, value: object) -> None:
+    assert version_of({"name": "a", "size": 5, name: value}) == str(value)
+
+
+def test_a_file_without_a_version_is_another_one_in_each_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "VERSIONS", ())
+    OBJECTS["one/a.jsonl"] = DATA
+    first, second = (list_corpus(["bucket://one"]) for _ in range(2))
+    assert first.unversioned == second.unversioned == 1
+    assert first.files[0].version != second.files[0].version
+    assert read_all(FileRange(first.files[0])) == oracle(DATA)
+
+
+def test_what_was_computed_from_files_without_a_version_is_not_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "VERSIONS", ())
+    OBJECTS["one/a.jsonl"] = lines(f"word{i} and more words" for i in range(300))
+    (tmp_path / "t.jsonl").write_bytes(lines(f"word{i} and" for i in range(20)))
+    settings = {"raw": ["bucket://one"], "target": {"t": [str(tmp_path / "t.jsonl")]}, "count": 5, "min_tokens": 1}
+    reports = []
+    for output in ("first", "second"):
+        asked = {**settings, "output": str(tmp_path / output), "workdir": str(tmp_path / "work")}
+        reports.append(select(Run(parse_config(asked), InlineExecutor())))
+    assert [report["stages"]["score"]["reused"] for report in reports] == [0, 0]
+    assert all("reports no version" in " ".join(report["notes"]) for report in reports)
 
 
 def test_an_object_is_seen_that_came_after_an_earlier_listing() -> None:
@@ -126,8 +170,8 @@ def test_kept_blocks_cost_little_more_than_their_bytes() -> None:
     file = listed("bucket://one/a.jsonl")
     kept = [3, 40, 41, 90]
     documents, _ = read_all(FileRange(file), keep_block=lambda blocks: np.isin(blocks, kept))
-    assert documents == [found for found in oracle(DATA)[0] if found[0] // JSONL_BLOCK_BYTES in kept]
-    assert sum(FETCHED) < 3 * len(kept) * JSONL_BLOCK_BYTES
+    assert documents == [found for found in oracle(DATA)[0] if found[0] // BLOCK_BYTES in kept]
+    assert sum(FETCHED) < 3 * len(kept) * BLOCK_BYTES
 
 
 def test_row_groups_without_a_chosen_row_cost_nothing(tmp_path: Path) -> None:

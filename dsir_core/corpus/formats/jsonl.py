@@ -1,116 +1,94 @@
-"""JSON lines: blocks of whole lines from a stream, and the documents in them."""
+"""JSON lines: one JSON object a line, plain or compressed; a record's position is its byte offset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from dsir_core.config.predicate import Condition
 from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.compression import PLAIN
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.formats.json_records import TOO_LARGE, BadRecordError, slow_text, text_decoder
-from dsir_core.corpus.source import ByteStream
-from dsir_core.corpus.types import WHOLE, BadRecord, Batch
-from dsir_core.kernels.cache_key import read_only
-from dsir_core.kernels.json_lines import LEFT, TAKEN, take_texts
-from dsir_core.kernels.json_values import BLOCK
+from dsir_core.corpus.formats.field_suggestions import suggest_fields
+from dsir_core.corpus.formats.line_blocks import LineBlock, read_line_blocks
+from dsir_core.corpus.formats.line_reader import LineFilter, LineReader
+from dsir_core.corpus.formats.text import TextFormat
+from dsir_core.corpus.source import damaged, decompressed, open_source, read_to_the_end
+from dsir_core.corpus.types import BLOCK_BYTES, WHOLE, Batch, BlockFilter, FileRange, ReadRequest, SourceFile
+from dsir_core.errors import RequestError
 
-CHUNK_BYTES = 2**20
-LAST_LINE_BYTES = 2**14
-"""Read behind a range at first, to find the end of its last line; on an object store each read is a request."""
+GAP_BYTES = 2**18
+"""Chosen records closer than this are read in one go."""
 
-BOM = b"\xef\xbb\xbf"
-NEWLINE = ord("\n")
+MAX_ROW_BYTES = 2**24
+"""Of a table of scores."""
 
-Positions = npt.NDArray[np.int64]
-LineFilter = Callable[[Positions], npt.NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
-class LineBlock:
-    """Whole lines, or (without data) a line that is too large to hold."""
-
-    position: int
-    """Of the first byte, in the decompressed stream."""
-    data: bytes
-    too_large: bool = False
+Range = tuple[int, int, bool]
+"""Start, stop, and whether a record begins exactly at the start."""
 
 
-def read_line_blocks(
-    stream: ByteStream, start: int, stop: int, max_line: int, *, exact: bool = False
-) -> Iterator[LineBlock]:
-    """The lines that begin in [start, stop), in blocks of whole lines.
+class JsonLines(TextFormat):
+    """See `registry.Format`. Records are list[bytes]: lines without their line feed."""
 
-    Memory is that of a few blocks, or of the largest line up to `max_line` bytes.
+    enterable = True
+    skips_blocks = True
 
-    Args:
-        stream: at position 0, or seekable when start is not 0.
-        stop: `WHOLE` for the end of the stream.
-        exact: whether a line begins at `start`; else the first one that does so behind it is sought.
-    """
-    position = start
-    waiting: list[bytes] = []
-    n_waiting = 0
-    skipping = False
-    if start and not exact:
-        # The line that begins before start belongs to the range before, unless it ends right there.
-        position, skipping = start - 1, True
-    if position:
-        stream.seek(position)
-    while data := stream.read(_at_once(position, n_waiting, stop)):
-        if skipping:
-            end = data.find(b"\n") + 1
-            if not end:
-                position += len(data)
-                if stop != WHOLE and position >= stop:
-                    return
-                continue
-            position += end
-            data = data[end:]
-            skipping = False
-        if stop != WHOLE and position >= stop:
+    def ranges(self, file: SourceFile, shard_bytes: int) -> Iterator[tuple[FileRange, int]]:
+        """Byte ranges of nearly equal size; a compressed file stays whole."""
+        if file.compression != PLAIN:
+            yield from super().ranges(file, shard_bytes)
             return
-        cut = data.rfind(b"\n") + 1
-        if not cut:
-            waiting.append(data)
-            n_waiting += len(data)
-            if n_waiting > max_line + len(BOM):
-                bom = len(BOM) if position == 0 and b"".join(waiting[:4]).startswith(BOM) else 0
-                yield LineBlock(position + bom, b"", too_large=True)
-                position += n_waiting
-                waiting, n_waiting, skipping = [], 0, True
-            continue
-        lines = b"".join([*waiting, data[:cut]])
-        waiting, n_waiting = [data[cut:]], len(data) - cut
-        if stop != WHOLE and position + len(lines) >= stop:
-            # The last line is the one that holds the byte before stop.
-            last = lines.find(b"\n", max(0, stop - 1 - position)) + 1
-            if last:
-                yield from _first(position, lines[:last], start)
-                return
-        yield from _first(position, lines, start)
-        position += len(lines)
-    if n_waiting and not skipping and (stop == WHOLE or position < stop):
-        yield from _first(position, b"".join(waiting), start)
+        n = -(-file.size // shard_bytes)
+        edges = [file.size * i // n for i in range(n + 1)]
+        for start, stop in itertools.pairwise(edges):
+            yield FileRange(file, start, stop), stop - start
+
+    def read(self, file_range: FileRange, settings: ReadSettings, wanted: ReadRequest) -> Iterator[Batch]:
+        """See `read.read_range`."""
+        positions, keep_block = wanted.positions, wanted.keep_block
+        keep = _line_filter(positions, keep_block)
+        reader = LineReader(
+            file_range.file.path, settings, keep_records=wanted.keep_records, keep=keep, fields=wanted.fields
+        )
+        ranges = list(_ranges(file_range, positions, keep_block))
+        with (
+            open_source(file_range.file, _ahead_until(file_range, ranges)) as source,
+            decompressed(file_range.file, source) as stream,
+        ):
+            for start, stop, exact in ranges:
+                for block in read_line_blocks(stream, start, stop, settings.max_record_bytes, exact=exact):
+                    if not block.too_large or keep is None or keep(np.array([block.position]))[0]:
+                        yield reader.batch(block)
+            if file_range.file.compression != PLAIN:
+                read_to_the_end(stream)
+
+    def columns(self, file: SourceFile, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """See `registry.Format`."""
+        decode = field_decoder(names)
+        with open_source(file, file.size) as source, decompressed(file, source) as stream:
+            for block in read_line_blocks(stream, 0, WHOLE, MAX_ROW_BYTES):
+                rows = []
+                position = block.position
+                for line in block.data.split(b"\n"):
+                    if line.strip():
+                        row = decode(line)
+                        if row is None:
+                            raise damaged(file, f"no JSON object at {position}")
+                        rows.append(row)
+                    position += len(line) + 1
+                if block.too_large:
+                    raise RequestError(f"{file.path}: a row of more than {MAX_ROW_BYTES:,} bytes at {block.position}")
+                yield tuple([row[i] for row in rows] for i in range(len(names)))
+
+    def suggest_fields(self, file: SourceFile, missing: str) -> list[str]:
+        """See `registry.Format`."""
+        return suggest_fields(file, missing)
 
 
-def _at_once(position: int, n_waiting: int, stop: int) -> int:
-    """Bytes to read: not much more than is wanted, when that is only a record or two; twice as many each time."""
-    if stop == WHOLE:
-        return CHUNK_BYTES
-    return min(CHUNK_BYTES, max(0, stop - position - n_waiting) + max(LAST_LINE_BYTES, n_waiting))
-
-
-def _first(position: int, lines: bytes, start: int) -> Iterator[LineBlock]:
-    """A block, without the byte order mark that a file may begin with."""
-    if position == 0 and start == 0 and lines.startswith(BOM):
-        yield LineBlock(len(BOM), lines[len(BOM) :])
-        return
-    yield LineBlock(position, lines)
+FORMAT = JsonLines("jsonl")
 
 
 def warm_up() -> None:
@@ -118,178 +96,50 @@ def warm_up() -> None:
     LineReader("", ReadSettings(), keep_records=False, keep=None).batch(LineBlock(0, b'{"text": ""}'))
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Texts of lines, one behind the other; empty for those that are not taken."""
-
-    text: npt.NDArray[np.uint8]
-    offsets: Positions
-    status: npt.NDArray[np.uint8]
-
-
-class LineReader:
-    """Documents of blocks of lines.
-
-    Args:
-        path: of the source file, for bad records.
-        keep: which of the lines at given positions to read; all when None.
-        fields: other fields (dotted paths) whose values are wanted.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        settings: ReadSettings,
-        *,
-        keep_records: bool,
-        keep: LineFilter | None,
-        fields: tuple[str, ...] = (),
-    ) -> None:
-        self._path = path
-        self._settings = settings
-        self._decode = text_decoder(settings)
-        self._key = _plain_key(settings.text_field)
-        self._keep_records = keep_records
-        self._keep = keep
-        self._condition = Condition.of(settings.include, settings.exclude)
-        self._condition_values = field_decoder(self._condition.fields) if self._condition else None
-        self._field_values = field_decoder(fields) if fields else None
-
-    def batch(self, block: LineBlock) -> Batch:
-        """The documents and bad records of a block."""
-        if block.too_large:
-            return self._empty([self._too_large(block.position)])
-        starts, stops = _lines(block.data)
-        if self._keep is not None:
-            kept = np.flatnonzero(self._keep(block.position + starts))
-            starts, stops = starts[kept], stops[kept]
-        n_read = len(starts)
-        if self._condition is not None:
-            included = self._included(block.data, starts, stops)
-            starts, stops = starts[included], stops[included]
-        texts = self._fast_texts(block.data, starts, stops)
-        left = np.flatnonzero(texts.status == LEFT)
-        slow, bad = self._slow_texts(block, starts, stops, left)
-        taken = texts.status == TAKEN
-        taken[list(slow)] = True
-        data, offsets = _joined(texts, taken, slow)
-        records = None
-        if self._keep_records:
-            spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
-            records = [_without_return(block.data[start:stop]) for start, stop in spans]
-        n_bytes = len(block.data) if self._keep is None else int((stops - starts).sum())
-        found = Batch(block.position + starts[taken], data, offsets, bad, records, n_bytes, n_read - len(starts))
-        if self._field_values is not None:
-            spans = zip(starts[taken].tolist(), stops[taken].tolist(), strict=True)
-            found.fields = [self._field_values(block.data[start:stop]) or [] for start, stop in spans]
-        return found
-
-    def _included(self, data: bytes, starts: Positions, stops: Positions) -> npt.NDArray[np.bool_]:
-        """bool[n]: lines that meet the condition, and those that are no objects: the text's decoder judges them."""
-        assert self._condition is not None
-        assert self._condition_values is not None
-        limit = self._settings.max_record_bytes
-        kept = np.ones(len(starts), bool)
-        for i, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
-            if stop - start <= limit:
-                values = self._condition_values(data[start:stop])
-                kept[i] = values is None or self._condition.holds(values)
-        return kept
-
-    def _fast_texts(self, data: bytes, starts: Positions, stops: Positions) -> _Texts:
-        """What the compiled decoder takes: nothing where several fields, or one inside another, are wanted."""
-        offsets = np.zeros(len(starts) + 1, np.int64)
-        if self._key is None or not _is_utf8(data):
-            return _Texts(np.empty(0, np.uint8), offsets, np.full(len(starts), LEFT, np.uint8))
-        text, status = np.empty(len(data) + BLOCK, np.uint8), np.empty(len(starts), np.uint8)
-        limit = self._settings.max_record_bytes
-        take_texts(
-            np.frombuffer(data, np.uint8),
-            read_only(starts, np.int64),
-            read_only(stops, np.int64),
-            self._key,
-            limit,
-            text,
-            offsets,
-            status,
-        )
-        return _Texts(text, offsets, status)
-
-    def _slow_texts(
-        self, block: LineBlock, starts: Positions, stops: Positions, left: npt.NDArray[np.intp]
-    ) -> tuple[dict[int, bytes], list[BadRecord]]:
-        """Texts by line, and bad records, of the lines that the fast decoder has left."""
-        texts: dict[int, bytes] = {}
-        bad: list[BadRecord] = []
-        limit = self._settings.max_record_bytes
-        for i in left.tolist():
-            line = block.data[starts[i] : stops[i]]
-            if not line or line.isspace():
-                continue
-            try:
-                if len(line) > limit:
-                    raise BadRecordError(f"{TOO_LARGE}: over {limit:,} bytes")
-                # The fast decoders do not look at the bytes of fields that they skip.
-                text = self._decode(line) if _is_utf8(line) else slow_text(line, self._settings.text_field)
-            except BadRecordError as error:
-                bad.append(BadRecord(self._path, block.position + int(starts[i]), str(error)[:200]))
-                continue
-            texts[i] = text.encode()
-        return texts, bad
-
-    def _too_large(self, position: int) -> BadRecord:
-        return BadRecord(self._path, position, f"{TOO_LARGE}: over {self._settings.max_record_bytes:,} bytes")
-
-    def _empty(self, bad: list[BadRecord]) -> Batch:
-        records: list[bytes] | None = [] if self._keep_records else None
-        return Batch(np.empty(0, np.int64), np.empty(0, np.uint8), np.zeros(1, np.int64), bad, records, 0)
+def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: BlockFilter | None) -> LineFilter | None:
+    if positions is not None:
+        return lambda found: _is_in(found, positions)
+    if keep_block is not None:
+        return lambda found: keep_block(found // BLOCK_BYTES)
+    return None
 
 
-def _plain_key(fields: tuple[str, ...]) -> npt.NDArray[np.uint8] | None:
-    """The name of a single field of the record itself, as it stands in a line."""
-    if len(fields) > 1 or "." in fields[0]:
-        return None
-    return np.frombuffer(fields[0].encode(), np.uint8)
+def _is_in(found: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of `found` are among `positions`, which are sorted and may be many more."""
+    if not len(positions):
+        return np.zeros(len(found), bool)
+    places = np.minimum(np.searchsorted(positions, found), len(positions) - 1)
+    return np.equal(positions[places], found)
 
 
-def _without_return(line: bytes) -> bytes:
-    return line[:-1] if line.endswith(b"\r") else line
+def _ahead_until(file_range: FileRange, ranges: list[Range]) -> int:
+    """Where fetching ahead ends: nowhere near, when only some ranges are wanted."""
+    if len(ranges) != 1:
+        return 0
+    _, stop, is_exact = ranges[0]
+    if is_exact:
+        return 0
+    return file_range.file.size if stop == WHOLE else stop
 
 
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    array = pa.LargeStringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)])), pa.py_buffer(data))
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _lines(data: bytes) -> tuple[Positions, Positions]:
-    """Where lines begin, and where they end without their line end: int64[n] each."""
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE)
-    if not len(ends) or ends[-1] != len(data) - 1:
-        ends = np.append(ends, len(data))
-    starts = np.zeros(len(ends), np.int64)
-    starts[1:] = ends[:-1] + 1
-    return starts, ends
-
-
-def _joined(
-    texts: _Texts, taken: npt.NDArray[np.bool_], slow: dict[int, bytes]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Text buffers of the lines taken, the slow decoder's among those of the fast one."""
-    lengths = np.diff(texts.offsets)
-    parts: list[npt.NDArray[np.uint8]] = []
-    done = 0
-    for i, text in slow.items():
-        parts += [texts.text[done : texts.offsets[i]], np.frombuffer(text, np.uint8)]
-        done = int(texts.offsets[i])
-        lengths[i] = len(text)
-    offsets = np.zeros(int(taken.sum()) + 1, np.int64)
-    np.cumsum(lengths[taken], out=offsets[1:])
-    if not parts:
-        return texts.text, offsets
-    return np.concatenate([*parts, texts.text[done : texts.offsets[-1]]]), offsets
+def _ranges(
+    file_range: FileRange, positions: npt.NDArray[np.int64] | None, keep_block: BlockFilter | None
+) -> Iterator[Range]:
+    """Byte ranges to read: all of the range, or only where something is wanted and the file can be entered there."""
+    if file_range.file.compression != PLAIN or (positions is None and keep_block is None):
+        yield file_range.start, file_range.stop, False
+        return
+    start, stop = file_range.start, file_range.file.size if file_range.stop == WHOLE else file_range.stop
+    if positions is not None:
+        edges = np.flatnonzero(np.diff(positions) > GAP_BYTES) + 1
+        for first, last in itertools.pairwise([0, *edges.tolist(), len(positions)]):
+            if first < last:
+                yield int(positions[first]), int(positions[last - 1]) + 1, True
+        return
+    assert keep_block is not None
+    blocks = np.arange(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES), dtype=np.int64)
+    kept = blocks[keep_block(blocks)]
+    for run in np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1):
+        if len(run):
+            begin = max(start, int(run[0]) * BLOCK_BYTES)
+            yield begin, min(stop, (int(run[-1]) + 1) * BLOCK_BYTES), False

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.formats import jsonl
-from dsir_core.corpus.formats.jsonl import read_line_blocks
+from dsir_core.corpus.formats import line_blocks
+from dsir_core.corpus.formats.line_blocks import read_line_blocks
+from dsir_core.corpus.formats.registry import format_of
 from dsir_core.corpus.read import read_range
-from dsir_core.corpus.types import JSONL_BLOCK_BYTES, WHOLE, FileRange
+from dsir_core.corpus.types import BLOCK_BYTES, WHOLE, FileRange
 from dsir_core.errors import DamagedFileError
 from tests.corpus.files import PACK, SETTINGS, lines, oracle, positions, read_all, source
 
@@ -62,7 +63,7 @@ def test_any_cut_and_any_chunk_give_what_the_whole_file_holds(
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     pieces = [FileRange(file, a, b) for a, b in pairwise(edges)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsonl, "CHUNK_BYTES", chunk)
+        patch.setattr(line_blocks, "CHUNK_BYTES", chunk)
         assert read_all(FileRange(file)) == oracle(data)
         assert read_all(*pieces) == oracle(data)
 
@@ -88,7 +89,7 @@ def test_chosen_positions_give_these_documents_alone(
     expected = [oracle(data)[0][i] for i in sorted(chosen)]
     wanted = positions(*(position for position, _ in expected))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsir_core.corpus.read.GAP_BYTES", 1000)
+        patch.setattr("dsir_core.corpus.formats.jsonl.GAP_BYTES", 1000)
         assert read_all(FileRange(source(path)), positions=wanted)[0] == expected
 
 
@@ -105,7 +106,7 @@ def test_kept_blocks_give_the_records_that_begin_in_them(tmp_path: Path, suffix:
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(PACK[suffix](data))
     file = source(path)
-    expected = [document for document in oracle(data)[0] if document[0] // JSONL_BLOCK_BYTES in (0, 3, 4, 7)]
+    expected = [document for document in oracle(data)[0] if document[0] // BLOCK_BYTES in (0, 3, 4, 7)]
     stop = len(data) if not suffix else WHOLE
     pieces = (
         [FileRange(file, 0, stop)]
@@ -191,7 +192,7 @@ def test_a_record_over_the_limit_is_bad_and_never_held(tmp_path: Path, limit: in
 def test_a_first_record_over_the_limit_stands_behind_the_byte_order_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(jsonl, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(line_blocks, "CHUNK_BYTES", chunk)
     path = tmp_path / "a.jsonl"
     record = b'{"text": "' + b"x" * 50 + b'"}'
     path.write_bytes(b"\xef\xbb\xbf" + record + b'\n{"text": "b"}\n')
@@ -243,7 +244,7 @@ def test_a_chosen_record_costs_few_reads(size: int, most: int) -> None:
     (chunk,) = read_line_blocks(Counted(), start, start + 1, 10**8, exact=True)
     assert (chunk.position, chunk.data) == (start, line)
     assert len(reads) <= most
-    assert sum(reads) <= 2 * size + 2 * jsonl.LAST_LINE_BYTES
+    assert sum(reads) <= 2 * size + 2 * line_blocks.LAST_LINE_BYTES
 
 
 def test_a_piece_inside_a_large_record_has_no_document(tmp_path: Path) -> None:
@@ -261,7 +262,7 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
     with path.open("rb") as stream:
         sizes = [len(chunk.data) for chunk in read_line_blocks(stream, 0, WHOLE, 2**28)]
     assert sum(sizes) == path.stat().st_size
-    assert max(sizes) <= 2 * jsonl.CHUNK_BYTES
+    assert max(sizes) <= 2 * line_blocks.CHUNK_BYTES
 
 
 def test_a_file_of_nothing_but_a_byte_order_mark(tmp_path: Path) -> None:
@@ -278,3 +279,18 @@ def test_text_fields_that_make_no_sense_are_refused(fields: tuple[str, ...]) -> 
 
 def test_one_text_field_needs_no_list() -> None:
     assert ReadSettings.model_validate({"text_field": "body"}).text_field == ("body",)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_line_ends_of_two_characters_are_kept_and_a_missing_one_is_added(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.jsonl{suffix}"
+    data = b'{"text": "a"}\r\n{"text": "b"}\n{"text": "c"}'
+    path.write_bytes(PACK[suffix](data))
+    file = source(path)
+    extract, part = io.BytesIO(), io.BytesIO()
+    with format_of(file).extract_writer(extract, []) as writer:
+        for batch in read_range(FileRange(file), SETTINGS, keep_records=True):
+            writer.write(batch.records)
+    extract.seek(0)
+    format_of(file).gather([extract], part, "none")
+    assert part.getvalue() == data + b"\n"

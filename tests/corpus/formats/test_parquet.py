@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import io
 import itertools
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.formats.registry import format_of
 from dsir_core.corpus.read import read_range
-from dsir_core.corpus.types import PARQUET_BLOCK_ROWS, FileRange
+from dsir_core.corpus.types import BLOCK_ROWS, FileRange
 from dsir_core.errors import RequestError
 from tests.corpus.files import SETTINGS, positions, read_all, source, write_parquet
 
@@ -66,7 +69,7 @@ def test_nulls_and_chosen_rows_of_every_kind(tmp_path: Path, kind: pa.DataType, 
 def test_kept_blocks(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", TEXTS)
     documents, _ = read_all(FileRange(source(path)), keep_block=lambda blocks: blocks == 1)
-    assert documents == list(enumerate(TEXTS))[PARQUET_BLOCK_ROWS : 2 * PARQUET_BLOCK_ROWS]
+    assert documents == list(enumerate(TEXTS))[BLOCK_ROWS : 2 * BLOCK_ROWS]
 
 
 def test_nulls_and_invalid_utf8_are_bad_rows(tmp_path: Path) -> None:
@@ -118,3 +121,17 @@ def test_a_column_that_occurs_twice_is_a_wrong_request(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
     with pytest.raises(RequestError, match="occurs 2 times"):
         read_all(FileRange(source(path)))
+
+
+def test_old_timestamps_outside_of_the_years_of_nanoseconds_are_preserved(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    times = [datetime.datetime(year, 1, 2, 3, 4, 5) for year in (1, 1600, 2026, 9999)]
+    table = pa.table({"text": ["a", "b", "c", "d"], "time": pa.array(times, pa.timestamp("us"))})
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    file = source(path)
+    (batch,) = read_range(FileRange(file), SETTINGS, keep_records=True)
+    assert batch.records["time"].to_pylist() == times
+    part = io.BytesIO()
+    with format_of(file).extract_writer(part, batch.records) as writer:
+        writer.write(batch.records)
+    assert pq.read_table(part)["time"].to_pylist() == times

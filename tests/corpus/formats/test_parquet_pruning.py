@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dsir_core.config.predicate import Condition
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats import parquet
-from dsir_core.corpus.formats.parquet_columns import values_of
+from dsir_core.corpus.formats.columns import values_of
 from dsir_core.corpus.formats.parquet_pruning import may_hold
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange

@@ -1,4 +1,4 @@
-"""Columns of Parquet tables by dotted path: their values, and whether they are there."""
+"""Columns of Arrow tables by dotted path: their values, and whether they are there."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ def column_of(table: pa.Table, name: str) -> pa.Array:
 
 
 def values_of(table: pa.Table, name: str) -> list[Any]:
-    """A column's values as Python objects; bytes are taken for text, and are None where they are no UTF-8."""
-    values = column_of(table, name)
+    """A column's values as Python objects, see `plain_values`."""
+    return plain_values(column_of(table, name))
+
+
+def plain_values(values: pa.Array) -> list[Any]:
+    """Values as Python objects; bytes are taken for text, and are None where they are no UTF-8."""
     try:
         found: list[Any] = (values.cast(pa.large_string()) if _is_text(values.type) else values).to_pylist()
     except (pa.ArrowInvalid, UnicodeDecodeError):
@@ -57,11 +61,16 @@ def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = FIELD
         if len(indices) > 1:
             raise RequestError(f"{url}: column {part!r} occurs {len(indices)} times")
         if not indices:
-            near = difflib.get_close_matches(name, schema.names, 3, 0.5) or schema.names[:5]
-            nearest = " or ".join(map(repr, near))
-            raise RequestError(f"{url}: no column {name!r}; is it {nearest}? Set {setting}")
+            raise no_column(file, schema.names, name, setting)
         kind = kind.field(indices[0]).type
     return kind
+
+
+def no_column(file: SourceFile, names: list[str], name: str, setting: str = FIELD_SETTINGS) -> RequestError:
+    """The error that a file has no such column; names the nearest."""
+    near = difflib.get_close_matches(name, names, 3, 0.5) or names[:5]
+    nearest = " or ".join(map(repr, near))
+    return RequestError(f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set {setting}")
 
 
 def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
