@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from dsir_core import ImportanceModel, sample
+from dsir_core.corpus.compression import CODECS
+from dsir_core.corpus.formats.registry import ENTRIES
 from flows.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +86,10 @@ def test_texts_like_the_target_weigh_more_and_are_sampled_more() -> None:
 def test_sample_refuses_what_is_no_weight() -> None:
     with pytest.raises(ValueError, match="finite"):
         sample([0.0, float("nan")], 1)
+
+
+def test_the_page_on_selecting_names_every_format_and_codec() -> None:
+    page = (ROOT / "docs" / "selecting.md").read_text()
+    suffixes = [suffix for entry in ENTRIES.values() for suffix in entry.suffixes]
+    suffixes += [codec.suffixes[0] for codec in CODECS.values() if codec.suffixes[0]]
+    assert [suffix for suffix in suffixes if f"`{suffix}`" not in page] == []

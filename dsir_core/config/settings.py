@@ -125,7 +125,7 @@ class ExternalSettings(_Settings):
     """Field of the record (or column of the table) that holds the score: a number, larger is better."""
 
     table: str | None = None
-    """Parquet or JSONL files with the columns `key` and `column`; without it the score stands in the record."""
+    """Files of any format, with the columns `key` and `column`; without it the score stands in the record."""
 
     key: str | None = None
     """Field that names a document in its record and in the table: a string or an integer."""
@@ -162,7 +162,7 @@ class OutputSettings(_Settings):
     """Directory or URL that receives the chosen records and the report."""
 
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
-    """Of JSONL parts; auto: as the raw files have it, zstd where they differ. Parquet rows stay Parquet."""
+    """Of parts of JSON lines, CSV and TSV; auto: as raw files of these have it, zstd where they differ."""
 
     whole_documents: bool = False
     """With chunk: write the documents that hold the chosen chunks, as they are, instead of the chunks."""

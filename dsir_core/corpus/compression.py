@@ -1,8 +1,6 @@
 """Codecs of source files and output parts: one table of names, suffixes, first bytes, readers and writers.
 
-fsspec has a registry of such codecs, too. It is not used: its gzip and xz files, those of the standard library, take
-rubbish behind the last member for the end of the file, its bz2 file does the same with a damaged second stream, and its
-zstd file takes a truncated frame for a short one.
+fsspec has a registry of codecs, too, which is not used: see docs/architecture.md.
 """
 
 from __future__ import annotations
