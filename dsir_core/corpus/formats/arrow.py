@@ -166,7 +166,8 @@ class _Opened:
                 raise ValueError("does not begin with a schema")
             self._schema_message = first.read(source)
             self.schema = pa.ipc.read_schema(pa.BufferReader(self._schema_message))
-            self._as_bytes = _as_bytes(self.schema)
+            self._has_dictionaries = any(_plain(field.type) != field.type for field in self.schema)
+            self._as_bytes = self._schema_message if self._has_dictionaries else _as_bytes(self.schema)
 
     def batches(self, file_range: FileRange) -> Iterator[tuple[int, Message]]:
         """Record batches by number, from the first of the file to the last of a range."""
@@ -194,12 +195,17 @@ class _Opened:
                 yield message
 
     def _by_marker(self) -> Iterator[Message]:
-        for message in stream_messages(self._source, self._file.size):
-            if message.kind in (DICTIONARY, BATCH):
-                yield message
+        messages = stream_messages(self._source, self._file.size)
+        next(messages)  # the schema
+        for message in messages:
+            if message.kind not in (DICTIONARY, BATCH):
+                raise ValueError(f"a message of an unknown kind at byte {message.offset:,}")
+            yield message
 
     def _remember(self, message: Message) -> None:
         """Keep a dictionary, in place of one of the same number unless it adds to that."""
+        if not self._has_dictionaries:
+            raise ValueError(f"a dictionary that no column has, at byte {message.offset:,}")
         number, is_delta = message.header.integer(0, "<q"), message.header.integer(2, "<B")
         if not is_delta:
             self._dictionaries = [kept for kept in self._dictionaries if kept[0] != number]
@@ -263,9 +269,7 @@ def _batch(
 
 
 def _as_bytes(schema: pa.Schema) -> bytes:
-    """The message of a schema whose text is bytes: the same buffers. With dictionaries it stays as it is."""
-    if any(_plain(field.type) != field.type for field in schema):
-        return bytes(schema.serialize())
+    """The message of a schema whose text is bytes, in the same buffers."""
     return bytes(pa.schema([field.with_type(_mapped(field.type, BYTES)) for field in schema]).serialize())
 
 
