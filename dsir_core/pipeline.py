@@ -123,8 +123,8 @@ def with_storage(stage: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
-    with_storage(begin)(run)
     planned = call(with_storage(plan), run)
+    with_storage(begin)(run)  # a request that names nothing to read leaves the record of the run before
     counts = call(with_storage(count), run, planned)
     classifier = call(with_storage(classify), run, planned, counts) if run.config.classifies else None
     fitted = call(with_storage(fit), run, counts, classifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -13,6 +14,12 @@ def without_credentials(url: str) -> str:
     """A URL without user, password and the values of its query (which may be a signature), to be shown."""
     plain = _CREDENTIALS.sub(r"\1", url)
     return _QUERY_VALUE.sub(r"\1=...", plain) if "://" in plain else plain
+
+
+def absolute(url: str) -> str:
+    """A local path that names the same place from every working directory; any other URL, and "", as it is."""
+    path = url.removeprefix("file://")
+    return os.path.abspath(os.path.expanduser(path)) if path and "://" not in path else url
 
 
 def is_local(filesystem: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dsir_core.checkpoints.manifest import of_runs, recorded_runs, unneeded
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
+from dsir_core.urls import absolute
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cl
     """
     entries = of_runs(store.entries())
     recorded = recorded_runs(store)
-    unknown = sorted(set(forget) - {one.output for one in recorded})
+    forgotten = {absolute(output) for output in forget}
+    unknown = sorted(forgotten - {one.output for one in recorded})
     if unknown:
         raise RequestError(f"--forget {unknown[0]}: no run to it is recorded in {store.redacted}")
     if not recorded:
         raise RequestError(f"{store.redacted}: no workdir there, or none that says which runs need what")
-    kept = [one for one in recorded if one.output not in forget]
+    kept = [one for one in recorded if one.output not in forgotten]
     return Cleaning(unneeded(entries, kept, before=before), len(entries), len(kept))

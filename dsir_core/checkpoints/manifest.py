@@ -14,16 +14,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsir_core.checkpoints.kinds import KINDS
-from dsir_core.checkpoints.store import Entry, Store
+from dsir_core.checkpoints.store import INCOMING, Entry, Store
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
+from dsir_core.urls import absolute
 
 FOLDER = "runs"
 HEAD = "head.json"
 KEY_DIGITS = 64
 
 _OURS = re.compile(
-    rf"({'|'.join(kind.folder for kind in KINDS)})/([0-9a-f]{{{KEY_DIGITS}}}[.-]|\.incoming-)[^/]*"
+    rf"({'|'.join(kind.folder for kind in KINDS)})/([0-9a-f]{{{KEY_DIGITS}}}[.-]|{re.escape(INCOMING)})[^/]*"
     rf"|{FOLDER}/[0-9a-f]{{16}}/[^/]*"
 )
 """Names of files that runs write to a workdir."""
@@ -33,13 +34,14 @@ class Manifest:
     """The record of one run; a later run to the same output replaces it.
 
     Args:
-        output: where the selection goes, without credentials; empty for a run that only scores.
+        output: where the selection goes, without credentials; recorded as an absolute path where it is local. Empty
+            for a run that only scores.
     """
 
     def __init__(self, store: Store, output: str) -> None:
         self._store = store
-        self._output = output
-        self._folder = f"{FOLDER}/{digest(output)[:16]}"
+        self._output = absolute(output)
+        self._folder = f"{FOLDER}/{digest(self._output)[:16]}"
         self._needs: dict[str, bytearray] = {}
         """The list of each stage as it is written."""
 
@@ -135,7 +137,8 @@ def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: floa
     folders = {run.folder for run in runs}
 
     def is_kept(name: str) -> bool:
-        return checkpoint_of(name) in kept or name.rpartition("/")[0] in folders
+        folder, _, file = name.rpartition("/")
+        return checkpoint_of(name) in kept or (folder in folders and not file.startswith(INCOMING))
 
     return [entry for entry in of_runs(entries) if entry.modified < before and not is_kept(entry.name)]
 

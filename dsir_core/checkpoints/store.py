@@ -9,11 +9,13 @@ There is no lock: two runs that do the same work write the same bytes.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -32,6 +34,10 @@ from dsir_core.urls import is_local, without_credentials
 
 CHUNK_BYTES = 8 * 2**20
 READ_BYTES = 2**20
+INCOMING = ".incoming-"
+"""How the names of files that are being written begin."""
+
+_ABANDONED = re.compile(rf"{re.escape(INCOMING)}[a-z0-9_]{{8}}")
 SEAL = "seal"
 """Key of a receipt's own digest in its file."""
 
@@ -175,22 +181,34 @@ class Store:
         folder = Path(self.path(name)).parent if self._local else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=folder)
+        handle, temporary = _locked_file(folder)
         try:
             with os.fdopen(handle, "w+b") as stream:
                 yield stream
                 check_cancelled()  # what nobody waits for must not appear when the run is over
                 stream.flush()
-                if self._local and durable:
-                    os.fsync(stream.fileno())
-            if self._local:
-                os.chmod(temporary, 0o666 & ~_umask())
-                os.replace(temporary, self.path(name))
-            else:
-                with_retries(self._fs.put_file, temporary, self.path(name))
+                if self._local:
+                    if durable:
+                        os.fsync(stream.fileno())
+                    os.chmod(temporary, 0o666 & ~_umask())
+                    os.replace(temporary, self.path(name))
+                else:
+                    with_retries(self._fs.put_file, temporary, self.path(name))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+    def remove_abandoned(self) -> None:
+        """Remove what killed writes have left directly below the root of a local store.
+
+        The lock that a writer holds ends with its process. A file whose lock cannot be asked for is left.
+        """
+        folder = Path(self._root)
+        if not self._local or not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if _ABANDONED.fullmatch(path.name) and path.is_file() and not path.is_symlink() and _is_unlocked(path):
+                path.unlink(missing_ok=True)
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""
@@ -291,6 +309,26 @@ def stream_digest(stream: IO[bytes]) -> str:
     while chunk := stream.read(CHUNK_BYTES):
         sha256.update(chunk)
     return sha256.hexdigest()
+
+
+def _locked_file(folder: Path | None) -> tuple[int, str]:
+    """Descriptor and path of a new temporary file, with the lock that shows it is being written."""
+    while True:
+        handle, path = tempfile.mkstemp(prefix=INCOMING, dir=folder)
+        with contextlib.suppress(OSError):  # a filesystem without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, path
+        os.close(handle)  # `remove_abandoned` came in between
+
+
+def _is_unlocked(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

@@ -17,13 +17,16 @@ def hash_strings(data, offsets, first, second):
     """Hash strings by XXH3 and by FNV-1a.
 
     Args:
-        data: uint8[...], the strings' bytes; offsets: int64[n + 1].
+        data: uint8[...], the strings' bytes, of which none behind the last is read; offsets: int64[n + 1].
         first, second: uint64[n] to be filled.
     """
-    address = data.ctypes.data
+    address, spare = data.ctypes.data, np.zeros(8, np.uint8)
     for i in range(len(offsets) - 1):
         length = offsets[i + 1] - offsets[i]
         start = address + offsets[i]
+        if offsets[i] + 8 > len(data):  # `xxh3` loads eight bytes of a short string, too
+            spare[:length] = data[offsets[i] : offsets[i + 1]]
+            start = spare.ctypes.data
         first[i] = xxh3(start, length) if length > 0 else np.uint64(0)
         h = _FNV_OFFSET
         for at in range(length):

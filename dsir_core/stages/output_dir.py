@@ -74,6 +74,7 @@ def begin_output(run: Run, parts: Sequence[str]) -> str:
     incoming = Store(f"{run.config.output.rstrip('/')}/{INCOMING}")
     for name in incoming.names():
         incoming.remove(name)
+    output.remove_abandoned()
     if complete_report(run.config.output) is not None:
         return incoming.url
     _list_and_remove(output, parts)
@@ -100,6 +101,7 @@ def commit_output(run: Run, place: str, parts: Sequence[PartResult], report: byt
         _check_parts(output, parts)
         output.write(REPORT, report)
     output.remove(MANIFEST)
+    output.remove_abandoned()
 
 
 def _take_place(output: Store, names: Sequence[str], waiting: set[str]) -> None:

@@ -68,6 +68,16 @@ def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> No
     assert "1  shards scored" in status.stdout
 
 
+def test_resample_refuses_a_workdir_without_weights(tmp_path: Path) -> None:
+    request = ["--raw", f"{DEMO}/raw/*", "--target", SPEECHES, "--count", "70", "--inline"]
+    places = ["--output", str(tmp_path / "out"), "--workdir", str(tmp_path / "work")]
+    done = run("resample", *request, *places)
+    assert done.returncode == 2
+    assert f"{tmp_path}/work holds no weights" in done.stderr
+    assert "dsir score" in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsir_core.checkpoints.manifest import of_runs
+from dsir_core.checkpoints.manifest import of_runs, recorded_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
+from dsir_core.errors import RequestError
 from dsir_core.pipeline import score_only
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
@@ -234,6 +235,16 @@ def test_status_of_a_run_for_weights_alone(raw: Path, tmp_path: Path, capsys: py
     assert "weights only: ended" in said
     assert f"{n:,} of {n:,} shards" in said.partition("score ")[2]
     assert "not begun" not in said
+
+
+def test_a_refused_request_leaves_the_record_of_a_good_run(run_select: Select, raw: Path, tmp_path: Path) -> None:
+    run_select(**settings(raw))
+    before = recorded_runs(Store(str(tmp_path / "workdir")))
+    with pytest.raises(RequestError, match="no-such-file"):
+        run_select(**{**settings(raw), "raw": str(raw / "no-such-file.jsonl"), "overwrite": True})
+    (run,) = recorded_runs(Store(str(tmp_path / "workdir")))
+    assert run.ended is not None
+    assert [run] == before
 
 
 def test_clean_removes_what_no_last_run_needs_and_nothing_else(
