@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
 from distributed.deploy.cluster import Cluster
 from distributed.system import MEMORY_LIMIT
 
-from dsir_core.shards.warm_up import warm_up_in_background
 from tasks.dask_private import preload_forks
+from tasks.plugins import WarmUp
 
 AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 
@@ -73,13 +74,6 @@ PRELOADED = ["distributed", "dsir_core.shards.extract", "dsir_core.shards.select
 forks."""
 
 
-def n_cores() -> int:
-    """Cores this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def worker_memory_bytes(n_workers: int, memory_limit: int | None = None) -> int:
     """Bytes that one of `n_workers` may use.
 
@@ -88,16 +82,6 @@ def worker_memory_bytes(n_workers: int, memory_limit: int | None = None) -> int:
     if memory_limit is not None:
         return memory_limit
     return max(MIN_WORKER_BYTES, MEMORY_LIMIT // n_workers)
-
-
-class WarmUp(WorkerPlugin):
-    """Imports the heavy modules in a thread of each worker as it starts, restarted ones included."""
-
-    name = "dsir-warm-up"
-
-    def setup(self, worker: Worker) -> None:
-        """Return at once: the first shard waits for what it needs, and only for that."""
-        warm_up_in_background()
 
 
 @contextmanager
@@ -114,12 +98,12 @@ def local_cluster(
     then have 4 s to end what they are at. Warnings that `dsir_core` logs on a worker are logged here.
 
     Args:
-        n_workers: worker processes; None for one a core.
+        n_workers: worker processes; None for one a core that this process may use, CPU quotas of containers included.
         memory_limit: bytes per worker, above which it is restarted; None for a share of the machine.
         processes: False for threads of this process (tests), without memory limit or restarts.
         verbose: show Dask's own log.
     """
-    count = n_workers or n_cores()
+    count = n_workers or CPU_COUNT
     level = logging.INFO if verbose else logging.CRITICAL
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))

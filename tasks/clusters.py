@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from dsir_core.shards.warm_up import warm_up_in_background
 from dsir_core.urls import without_credentials
 from tasks.cluster import DASK_CONFIG, local_cluster, log_level, without_interrupts
 from tasks.cluster_settings import HERE, Address, Cluster, Local, SchedulerFile, Started, TlsSettings
+from tasks.plugins import NannyDecides, WorkerSettings
 
 N_NAMED = 3
 """How many workers with other versions an error names."""
@@ -43,15 +45,16 @@ def open_cluster(
 ) -> AbstractContextManager[Client]:
     """A client of the cluster that `settings` describe; with workers, whose versions are those of this process.
 
+    To be called in the main thread, where classes of clusters can be imported; any thread may enter the result.
+
     Args:
         workers: the request's own `workers`, for a cluster on this machine.
         verbose: show Dask's own log.
         given_up: once it is set, no worker is waited for any more; for who opens it in another thread.
 
     Raises:
-        RequestError: the settings contradict each other.
-        Entering raises RequestError when a class is none of a cluster, RunFailedError when no worker comes,
-        MixedVersionsError when workers have other versions.
+        RequestError: the settings contradict each other, or a class is none of a cluster.
+        Entering raises RunFailedError when no worker comes, MixedVersionsError when workers have other versions.
     """
     if isinstance(settings, Local):
         if workers and settings.local.workers and workers != settings.local.workers:
@@ -62,7 +65,7 @@ def open_cluster(
         raise RequestError("workers is for a cluster on this machine, and cluster names another: give one of them")
     given_up = given_up or threading.Event()
     if isinstance(settings, Started):
-        return _started(settings, verbose, given_up)
+        return _started(_cluster_class(settings.class_), settings, verbose, given_up)
     return connect(settings, verbose=verbose, given_up=given_up)
 
 
@@ -93,31 +96,31 @@ def connect(
 
 
 @contextmanager
-def _started(settings: Started, verbose: bool, given_up: threading.Event) -> Iterator[Client]:
-    kind = _cluster_class(settings.class_)
-
-    def build() -> DaskCluster:
-        try:
-            cluster: DaskCluster = kind(**settings.options)
-            if settings.adaptive:
-                cluster.adapt(minimum=settings.adaptive.minimum, maximum=settings.adaptive.maximum)
-            elif settings.workers:
-                cluster.scale(settings.workers)
-        except Exception as error:  # of whatever kind a service has
-            raise RunFailedError(
-                f"cluster {settings.class_} does not start: {type(error).__name__}: {error}"
-            ) from error
-        return cluster
-
+def _started(kind: type[DaskCluster], settings: Started, verbose: bool, given_up: threading.Event) -> Iterator[Client]:
+    # A cluster whose last worker has gone waits for the next as long as it waited for the first: jobs queue again.
+    config = {**DASK_CONFIG, "distributed.scheduler.no-workers-timeout": f"{settings.wait_seconds}s"}
     with (
         _quiet(verbose),
-        dask.config.set(DASK_CONFIG),
-        without_interrupts(build) as cluster,
+        dask.config.set(config),
+        without_interrupts(lambda: _build(kind, settings)) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        client.register_plugin(WorkerSettings(DASK_CONFIG))
+        client.register_plugin(NannyDecides())
+        if settings.adaptive:
+            cluster.adapt(minimum=settings.adaptive.minimum, maximum=settings.adaptive.maximum)
+        elif settings.workers:
+            cluster.scale(settings.workers)
         at_least = settings.adaptive.minimum if settings.adaptive else 1
         _wait_for_workers(client, at_least, settings.wait_seconds, f"cluster {settings.class_}", given_up)
         yield client
+
+
+def _build(kind: type[DaskCluster], settings: Started) -> DaskCluster:
+    try:
+        return kind(**settings.options)
+    except Exception as error:  # of whatever kind a service has
+        raise RunFailedError(f"cluster {settings.class_} does not start: {type(error).__name__}: {error}") from error
 
 
 def _wait_for_workers(client: Client, n_workers: int, seconds: float, named: str, given_up: threading.Event) -> None:
@@ -159,8 +162,9 @@ def check_workers(client: Client) -> None:
 def _cluster_class(path: str) -> type[DaskCluster]:
     module, _, name = path.rpartition(".")
     try:
-        kind = getattr(import_module(module), name)
-    except ImportError as error:
+        with _signal_handlers():
+            kind = getattr(import_module(module), name)
+    except (ImportError, ValueError) as error:  # ValueError: it wants the main thread
         extra = EXTRAS.get(module.partition(".")[0])
         way_out = f"; install it with pip install 'dsir-pipeline[{extra}]'" if extra else ""
         raise RequestError(f"cluster.class: {path} cannot be imported ({error}){way_out}") from None
@@ -169,6 +173,18 @@ def _cluster_class(path: str) -> type[DaskCluster]:
     if not (isinstance(kind, type) and issubclass(kind, DaskCluster)):
         raise RequestError(f"cluster.class: {path} is no cluster class of Dask")
     return kind
+
+
+@contextmanager
+def _signal_handlers() -> Iterator[None]:
+    """Keep this process's handlers: dask_jobqueue 0.9 replaces that of SIGINT when it is imported."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def _security(tls: TlsSettings | None) -> Security | None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import get_worker
+import dask
+from distributed import Nanny, get_worker
 from distributed.utils import get_mp_context
 
 
@@ -64,3 +65,40 @@ def preload_forks(modules: Sequence[str]) -> None:
     worker imports everything by itself.
     """
     get_mp_context().set_forkserver_preload(list(modules))
+
+
+PRE_SPAWN = "distributed.nanny.pre-spawn-environ."
+
+
+def configure_workers(nanny: Nanny, settings: Mapping[str, Any]) -> None:
+    """Change the settings of Dask that a nanny starts its worker processes with, from the next one on.
+
+    Without it the workers of a batch system or of a cloud have Dask's defaults: they pause at 80 % of their memory, and
+    with nothing to spill they never go on.
+
+    Args:
+        nanny: whose workers are meant.
+        settings: by dotted key.
+    """
+    # In place: the process that the nanny starts again has a shallow copy of this dictionary.
+    dask.config.set(settings, config=nanny.config)
+    environment = {key.removeprefix(PRE_SPAWN): str(value) for key, value in settings.items() if PRE_SPAWN in key}
+    nanny.pre_spawn_env.update(environment)
+    nanny.env.update(environment)
+
+
+async def stop_receiving(nanny: Nanny, worker: str) -> None:
+    """Let the scheduler send a worker nothing new."""
+    await nanny.scheduler.retire_workers(workers=[worker], close_workers=False, remove=False)
+
+
+async def is_working(nanny: Nanny, worker: str) -> bool:
+    """Whether a worker runs something that the scheduler still waits for."""
+    async with nanny.rpc(worker) as there:
+        wanted = (await nanny.scheduler.processing(workers=[worker])).get(worker, ())
+        return bool(set(wanted) & set(await there.call_stack(keys=None)))
+
+
+async def leave_scheduler(nanny: Nanny, worker: str) -> None:
+    """Hand back what a worker has not begun; one that leaves in this way is none that its tasks have killed."""
+    await nanny.scheduler.retire_workers(workers=[worker], close_workers=False, remove=True)

@@ -15,13 +15,13 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
+from dask.system import CPU_COUNT
 from distributed import Client, Worker
 
 from dsir_core.errors import RunFailedError
 from tasks.cluster import (
     MIN_WORKER_BYTES,
     local_cluster,
-    n_cores,
     start_in_background,
     without_interrupts,
     worker_memory_bytes,
@@ -62,7 +62,7 @@ def test_warnings_of_a_worker_are_logged_here(processes: Client, caplog: pytest.
 
 def test_default_is_a_worker_a_core() -> None:
     with local_cluster(processes=False) as client:
-        assert sum(client.nthreads().values()) == n_cores()
+        assert sum(client.nthreads().values()) == CPU_COUNT
 
 
 def test_memory_is_shared_but_never_less_than_a_worker_needs() -> None:
@@ -177,3 +177,23 @@ def test_interrupting_the_whole_process_group_ends_quietly_and_leaves_nothing() 
     assert output.splitlines()[-1] == "interrupted"
     assert errors == ""
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_default_of_workers_knows_a_containers_quota() -> None:
+    program = textwrap.dedent("""
+        import builtins, io
+        opened = builtins.open
+
+        def with_a_quota_of_one_core(path, *arguments, **options):
+            if str(path).endswith(("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+                return io.StringIO("100000")
+            return opened(path, *arguments, **options)
+
+        builtins.open = with_a_quota_of_one_core
+        from tasks.cluster import local_cluster
+
+        with local_cluster(processes=False) as client:
+            print(sum(client.nthreads().values()))
+        """)
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True).stdout == b"1\n"

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from distributed import LocalCluster
+from distributed import LocalCluster, Worker
 
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
 from dsir_core.shards import versions
+from tasks.cluster import DASK_CONFIG, start_in_background
 from tasks.cluster_settings import Adaptive, Address, Local, LocalSettings, SchedulerFile, Started, TlsSettings
 from tasks.clusters import open_cluster
 from tasks.executor import DaskExecutor
 from tests.hosts import Hosts, hosts
+from tests.tasks.functions import Item, hold, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +129,47 @@ def test_a_class_starts_a_cluster_for_the_length_of_a_run(size: dict[str, object
         outcomes = DaskExecutor(client).map(abs, range(-20, 0), name="count")
         assert sorted(outcome.result for outcome in outcomes) == list(range(1, 21))
     assert cluster.status.name == "closed"
+
+
+JOBS = "tests.tasks.submitted.JobCluster"
+
+
+def memory_settings(dask_worker: Worker) -> tuple[object, object, str]:
+    manager = dask_worker.memory_manager
+    return manager.memory_pause_fraction, manager.memory_spill_fraction, os.environ["MALLOC_TRIM_THRESHOLD_"]
+
+
+@pytest.mark.parametrize("size", [{"workers": 1}, {"options": {"n_workers": 1}}], ids=["later", "at once"])
+def test_workers_that_a_class_submits_have_our_settings_and_drain(size: dict[str, Any], tmp_path: Path) -> None:
+    size = {**size, "options": {"folder": str(tmp_path), **size.get("options", {})}}
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    handler = signal.getsignal(signal.SIGINT)
+    with start_in_background(open_cluster(Started(class_=JOBS, **size))) as start:
+        assert signal.getsignal(signal.SIGINT) is handler
+        client = start.result()
+        trim = str(DASK_CONFIG["distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"])
+        assert list(client.run(memory_settings).values()) == [(False, False, trim)]
+        outcomes = DaskExecutor(client).map(hold, [Item(0, runs)], name="count")
+        found: list[object] = []
+        consumer = threading.Thread(target=lambda: found.extend(o.result for o in outcomes))
+        consumer.start()
+        until((runs / "0").exists)
+        os.kill(int((tmp_path / "pid-0").read_text()), signal.SIGTERM)
+        until(lambda: "Draining" in (tmp_path / "log-0").read_text())
+        (runs / "gate").touch()
+        consumer.join(60)
+        until(lambda: "Drained" in (tmp_path / "log-0").read_text())
+    assert found == [0]
+    assert (runs / "0").read_text() == "()"
+
+
+def test_an_adaptive_cluster_waits_for_workers_as_long_as_it_is_told(tmp_path: Path) -> None:
+    settings = Started(
+        class_=JOBS, options={"folder": str(tmp_path)}, adaptive=Adaptive(minimum=0, maximum=2), wait_seconds=4321
+    )
+    with open_cluster(settings) as client:
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.no_workers_timeout) == 4321
 
 
 @pytest.mark.parametrize(
