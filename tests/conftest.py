@@ -59,7 +59,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take from pytest-xdist's workers, each of which has collected all tests, what they have left out."""
-    node.config.stash[LEFT_OUT] = Counter(node.workeroutput["left_out"])
+    if hasattr(node, "workeroutput"):  # not of one that has crashed
+        node.config.stash[LEFT_OUT] = Counter(node.workeroutput["left_out"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
