@@ -41,5 +41,9 @@ class WorkCancelledError(DsirError):
     """Work was given up, since nobody waits for it any more; never shown to anybody."""
 
 
+class ClusterLostError(RunFailedError):
+    """The machines that do the work do not answer, or have gone: later they may be there again."""
+
+
 class MixedVersionsError(RunFailedError):
     """Processes of one run have different versions of this package: what one wrote, another would misread."""

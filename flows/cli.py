@@ -1,4 +1,7 @@
-"""The command `dsir`. Exit status: 0 done, 1 the run failed, 2 the request is wrong, 130 interrupted."""
+"""The command `dsir`.
+
+Exit status: 0 done, 1 the run failed, 2 the request is wrong, 130 after Ctrl-C, 143 after SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import contextlib
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from typing import NoReturn
 
 from dsir_core.errors import DsirError, RequestError
 from dsir_core.urls import without_credentials
@@ -33,7 +38,12 @@ GO_ON = ("select", "score", "resample", "compare")
 AGAIN = "run the same command again"
 """What errors say that going on may cure."""
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+"""128 and the number of the signal, as a shell has it."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, from systemd, Slurm or kill: a run ends as by Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         said = without_credentials(_one_line(error))
         return _fail(parsed, 1, f"failed: {type(error).__name__}: {said} (--verbose shows where)", words)
+    except TerminatedError:
+        return _fail(parsed, TERMINATED, "terminated. What is finished is kept.", words)
     except KeyboardInterrupt:
         return _fail(parsed, INTERRUPTED, "interrupted. What is finished is kept.", words)
 
@@ -69,7 +81,7 @@ def _fail(parsed: argparse.Namespace, status: int, text: str, words: Sequence[st
         words: of the command; typed again, it goes on where that may help.
     """
     print(f"dsir {parsed.command}: {text}", file=sys.stderr)
-    if parsed.command in GO_ON and (status == INTERRUPTED or AGAIN in text):
+    if parsed.command in GO_ON and (status in (INTERRUPTED, TERMINATED) or AGAIN in text):
         print(f"to go on: {shlex.join(['dsir', *map(without_credentials, words)])}", file=sys.stderr)
     if getattr(parsed, "log_format", None) == "json":
         from flows.watching.terminal import say_json
@@ -84,6 +96,7 @@ def command() -> None:
     Once Prefect is imported, leaving by way of the interpreter's own end costs a second, and a minute where a server
     has died that Prefect still has something to tell: by then all is closed and said.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     status = main()
     if "prefect" in sys.modules:
         logging.shutdown()
@@ -92,6 +105,12 @@ def command() -> None:
             sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _terminate(*_: object) -> NoReturn:
+    """Handle SIGTERM; a second one does not interrupt what the first has begun."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise TerminatedError
 
 
 def _parse(words: list[str]) -> argparse.Namespace:

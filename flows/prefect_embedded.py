@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
 import os
 import re
+import secrets
 import select
 import socket
 import subprocess
@@ -17,11 +19,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
 from dsir_core.errors import RunFailedError
-from flows.prefect_settings import EMBEDDED_SERVER, NOT_FOR_EMBEDDED_SERVER, prefect_home
+from flows.prefect_private import drain_client
+from flows.prefect_settings import EMBEDDED_SERVER, NOT_FOR_EMBEDDED_SERVER, own_folder
 
 START_SECONDS = 180.0
 """A server imports for ten seconds on a slow machine, and a busy one can take several times that."""
@@ -39,8 +43,9 @@ PROBE_SECONDS = 3.0
 class EmbeddedServer:
     """A server process that serves on a socket bound here: its address is known before it runs."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], log: IO[bytes] | None) -> None:
+    def __init__(self, url: str, auth: str, process: subprocess.Popen[bytes], log: IO[bytes] | None) -> None:
         self.url = url
+        self.auth = auth
         self.pid = process.pid
         self._process = process
         self._log = log
@@ -66,7 +71,7 @@ class EmbeddedServer:
         if output.readline() != b"ready\n":
             raise RunFailedError(
                 f"Prefect's embedded server did not start: {self._last_words()}; use --inline to run without "
-                f"Prefect, or --verbose to see its log (its database lies in {prefect_home()})"
+                f"Prefect, or --verbose to see its log (its database lies in {own_folder()})"
             )
         self._is_ready = True
 
@@ -83,7 +88,7 @@ class EmbeddedServer:
     def close(self) -> None:
         """Let what was reported reach the database, then end the process."""
         if self._is_ready and self._process.poll() is None:
-            drain_client()
+            drain_client(DRAIN_SECONDS)
             self._drain_server()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -111,44 +116,42 @@ class EmbeddedServer:
         before, steady = None, 0
         while steady < 2 and time.monotonic() < deadline:
             time.sleep(SETTLE_SECONDS)
-            count = local_json(f"{self.url}/task_runs/count", of_this_server)
+            count = self._count(of_this_server)
             if count is None:
                 return
-            is_still = count == before and local_json(f"{self.url}/task_runs/count", unfinished) == 0
+            is_still = count == before and self._count(unfinished) == 0
             before, steady = count, steady + 1 if is_still else 0
 
+    def _count(self, wanted: dict[str, Any]) -> Any:
+        return local_json(f"{self.url}/task_runs/count", wanted, auth=self.auth)
 
-def drain_client() -> None:
-    """Send what Prefect still holds in this process; it would try again at exit, when the server is gone."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
 
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=DRAIN_SECONDS)
+def embedded_database() -> Path:
+    """The database of embedded servers of the installed Prefect: other versions have other tables."""
+    return own_folder() / f"embedded-{metadata.version('prefect')}.db"
 
 
 @contextmanager
 def embedded_server(*, verbose: bool) -> Iterator[EmbeddedServer]:
-    """A server process that is starting; it is gone when the block ends.
+    """A server process that is starting, with a database and an auth string of its own; gone when the block ends.
 
     Raises:
-        RunFailedError: Prefect's home directory cannot be made.
+        RunFailedError: the folder of its database cannot be made.
     """
-    home = prefect_home()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFailedError(
-            f"Prefect cannot keep its database in {home} ({error.strerror}); set PREFECT_HOME to a directory "
-            "that can be written, or use --inline to run without Prefect"
-        ) from error
+    database = embedded_database()
     program = Path(__file__).with_name("embedded_server.py")
+    auth = f"dsir:{secrets.token_urlsafe(32)}"
     settings = {k: v for k, v in os.environ.items() if k not in NOT_FOR_EMBEDDED_SERVER} | EMBEDDED_SERVER
+    settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
+    # Other users of this machine can connect to its port.
+    settings["PREFECT_SERVER_API_AUTH_STRING"] = auth
+    # The program imports this package, which need not be installed.
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(program.parents[1]), os.environ.get("PYTHONPATH"))))
     with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
         log = None if verbose else stack.enter_context(tempfile.TemporaryFile())
         process = subprocess.Popen(
             # -P: this file's directory holds modules named like those of the standard library.
-            [sys.executable, "-P", str(program), str(listening.fileno()), str(home / "embedded-server.lock")],
+            [sys.executable, "-P", str(program), str(listening.fileno()), str(database.with_suffix(".lock"))],
             env=settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,17 +163,25 @@ def embedded_server(*, verbose: bool) -> Iterator[EmbeddedServer]:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         # Only the child holds the socket from here: when it dies, connections are refused.
         listening.close()
-        server = EmbeddedServer(url, process, log)
+        server = EmbeddedServer(url, auth, process, log)
         stack.callback(server.close)
         yield server
 
 
-def local_json(url: str, body: Any = None) -> Any:
-    """The JSON that a server on this machine answers, None when it does not; `body` makes it a POST."""
+def local_json(url: str, body: Any = None, *, auth: str | None = None) -> Any:
+    """The JSON that a server on this machine answers, None when it does not.
+
+    Args:
+        body: makes it a POST.
+        auth: auth string of the server.
+    """
     # A proxy that the environment names is not for this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    if auth:
+        headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
+    request = urllib.request.Request(url, data, headers)
     try:
         with opener.open(request, timeout=PROBE_SECONDS) as response:
             return json.loads(response.read(10_000))

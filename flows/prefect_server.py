@@ -1,4 +1,9 @@
-"""A Prefect API for a flow run started in a plain terminal: the user's server, or an embedded one."""
+"""A Prefect API for a flow run started in a plain terminal: the user's server, or an embedded one.
+
+A server is used if the environment or Prefect's profile names it, or if `make serve` of this user keeps it running.
+What else answers at Prefect's default address may be of another version, or another user's: parameters and logs would
+go there.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from dsir_core.errors import RunFailedError
-from flows.prefect_embedded import EmbeddedServer, drain_client, embedded_server, local_json
+from flows.prefect_embedded import DRAIN_SECONDS, EmbeddedServer, embedded_server, local_json
+from flows.prefect_private import drain_client, refresh_settings
 from flows.prefect_settings import EMBEDDED_CLIENT, environment, may_be_configured
+from flows.served import served_api
 
 DEFAULT_URL = "http://127.0.0.1:4200/api"
-"""Where `prefect server start` listens unless told otherwise."""
+"""Where `prefect server start` listens by default."""
 
 
 @dataclass
@@ -57,12 +65,10 @@ class PrefectApi:
 
 @contextmanager
 def prefect_api(*, verbose: bool = False) -> Iterator[PrefectApi]:
-    """The API for the flow runs inside the block: configured, found at the default address, or embedded.
+    """The API for the flow runs inside the block: configured, that of `make serve`, or embedded.
 
-    Returns at once in the last case; the server starts in the background until `PrefectApi.wait`.
-    An embedded server keeps its database where Prefect keeps it anyway, so `prefect server start` shows
-    the run later, and it ends with this block or with this process. Enter `quiet_prefect` first, and
-    import Prefect only inside.
+    Returns at once in the last case; the server starts in the background until `PrefectApi.wait`, and ends with this
+    block or with this process. Enter `quiet_prefect` first, and import Prefect only inside.
 
     Args:
         verbose: let the embedded server write its log to the terminal.
@@ -70,29 +76,48 @@ def prefect_api(*, verbose: bool = False) -> Iterator[PrefectApi]:
     Raises:
         RunFailedError: a server is configured and does not answer.
     """
-    configured = configured_url()
-    if configured:
-        check_configured(configured)
-    url = configured or (DEFAULT_URL if is_prefect_server(DEFAULT_URL) else None)
+    found = _configured() or _served()
     with ExitStack() as stack:
         stack.callback(_refresh_settings)
-        if url:
-            stack.enter_context(environment({"PREFECT_API_URL": url}))
-            yield PrefectApi(url, None, stack)
+        if found:
+            stack.enter_context(environment(found))
+            yield PrefectApi(found["PREFECT_API_URL"], None, stack)
             if "prefect.flows" in sys.modules:
-                drain_client()
+                drain_client(DRAIN_SECONDS)
             return
         server = stack.enter_context(embedded_server(verbose=verbose))
-        stack.enter_context(environment(EMBEDDED_CLIENT | {"PREFECT_API_URL": server.url}))
+        client = {"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": server.auth}
+        stack.enter_context(environment(EMBEDDED_CLIENT | client))
         yield PrefectApi(server.url, server, stack)
+
+
+def _configured() -> dict[str, str] | None:
+    url = configured_url()
+    if url is None:
+        return None
+    check_configured(url)
+    return {"PREFECT_API_URL": url}
+
+
+def _served() -> dict[str, str] | None:
+    """What the environment needs to reach the server of `make serve`; says why a server that answers is not used."""
+    version = metadata.version("prefect")
+    if (found := served_api()) and is_prefect_server(found.url, found.auth):
+        if found.version == version:
+            return {"PREFECT_API_URL": found.url} | ({"PREFECT_API_AUTH_STRING": found.auth} if found.auth else {})
+        said = f"the server of make serve is of Prefect {found.version}, this is {version}"
+    elif is_prefect_server(DEFAULT_URL):
+        said = f"no setting names the Prefect server at {DEFAULT_URL} (export PREFECT_API_URL to use it)"
+    else:
+        return None
+    print(f"note: {said}; this run has a server of its own", file=sys.stderr)
+    return None
 
 
 def _refresh_settings() -> None:
     """Let Prefect, if it is imported, see the environment as it is now: its threads use what it read last."""
     if "prefect.context" in sys.modules:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()
+        refresh_settings()
 
 
 def configured_url() -> str | None:
@@ -127,9 +152,9 @@ def check_configured(url: str) -> None:
     )
 
 
-def is_prefect_server(url: str) -> bool:
-    """Whether a Prefect server that asks for no credentials answers at `url`."""
-    return local_json(f"{url}/health") is True and isinstance(local_json(f"{url}/admin/version"), str)
+def is_prefect_server(url: str, auth: str | None = None) -> bool:
+    """Whether a Prefect server that asks for no credentials, or takes `auth`, answers at `url`."""
+    return local_json(f"{url}/health") is True and isinstance(local_json(f"{url}/admin/version", auth=auth), str)
 
 
 def without_credentials(url: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.watching.limiting import Limit
+from dsir_core.errors import RunFailedError
 
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
@@ -43,10 +43,6 @@ EMBEDDED_CLIENT = {
 """For the flow's process when the server is embedded."""
 
 EMBEDDED_SERVER = {
-    # In this mode Prefect leaves out the UI and the services of schedules and workers; to turn off more
-    # of them saves no time that can be measured.
-    "PREFECT__SERVER_EPHEMERAL": "1",
-    "PREFECT__SERVER_FINAL": "1",
     # Registering block types imports every Prefect integration; a later `prefect server start` does it.
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
@@ -56,9 +52,10 @@ EMBEDDED_SERVER = {
 NOT_FOR_EMBEDDED_SERVER = (
     "PREFECT_API_URL",
     "PREFECT_SERVER_API_BASE_PATH",
-    "PREFECT_SERVER_API_AUTH_STRING",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
 )
-"""Settings of a server that stays, which would hide the embedded one from its only client."""
+"""Settings of a server that stays, which would hide the embedded one from its only client, or point it to a database
+that is not its own."""
 
 
 @contextmanager
@@ -92,38 +89,6 @@ def quiet_prefect(verbose: bool) -> Iterator[None]:
 
 
 @contextmanager
-def log_to_run(flow_run_id: str) -> Iterator[None]:
-    """File what `dsir_core` logs, in any thread, under this flow run; use inside the flow.
-
-    Records of Dask workers arrive in a thread of the client that knows of no flow run, and Prefect's
-    handler drops such records. What comes too fast to be read is left out, and counted.
-
-    Args:
-        flow_run_id: `prefect.runtime.flow_run.id`.
-    """
-
-    def name_run(record: logging.LogRecord) -> bool:
-        record.flow_run_id = getattr(record, "flow_run_id", flow_run_id)
-        return True
-
-    logger = logging.getLogger("dsir_core")
-    handlers = {handler: Limit() for handler in logger.handlers}
-    for handler, limit in handlers.items():
-        handler.addFilter(name_run)
-        handler.addFilter(limit)
-    try:
-        yield
-    finally:
-        dropped = max((limit.dropped for limit in handlers.values()), default=0)
-        for handler, limit in handlers.items():
-            handler.removeFilter(limit)
-        if dropped:
-            logger.warning("%s more messages came faster than a log can be read, and were left out", f"{dropped:,}")
-        for handler in handlers:
-            handler.removeFilter(name_run)
-
-
-@contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables, and put back what was there."""
     before = {name: os.environ.get(name) for name in values}
@@ -141,6 +106,24 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 def prefect_home() -> Path:
     """Where Prefect keeps its database and profiles."""
     return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+
+
+def own_folder() -> Path:
+    """The folder of this project in Prefect's home, for this user alone.
+
+    Raises:
+        RunFailedError: it cannot be made.
+    """
+    folder = prefect_home() / "dsir"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise RunFailedError(
+            f"{folder} cannot be used ({error.strerror}); set PREFECT_HOME to a directory "
+            "that can be written, or use --inline to run without Prefect"
+        ) from error
+    return folder
 
 
 def may_be_configured() -> bool:

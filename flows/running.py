@@ -98,7 +98,7 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Itera
 
 
 def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more: Any) -> Any:
-    """Run a flow; a result that is there outlives the server that should have recorded it.
+    """Run a flow; all its figures, which outlive a server that should have recorded its end.
 
     Raises:
         RunFailedError: Prefect's server went away before the work was done.
@@ -108,11 +108,12 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more:
 
     try:
         with tags("dsir", flow.name):
-            return flow(config.redacted(), *more)
+            # Whoever typed the command has the result.
+            flow.with_options(persist_result=False)(config.redacted(), *more)
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(
                 f"Prefect's server went away ({error}). What is finished is kept: run the same command again to go on"
             ) from error
         print(f"note: Prefect's server went away and has not recorded the end of this run ({error})", file=sys.stderr)
-        return prepared.results[0]
+    return prepared.results[0]

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from dsir_core.config.request import SelectConfig, parse_config
@@ -18,19 +19,19 @@ from dsir_core.runtime.events import Observer
 from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
-from flows.deployed import cluster_setting, log_events, turn_at
+from flows.deployed import cluster_setting, entered_again, turn_at
 from flows.form import Form
-from flows.prefect_settings import log_to_run
+from flows.summary import page_of, summary
 from flows.watching.artifacts import Artifacts, artifacts
 from flows.watching.metrics import Metrics
+from flows.watching.run_log import RunLog, log_to_run
+from flows.watching.summary_page import comparison_markdown, summary_markdown
 from flows.watching.terminal import together
 from tasks.cluster_settings import Cluster, ClusterSettings
 from tasks.clusters import open_cluster
 from tasks.dashboards import SchedulerMetrics
 from tasks.executor import DaskExecutor
-from tasks.stages import call_as_task
-
-Result = TypeVar("Result")
+from tasks.stages import StageTasks
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,31 @@ def _given(name: str) -> str:
     return without_credentials(values.get(name) or "")
 
 
+def _named(what: str, place: str) -> str:
+    """The name of this run: nights that write to one place differ in the time."""
+    return f"{what} {place} at {flow_run.scheduled_start_time:%Y-%m-%d %H:%M:%S}"
+
+
 def _select_name() -> str:
-    return f"select to {_given('output')}"
+    return _named("select to", _given("output"))
 
 
 def _score_name() -> str:
-    return f"score in {_given('workdir') or _given('output').rstrip('/') + '.work'}"
+    return _named("score in", _given("workdir") or _given("output").rstrip("/") + ".work")
 
 
 def _compare_name() -> str:
-    return f"compare in {_given('output')}"
+    return _named("compare in", _given("output"))
 
 
-@flow(name="dsir-select", flow_run_name=_select_name, retries=0, persist_result=False, validate_parameters=True)
+@flow(
+    name="dsir-select",
+    flow_run_name=_select_name,
+    retries=0,  # see `entered_again`
+    persist_result=True,
+    result_serializer="json",
+    validate_parameters=True,
+)
 def select_flow(
     config: Annotated[SelectConfig, Form(selects=True)], cluster: ClusterSettings | None = None
 ) -> dict[str, Any]:
@@ -79,16 +92,26 @@ def select_flow(
         cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
 
     Returns:
-        The content of report.json.
+        The figures of the run (documents, tokens, KL reduction for each target, ...), and where output and report lie.
     """
     with _run(config, cluster) as (run, shown):
-        return _keep(shown.ends(run, select(run, call_as_task)))
+        figures = select(run, StageTasks())
+        result = summary(run.config, figures)
+        shown.ends(summary_markdown(figures, result["report"]), result["report"])
+        return _keep(figures, result)
 
 
-@flow(name="dsir-score", flow_run_name=_score_name, retries=0, persist_result=False, validate_parameters=True)
+@flow(
+    name="dsir-score",
+    flow_run_name=_score_name,
+    retries=0,
+    persist_result=True,
+    result_serializer="json",
+    validate_parameters=True,
+)
 def score_flow(
     config: Annotated[SelectConfig, Form(selects=False)], cluster: ClusterSettings | None = None
-) -> tuple[str, int]:
+) -> dict[str, Any]:
     """Compute the importance weights of raw.
 
     Args:
@@ -96,14 +119,23 @@ def score_flow(
         cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
 
     Returns:
-        Name of the list of weights files in the workdir, and the number of documents scored.
+        `documents`, the number scored, and `weights_listed_in`, where the list of weights files lies.
     """
-    with _run(config, cluster, selects=False) as (run, _):
-        name, scores = score_only(run, call_as_task)
-        return _keep((name, scores.tally.documents))
+    with _run(config, cluster, selects=False) as (run, shown):
+        name, scores = score_only(run, StageTasks())
+        documents, listed = scores.tally.documents, f"{run.config.redacted().workdir_url}/{name}"
+        shown.ends(f"# {documents:,} documents scored\n", listed)
+        return _keep((name, documents), {"documents": documents, "weights_listed_in": listed})
 
 
-@flow(name="dsir-compare", flow_run_name=_compare_name, retries=0, persist_result=False, validate_parameters=True)
+@flow(
+    name="dsir-compare",
+    flow_run_name=_compare_name,
+    retries=0,
+    persist_result=True,
+    result_serializer="json",
+    validate_parameters=True,
+)
 def compare_flow(
     config: Annotated[SelectConfig, Form(selects=True)],
     target_labels: list[str] | None = None,
@@ -117,15 +149,19 @@ def compare_flow(
         cluster: The Dask cluster that does the work; default: the Prefect variable `dsir_cluster`, or this machine.
 
     Returns:
-        The content of compare.json.
+        `methods`, the figures of each, and `page`, where compare.html lies.
     """
-    with _run(config, cluster) as (run, _):
-        return _keep(compare_methods(run, target_labels or (), call_as_task))
+    with _run(config, cluster) as (run, shown):
+        figures = compare_methods(run, target_labels or (), StageTasks())
+        page = page_of(run.config)
+        shown.ends(comparison_markdown(figures, page), page)
+        return _keep(figures, {"methods": figures["methods"], "page": page})
 
 
-def _keep(result: Result) -> Result:
+def _keep(whole: Any, result: dict[str, Any]) -> dict[str, Any]:
+    """Keep all figures for a caller in this process; what Prefect records, and a caller elsewhere gets, is small."""
     if (prepared := PREPARED.get()) is not None:
-        prepared.results.append(result)
+        prepared.results.append(whole)
     return result
 
 
@@ -133,14 +169,27 @@ def _keep(result: Result) -> Result:
 def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True) -> Iterator[tuple[Run, Artifacts]]:
     prepared = PREPARED.get()
     run_id = UUID(str(flow_run.id))
+    _add_tags(run_id)
     with log_to_run(str(run_id)), artifacts(run_id) as shown:
         if prepared is not None:
-            observe = together(prepared.observe, shown, *_metrics(prepared.executor, run_id))
+            observe = together(prepared.observe, RunLog(), shown, *_metrics(prepared.executor, run_id))
             yield Run(prepared.config, prepared.executor, observe), shown
             return
         request = parse_config(config.model_dump(), sized=selects, output=selects)
-        with turn_at(request.workdir_url), _executor(request, cluster) as executor:
-            yield Run(request, executor, together(log_events(), shown, *_metrics(executor, run_id))), shown
+        with (
+            entered_again(run_id, flow_run.run_count),
+            turn_at(request.workdir_url),
+            _executor(request, cluster) as executor,
+        ):
+            yield Run(request, executor, together(RunLog(), shown, *_metrics(executor, run_id))), shown
+
+
+def _add_tags(run_id: UUID) -> None:
+    """Tag a run that neither the command nor a deployment of ours has tagged."""
+    wanted, found = {"dsir", flow_run.flow_name}, set(flow_run.tags)
+    if not wanted <= found:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run_id, tags=sorted(wanted | found))
 
 
 def _metrics(executor: Executor, run_id: UUID) -> list[Observer]:

@@ -17,7 +17,7 @@ from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.security import Security
 
-from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.errors import ClusterLostError, MixedVersionsError, RequestError, RunFailedError
 from dsir_core.shards import versions
 from dsir_core.shards.warm_up import warm_up_in_background
 from dsir_core.urls import without_credentials
@@ -88,7 +88,7 @@ def connect(
         try:
             client = Client(**where, security=security, timeout=settings.wait_seconds, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:  # TypeError: TLS without certificates
-            raise RunFailedError(f"no Dask scheduler answers at {named}: {error}") from error
+            raise ClusterLostError(f"no Dask scheduler answers at {named}: {error}") from error
         with client:
             named = f"the Dask scheduler at {named}"
             _wait_for_workers(client, 1, settings.wait_seconds, named, given_up or threading.Event())
@@ -131,7 +131,7 @@ def _wait_for_workers(client: Client, n_workers: int, seconds: float, named: str
             break
         except TimeoutError as error:
             if given_up.is_set() or time.monotonic() > deadline:
-                raise RunFailedError(f"{named} has no worker") from error
+                raise ClusterLostError(f"{named} has no worker") from error
     check_workers(client)
     client.forward_logging("dsir_core", level=logging.WARNING)
 

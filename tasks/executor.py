@@ -48,7 +48,7 @@ class DaskExecutor:
 
         Raises:
             RequestError: as raised by `function` for any item.
-            RunFailedError: no worker is left to run anything, or the scheduler went away.
+            ClusterLostError: no worker is left to run anything, or the scheduler went away.
         """
         return Map(self.client, function, items, name, self._places).outcomes()
 
@@ -67,7 +67,7 @@ class DaskExecutor:
 
         Raises:
             WorkerLostError: an item lost its workers even so.
-            RunFailedError: no worker is left to run anything, or the scheduler went away.
+            ClusterLostError: no worker is left to run anything, or the scheduler went away.
         """
         n_reported = n_done = 0
 

@@ -14,7 +14,7 @@ from dask.typing import Key
 from distributed import CancelledError, Client, Future
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
+from dsir_core.errors import ClusterLostError, MixedVersionsError, RequestError
 from dsir_core.runtime.executor import Outcome
 from dsir_core.shards.versions import Checked, versions
 from tasks.batching import Batches, stored_bytes
@@ -130,14 +130,14 @@ class Map:
 
     def _judge(self, indices: tuple[int, ...], error: Exception) -> list[Outcome[Any]]:
         if isinstance(error, CancelledError):
-            raise RunFailedError(
+            raise ClusterLostError(
                 f"stage {self._name}: item {indices[0]} was dropped, the Dask scheduler has gone or was restarted"
             ) from error
         if isinstance(error, KilledWorker):
             faults = [(index, self._trials.judge(index, error)) for index in indices]
             return [Outcome(index, None, fault) for index, fault in faults if fault is not None]
         if isinstance(error, NoValidWorkerError | NoWorkerError):
-            raise RunFailedError(f"stage {self._name}: no Dask worker is left to run anything") from error
+            raise ClusterLostError(f"stage {self._name}: no Dask worker is left to run anything") from error
         if isinstance(error, RequestError | MixedVersionsError):
             raise error
         # It is the first item's: `call_each` stops before a later one that fails.

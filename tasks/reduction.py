@@ -10,7 +10,7 @@ from typing import Any
 from distributed import CancelledError, Client, Future, as_completed
 from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-from dsir_core.errors import RunFailedError, WorkerLostError
+from dsir_core.errors import ClusterLostError, WorkerLostError
 from dsir_core.runtime.executor import Tree
 from dsir_core.shards.versions import Checked, versions
 
@@ -92,8 +92,8 @@ class Reduction:
                 f"{error.allowed_failures + 1} times; most often a worker needs more memory than it may have"
             ) from error
         except (NoValidWorkerError, NoWorkerError) as error:
-            raise RunFailedError(f"stage {self._stage}: no Dask worker is left to run anything") from error
+            raise ClusterLostError(f"stage {self._stage}: no Dask worker is left to run anything") from error
         except CancelledError as error:
-            raise RunFailedError(
+            raise ClusterLostError(
                 f"stage {self._stage}: a reduction was dropped, the Dask scheduler has gone or was restarted"
             ) from error

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsir_core.config.features import FeatureSettings
-from dsir_core.config.hashes import TOKENIZERS
 from dsir_core.features import score_ngrams
 from dsir_core.features.reference import tokenize
 from dsir_core.model.metrics import EPSILON
@@ -117,7 +116,7 @@ def ngrams_of(tokens: Sequence[str], longest: int) -> Iterator[Ngram]:
 
 def _tokens(text: str, features: FeatureSettings) -> list[str]:
     """Tokens, fast: where `re` knows another Unicode version, a rare n-gram is missed or has a wrong count."""
-    if not TOKENIZERS[features.tokenizer].splits_unspaced or text.isascii():
+    if features.tokenizer == "wordpunct" or text.isascii():
         return WORDPUNCT.findall(text.lower())
     return tokenize(text, features.tokenizer)
 

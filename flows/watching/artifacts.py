@@ -1,4 +1,4 @@
-"""A run in Prefect's UI: an artifact a stage that moves, shards that failed or were slow, and the summary at the end.
+"""A run in Prefect's UI: each stage's progress and its table, and for the run the summary and a link to its page.
 
 They are written by a thread of their own: the run does not wait for the server, and does not fail with it.
 """
@@ -12,19 +12,20 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.runtime import task_run
 
+from dsir_core.report.formatting import human_seconds
 from dsir_core.runtime.events import Event, ShardFailed, StageEnds
-from dsir_core.stages.output_dir import REPORT_PAGE
-from dsir_core.stages.run import Run
+from dsir_core.urls import without_credentials
 from flows.watching.live import words_of
 from flows.watching.standing import Pace, RunStanding, Standing
-from flows.watching.summary_page import summary_markdown
 
 logger = logging.getLogger("dsir_core.prefect")
 
@@ -32,10 +33,39 @@ PROGRESS_SECONDS = 1.0
 """At least so long between two updates of one stage's artifact."""
 
 MAX_ROWS = 100
-"""Failed and slow shards that are named."""
+"""Failed and slow shards of a stage that are named."""
 
 FLUSH_SECONDS = 20.0
 """How long the end of a run waits for a server that does not answer."""
+
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact of the flow run, or of a task run of it."""
+
+    key: str
+    type: str
+    data: Any
+    description: str
+    task_run_id: UUID | None = None
+
+
+def table_of(stage: Standing, shards: int) -> list[Row]:
+    """What a stage read, reused, asked for again and left out, as rows of a table; without what did not happen."""
+    figures = {
+        "shards": shards,
+        "reused": stage.reused,
+        "failed": stage.failed,
+        "documents": stage.documents,
+        "bad records": stage.bad,
+        "bytes read": stage.read_bytes,
+        "requests made again": stage.retries,
+    }
+    rows = [{"what": name, "value": f"{value:,}"} for name, value in figures.items() if value]
+    return [*rows, {"what": "time", "value": human_seconds(stage.seconds)}]
 
 
 class Artifacts:
@@ -49,43 +79,61 @@ class Artifacts:
         self._writer = _Writer(flow_run_id)
         self._standing = RunStanding()
         self._paces: dict[str, Pace] = {}
-        self._rows: list[dict[str, Any]] = []
-        self._figures: dict[str, Any] | None = None
-        self._report = ""
+        self._named: dict[str, list[Row]] = {}
+        self._tasks: dict[str, UUID | None] = {}
+        self._summary: tuple[str, str] | None = None
 
     def __call__(self, event: Event) -> None:
         """See Observer."""
         stage = self._standing.add(event)
+        if stage is None:
+            return
         if isinstance(event, ShardFailed):
-            self._add_row(event.stage, event.shard, "failed", event.reason)
+            self._name(stage, "failed shard", f"{event.shard}: {event.reason}")
         elif isinstance(event, StageEnds):
             for slow in event.slowest:
-                self._add_row(event.stage, slow.shard, "slow", f"{slow.seconds:.1f} s, {slow.n_bytes / 1e6:,.1f} MB")
-        if stage is not None and stage.of_shards:
-            pace = self._paces.setdefault(stage.stage, Pace(PROGRESS_SECONDS))
-            if pace.is_due() or stage.is_done:
-                self._writer.progress(stage)
+                said = f"{slow.shard}: {slow.seconds:.1f} s, {slow.n_bytes / 1e6:,.1f} MB"
+                self._name(stage, "slow shard", said)
+        if stage.stage not in self._tasks:
+            self._tasks[stage.stage] = _this_task_run()
+        pace = self._paces.setdefault(stage.stage, Pace(PROGRESS_SECONDS))
+        if pace.is_due() or stage.is_done:
+            self._writer.progress(stage, self._tasks[stage.stage])
+        if isinstance(event, StageEnds):
+            self._table(stage, event.shards)
 
-    def ends(self, run: Run, figures: dict[str, Any]) -> dict[str, Any]:
-        """The run has come to its report; returns its figures."""
-        self._figures = figures
-        self._report = f"{run.config.redacted().output.rstrip('/')}/{REPORT_PAGE}"
-        return figures
+    def ends(self, summary: str, page: str) -> None:
+        """Keep what is shown of the whole run.
+
+        Args:
+            summary: Markdown.
+            page: where the run's page lies.
+        """
+        self._summary = (summary, page)
 
     def close(self) -> None:
         """Write what is left, and end the thread."""
-        figures, report = self._figures, self._report
-        if self._rows:
-            shown = sorted(self._rows, key=lambda row: row["what"] != "failed")
-            self._writer.put("dsir-shards", "table", json.dumps(shown), "Shards that failed, and the slowest")
-        if figures is not None:
-            self._writer.put("dsir-summary", "markdown", summary_markdown(figures, report), "What was selected")
-            self._writer.put("dsir-report", "markdown", f"[{_cell(report)}]({_link(report)})", "The report of the run")
+        for stage in self._standing.stages.values():
+            if not stage.is_done:
+                self._table(stage, stage.shards)
+        if self._summary is not None:
+            summary, page = self._summary
+            self._writer.put(Artifact("dsir-summary", "markdown", summary, "What came of the run"))
+            link = f"[{_cell(page)}]({_link(page)})"
+            self._writer.put(Artifact("dsir-page", "markdown", link, "The page of the run"))
         self._writer.close()
 
-    def _add_row(self, stage: str, shard: str, what: str, detail: str) -> None:
-        if len(self._rows) < MAX_ROWS:
-            self._rows.append({"stage": stage, "shard": shard, "what": what, "detail": detail})
+    def _name(self, stage: Standing, what: str, said: str) -> None:
+        rows = self._named.setdefault(stage.stage, [])
+        if len(rows) < MAX_ROWS:
+            rows.append({"what": what, "value": said})
+
+    def _table(self, stage: Standing, shards: int) -> None:
+        """Write the table of a stage that has ended, or that ended the run."""
+        rows = table_of(stage, shards) + self._named.get(stage.stage, [])
+        said = f"What {stage.stage} did" if stage.is_done else f"What {stage.stage} did before it failed"
+        artifact = Artifact(f"dsir-{stage.stage}-table", "table", json.dumps(rows), said, self._tasks[stage.stage])
+        self._writer.put(artifact)
 
 
 @contextmanager
@@ -103,55 +151,66 @@ class _Writer:
 
     def __init__(self, flow_run_id: UUID) -> None:
         self._flow_run_id = flow_run_id
-        self._latest: dict[str, tuple[float, str]] = {}
+        self._latest: dict[str, Artifact] = {}
+        self._made: dict[str, UUID] = {}
+        self._failed = 0
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="dsir-artifacts", daemon=True)
         self._thread.start()
 
-    def progress(self, stage: Standing) -> None:
+    def progress(self, stage: Standing, task_run_id: UUID | None) -> None:
+        key, percent = f"dsir-{stage.stage}", round(100 * stage.share, 1)
         with self._lock:
-            is_waiting = stage.stage in self._latest
-            self._latest[stage.stage] = (round(100 * stage.share, 1), words_of(stage))
+            is_waiting = key in self._latest
+            self._latest[key] = Artifact(key, "progress", percent, words_of(stage), task_run_id)
         if not is_waiting:
-            self._work.put(stage.stage)
+            self._work.put(key)
 
-    def put(self, key: str, kind: str, data: str, description: str) -> None:
-        self._work.put((key, kind, data, description))
+    def put(self, artifact: Artifact) -> None:
+        self._work.put(artifact)
 
     def close(self) -> None:
         self._work.put(None)
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        try:
-            with get_client(sync_client=True) as client:
-                self._serve(client)
-        except Exception as error:
-            # The run goes on, and its log says why its artifacts do not.
-            logger.warning("Prefect's UI does not show this run's progress: %s: %s", type(error).__name__, error)
+        with get_client(sync_client=True) as client:
+            while (item := self._work.get()) is not None:
+                try:
+                    if isinstance(item, str):
+                        self._show(client, item)
+                    else:
+                        self._create(client, item)
+                except Exception as error:  # whatever it is, the next may succeed
+                    self._note(error)
+        if self._failed > 1:
+            logger.warning("%s updates of this run's artifacts failed", f"{self._failed:,}")
 
-    def _serve(self, client: SyncPrefectClient) -> None:
-        made: dict[str, UUID] = {}
-        while (item := self._work.get()) is not None:
-            if isinstance(item, str):
-                self._show(client, made, item)
-            else:
-                key, kind, data, description = item
-                self._create(client, key, kind, data, description)
+    def _note(self, error: Exception) -> None:
+        """Log the first failure: the run goes on, and so do the artifacts as soon as the server answers."""
+        self._failed += 1
+        if self._failed == 1:
+            said = without_credentials(str(error))
+            logger.warning("an artifact of this run could not be written: %s: %s", type(error).__name__, said)
 
-    def _show(self, client: SyncPrefectClient, made: dict[str, UUID], stage: str) -> None:
+    def _show(self, client: SyncPrefectClient, key: str) -> None:
         with self._lock:
-            percent, words = self._latest.pop(stage)
-        if stage in made:
-            client.update_artifact(made[stage], ArtifactUpdate(data=percent, description=words))
+            artifact = self._latest.pop(key)
+        if key in self._made:
+            update = ArtifactUpdate(data=artifact.data, description=artifact.description)
+            client.update_artifact(self._made[key], update)
         else:
-            made[stage] = self._create(client, f"dsir-{stage}", "progress", percent, words)
+            self._made[key] = self._create(client, artifact)
 
-    def _create(self, client: SyncPrefectClient, key: str, kind: str, data: Any, description: str) -> UUID:
-        artifact = ArtifactCreate(key=key, type=kind, data=data, description=description, flow_run_id=self._flow_run_id)
-        return client.create_artifact(artifact).id
+    def _create(self, client: SyncPrefectClient, artifact: Artifact) -> UUID:
+        return client.create_artifact(ArtifactCreate(**asdict(artifact), flow_run_id=self._flow_run_id)).id
+
+
+def _this_task_run() -> UUID | None:
+    """The task run that this thread is in."""
+    return UUID(str(found)) if (found := task_run.id) else None
 
 
 def _cell(text: str) -> str:

@@ -44,9 +44,38 @@ def summary_markdown(figures: dict[str, Any], report: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def comparison_markdown(figures: dict[str, Any], page: str) -> str:
+    """The methods side by side.
+
+    Args:
+        figures: the content of compare.json.
+        page: where compare.html lies.
+    """
+    rows = [
+        f"| {escaped(name)} | {method['documents']:,} | {method['tokens']:,} | {_number(method['kl_reduction'])} |"
+        for name, method in figures["methods"].items()
+    ]
+    return "\n".join(
+        [
+            f"# {len(rows)} methods compared",
+            "",
+            f"Page: `{page.replace('`', '')}`",
+            "",
+            "| method | documents | tokens | KL reduction |",
+            "|---|---:|---:|---:|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def _row(name: str, target: dict[str, Any]) -> str:
     values = (target["kl_raw"], target["kl_selected"], target["kl_reduction"])
-    return f"| {escaped(name)} | {' | '.join('' if value is None else f'{value:.3f}' for value in values)} |"
+    return f"| {escaped(name)} | {' | '.join(map(_number, values))} |"
 
 
 def escaped(text: str) -> str:

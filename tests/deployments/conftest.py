@@ -82,8 +82,8 @@ def request(folder: Path, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Served]:
-    """`make serve`, with nothing in its environment but what a user has."""
+def serving(home: Path, folder: Path = ROOT) -> Iterator[Served]:
+    """`make serve` in a folder, with nothing in its environment but what a user has."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         port = bound.getsockname()[1]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -92,8 +92,8 @@ def serving(home: Path) -> Iterator[Served]:
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "deployments.serve", "--port", str(port)],
-            cwd=ROOT,
-            env=inherited | {"PREFECT_HOME": str(home)},
+            cwd=folder,
+            env=inherited | {"PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT)},
             stdout=stream,
             stderr=stream,
             text=True,

@@ -45,9 +45,9 @@ def test_artifacts_say_what_the_report_says(served: Served, finished: tuple[str,
     assert f"{report['documents']['selected']:,} of 2,730 documents selected" in summary
     assert f"{report['targets']['speeches']['kl_reduction']:.3f}" in summary
     assert summary.count("data:image/svg+xml;base64,") >= 3
-    assert f"{folder}/output/report.html" in found["dsir-report"]["data"]
-    rows = json.loads(found["dsir-shards"]["data"])
-    assert {(row["stage"], row["what"]) for row in rows} >= {("score", "slow"), ("count", "slow")}
+    assert f"{folder}/output/report.html" in found["dsir-page"]["data"]
+    for stage in ("count", "score"):
+        assert "slow shard" in {row["what"] for row in json.loads(found[f"dsir-{stage}-table"]["data"])}
 
 
 def test_a_shard_that_fails_stands_in_the_table_and_in_the_log(served: Served, tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_shard_that_fails_stands_in_the_table_and_in_the_log(served: Served, t
     wanted = request(tmp_path, inline=True)
     run = served.start("select", wanted | {"raw": [*wanted["raw"], str(path)]})
     assert served.wait(run) == "FAILED"
-    rows = json.loads(artifacts(served, run)["dsir-shards"]["data"])
-    (failed,) = [row for row in rows if row["what"] == "failed"]
-    assert "broken.jsonl.gz" in failed["shard"] + failed["detail"]
+    rows = json.loads(artifacts(served, run)["dsir-count-table"]["data"])
+    (failed,) = [row for row in rows if row["what"] == "failed shard"]
+    assert "broken.jsonl.gz" in failed["value"]
     served.hears(run, "broken.jsonl.gz")
     assert "dsir-summary" not in artifacts(served, run)
 
@@ -74,8 +74,7 @@ def test_a_run_of_the_command_is_tagged_and_named(served: Served, tmp_path: Path
         check=True,
         capture_output=True,
     )
-    name = f"select to {wanted['output']}"
-    (run,) = served.call("/flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
+    (run,) = served.call("/flow_runs/filter", {"flow_runs": {"name": {"like_": wanted["output"]}}})
     assert {"dsir", "dsir-select"} <= set(run["tags"])
     tasks = served.call("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}})
     assert {task["name"] for task in tasks} == {"plan", "count", "fit", "score", "resample", "write", "report"}
@@ -94,7 +93,7 @@ def test_the_ui_shows_figures_charts_and_the_report(
             expect(page.get_by_text("dsir-score").first).to_be_visible()
             page.screenshot(path=tmp_path / "run.png")
         page.goto(f"{served.url}/artifacts")
-        for key in ("dsir-count", "dsir-score", "dsir-write", "dsir-summary", "dsir-report"):
+        for key in ("dsir-count", "dsir-score", "dsir-write", "dsir-summary", "dsir-page"):
             expect(page.get_by_text(key).first).to_be_visible()
         page.screenshot(path=tmp_path / "artifacts.png")
         summary = artifacts(served, run)["dsir-summary"]["id"]
@@ -105,5 +104,5 @@ def test_the_ui_shows_figures_charts_and_the_report(
         widths = until(lambda: [w for w in page.evaluate(pictures) if w], 30)
         assert len(widths) >= 3
         page.screenshot(path=tmp_path / "charts.png", full_page=True)
-        page.goto(f"{served.url}/artifacts/artifact/{artifacts(served, run)['dsir-report']['id']}")
+        page.goto(f"{served.url}/artifacts/artifact/{artifacts(served, run)['dsir-page']['id']}")
         expect(page.get_by_text("report.html").first).to_be_visible()

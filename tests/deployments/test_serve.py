@@ -35,8 +35,10 @@ def test_a_run_on_demand_gives_what_the_command_gives(served: Served, tmp_path: 
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert served.wait(run) == "COMPLETED"
     assert report(tmp_path / "a")["selection_digest"] == report(tmp_path / "b")["selection_digest"]
-    assert served.get(f"/flow_runs/{run}")["name"] == f"select to {tmp_path}/a/output"
+    assert served.get(f"/flow_runs/{run}")["name"].startswith(f"select to {tmp_path}/a/output at 20")
     served.hears(run, "score: 1 shards")
+    limits = served.call("/v2/concurrency_limits/filter", {})
+    assert not [limit for limit in limits if limit["name"].startswith("dsir-workdir-")]
 
 
 @pytest.mark.parametrize("wrong", [{"count": None}, {"hash": "md5"}, {"mintokens": 3}, {"output": ""}], ids=str)
@@ -148,3 +150,28 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert done.returncode == 2
     assert f"port {port} is taken" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_each_start_works_where_it_was_started_and_ends_only_its_own_runs(tmp_path: Path) -> None:
+    home = tmp_path / "prefect"
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        with serving(home, folder) as served:
+            deployment = served.deployment("select")
+            assert deployment["job_variables"]["working_dir"] == str(folder)
+            if name == "first":
+                theirs = {"name": "of another project", "flow_id": deployment["flow_id"], "work_pool_name": "default"}
+                made = served.call("/deployments/", theirs)["id"]
+                later = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}}
+                run = served.call(f"/deployments/{made}/create_flow_run", later)["id"]
+                running = {"state": {"type": "RUNNING"}, "force": True}
+                served.call(f"/flow_runs/{run}/set_state", running)
+            assert served.state(run) == "RUNNING"
+
+
+def test_commands_of_this_user_find_the_server(served: Served) -> None:
+    file = served.home / "dsir" / "serve.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    found = json.loads(file.read_text())
+    assert (found["url"], found["pid"]) == (f"{served.url}/api", served.process.pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ import pytest
 
 from dsir_core.errors import RunFailedError
 from flows import prefect_server
+from flows.prefect_embedded import embedded_database, local_json
 from flows.prefect_server import is_prefect_server, prefect_api, without_credentials
-from flows.prefect_settings import environment, may_be_configured, quiet_prefect
+from flows.prefect_settings import environment, may_be_configured, own_folder, quiet_prefect
+from flows.served import ServedApi, announced, served_api
 
 REPOSITORY = Path(__file__).parents[2]
 N_TASKS = 60
@@ -29,7 +33,7 @@ N_TASKS = 60
 PROGRAM = textwrap.dedent("""
     import logging, os, signal, sys, threading, time
     from flows.prefect_server import prefect_api
-    from flows.prefect_settings import log_to_run, quiet_prefect
+    from flows.prefect_settings import quiet_prefect
 
     what, n_tasks = sys.argv[1], int(sys.argv[2])
     with quiet_prefect(verbose=False), prefect_api() as api:
@@ -44,6 +48,7 @@ PROGRAM = textwrap.dedent("""
 
         @prefect.flow
         def run():
+            from flows.watching.run_log import log_to_run
             with log_to_run(prefect.runtime.flow_run.id):
                 warn = logging.getLogger("dsir_core.shards.score").warning
                 other = threading.Thread(target=warn, args=("from a thread",))
@@ -78,7 +83,7 @@ def start(home: Path, what: str = "run", n_tasks: int = 1, **environ: str) -> su
 
 
 def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(home / "prefect.db") as database:
+    with sqlite3.connect(home / "dsir" / f"embedded-{version('prefect')}.db") as database:
         return database.execute(query).fetchall()
 
 
@@ -111,6 +116,36 @@ def test_two_runs_at_once_share_a_new_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_the_users_own_database_is_neither_read_nor_changed(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "prefect.db") as database:
+        database.execute("create table alembic_version (version_num varchar(32))")
+        database.execute("insert into alembic_version values ('of another Prefect')")
+    before = (tmp_path / "prefect.db").read_bytes()
+    url = f"sqlite+aiosqlite:///{tmp_path}/prefect.db"
+    process = start(tmp_path, PREFECT_SERVER_DATABASE_CONNECTION_URL=url, PREFECT_API_DATABASE_CONNECTION_URL=url)
+    assert (process.communicate(timeout=120)[1], process.returncode) == ("WARNING: from a thread\n", 0)
+    assert (tmp_path / "prefect.db").read_bytes() == before
+    assert rows(tmp_path, "select state_type from flow_run") == [("COMPLETED",)]
+    assert (tmp_path / "dsir").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.long
+def test_another_user_cannot_read_the_embedded_server(no_settings: None, capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_prefect(verbose=True), prefect_api(verbose=True) as api:
+        api.wait()
+        assert api.embedded
+        auth = api.embedded.auth
+        assert local_json(f"{api.url}/health") is True
+        assert local_json(f"{api.url}/flow_runs/filter", {}) is None
+        assert local_json(f"{api.url}/flow_runs/filter", {}, auth="admin:admin") is None
+        assert local_json(f"{api.url}/flow_runs/filter", {}, auth=auth) == []
+    assert auth.partition(":")[2] not in "".join(capfd.readouterr())
+    with prefect_api() as api:
+        assert api.embedded
+        assert api.embedded.auth != auth
+
+
+@pytest.mark.long
 def test_interrupt_of_the_process_group_is_recorded_and_ends_quietly(home: Path) -> None:
     process = start(home, "interrupt")
     assert process.stdout
@@ -140,25 +175,73 @@ def test_server_that_runs_is_used_and_left_running(home: Path, tmp_path: Path) -
     with environment(settings), quiet_prefect(verbose=False), prefect_api() as api:
         api.wait()
         assert api.embedded
-        process = start(tmp_path, "configured", PREFECT_API_URL=api.url)
+        auth = api.embedded.auth
+        process = start(tmp_path, "configured", PREFECT_API_URL=api.url, PREFECT_API_AUTH_STRING=auth)
         output, errors = process.communicate(timeout=120)
         assert (output, errors, process.returncode) == (f"{api.url} None\n", "WARNING: from a thread\n", 0)
-        assert is_prefect_server(api.url)
+        assert is_prefect_server(api.url, auth)
 
         profiles = tmp_path / "profiles.toml"
-        profiles.write_text(f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "{api.url}"\n')
+        settings = f'PREFECT_API_URL = "{api.url}"\nPREFECT_API_AUTH_STRING = "{auth}"\n'
+        profiles.write_text(f'active = "mine"\n[profiles.mine]\n{settings}')
         process = start(tmp_path, "configured")
         assert process.communicate(timeout=120)[0] == f"{api.url} None\n"
-    assert not (tmp_path / "prefect.db").exists()
+    assert not (tmp_path / "dsir").exists()
 
 
-def test_server_at_the_default_address_is_used(monkeypatch: pytest.MonkeyPatch, no_settings: None) -> None:
-    with _serving({"/api/health": True, "/api/admin/version": "3.8.8"}) as url:
+def test_a_server_that_no_setting_names_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, no_settings: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _serving({"/api/health": True, "/api/admin/version": version("prefect")}) as url:
         monkeypatch.setattr(prefect_server, "DEFAULT_URL", url)
         with prefect_api() as api:
-            assert (api.url, api.embedded) == (url, None)
-            assert os.environ["PREFECT_API_URL"] == url
+            assert api.embedded
+            assert api.url != url
+    (said,) = capsys.readouterr().err.splitlines()
+    for part in ("note: ", url, "PREFECT_API_URL", "a server of its own"):
+        assert part in said
+
+
+def test_the_server_of_make_serve_is_used_with_its_auth_string(
+    monkeypatch: pytest.MonkeyPatch, no_settings: None
+) -> None:
+    with _serving({"/api/health": True, "/api/admin/version": version("prefect")}) as url:
+        with announced(ServedApi(url, version("prefect"), os.getpid(), "me:secret")) as is_announced:
+            assert is_announced
+            with prefect_api() as api:
+                assert (api.url, api.embedded) == (url, None)
+                assert os.environ["PREFECT_API_URL"] == url
+                assert os.environ["PREFECT_API_AUTH_STRING"] == "me:secret"
+            with announced(ServedApi("http://127.0.0.1:1/api", "", 1)) as is_announced:
+                assert not is_announced
+            assert served_api() == ServedApi(url, version("prefect"), os.getpid(), "me:secret")
         assert "PREFECT_API_URL" not in os.environ
+        assert served_api() is None
+
+
+def test_a_server_of_make_serve_of_another_version_is_not_used(
+    no_settings: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = {"/api/health": True, "/api/admin/version": "3.0.0"}
+    with _serving(answers) as url, announced(ServedApi(url, "3.0.0", os.getpid())), prefect_api() as api:
+        assert api.embedded
+    assert "note: the server of make serve is of Prefect 3.0.0" in capsys.readouterr().err
+
+
+def test_only_what_this_user_announces_on_this_host_is_found(no_settings: None) -> None:
+    here = ServedApi("http://127.0.0.1:4200/api", version("prefect"), os.getpid())
+    assert served_api() is None
+    with announced(here):
+        assert served_api() == here
+        file = own_folder() / "serve.json"
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.chmod(0o644)
+        assert served_api() is None
+    with announced(dataclasses.replace(here, host="another host")):
+        assert served_api() is None
+    # What a process leaves that is killed: a file, and no lock.
+    (own_folder() / "serve.json").write_text(json.dumps(dataclasses.asdict(here)))
+    assert served_api() is None
 
 
 @pytest.mark.parametrize("answers", [{}, {"/api/health": True}, {"/api/health": {"status": "UP"}}])
@@ -198,8 +281,8 @@ def test_home_that_cannot_be_made_is_named(no_settings: None, tmp_path: Path) ->
 
 @pytest.mark.long
 def test_embedded_server_that_cannot_start_says_why(no_settings: None) -> None:
-    broken = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nonexistent/prefect.db"}
-    with environment(broken), pytest.raises(RunFailedError) as failure, prefect_api() as api:
+    embedded_database().mkdir()
+    with pytest.raises(RunFailedError) as failure, prefect_api() as api:
         api.wait()
     assert "unable to open database file" in str(failure.value)
     assert "--inline" in str(failure.value)

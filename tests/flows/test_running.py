@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 from prefect import Flow, flow
@@ -46,7 +48,7 @@ def test_memory_urls_need_inline() -> None:
 
 
 @pytest.mark.parametrize("as_model", [False, True])
-def test_a_run_is_named_after_what_it_does_and_where_without_credentials(
+def test_a_run_is_named_after_what_it_does_where_and_when_without_credentials(
     monkeypatch: pytest.MonkeyPatch, as_model: bool
 ) -> None:
     secret = "sftp://me:SECRET@host"
@@ -59,5 +61,8 @@ def test_a_run_is_named_after_what_it_does_and_where_without_credentials(
     ):
         config = parse_config(values | place, output=False) if as_model else values | place
         monkeypatch.setattr(flow_run, "parameters", {"config": config}, raising=False)
+        monkeypatch.setattr(
+            flow_run, "scheduled_start_time", datetime(2026, 11, 28, 2, 30, 5, tzinfo=UTC), raising=False
+        )
         assert callable(flow_.flow_run_name)
-        assert flow_.flow_run_name() == name
+        assert flow_.flow_run_name() == f"{name} at 2026-11-28 02:30:05"

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,10 @@ def test_nothing_is_left_running_after_a_run_and_prefect_has_recorded_it(
     subprocess.run(command(tmp_path, "--workers", "1"), check=True, capture_output=True, env=environment)
     mine = [process for process in psutil.process_iter(["environ"]) if is_mine(process, environment)]
     assert mine == []
-    import sqlite3
-
-    with sqlite3.connect(f"{environment['PREFECT_HOME']}/prefect.db") as database:
+    with sqlite3.connect(database_of(environment)) as database:
         runs = database.execute("select name, state_type from flow_run").fetchall()
         tasks = database.execute("select distinct name, state_type from task_run").fetchall()
-    assert (f"select to {tmp_path / 'output'}", "COMPLETED") in runs
+    assert [state for name, state in runs if name.startswith(f"select to {tmp_path / 'output'} at ")] == ["COMPLETED"]
     stages = ("plan", "count", "fit", "score", "resample", "write", "report")
     assert {(stage, "COMPLETED") for stage in stages} <= set(tasks)
 
@@ -86,23 +86,40 @@ def is_mine(process: psutil.Process, environment: dict[str, str]) -> bool:
 
 
 @pytest.mark.long
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
-    raw = tmp_path / "raw"
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_ctrl_c_and_sigterm_stop_cleanly_and_the_same_command_goes_on(
+    tmp_path: Path, environment: dict[str, str], number: signal.Signals, status: int, word: str
+) -> None:
+    raw, scratch = tmp_path / "raw", tmp_path / "scratch"
     raw.mkdir()
+    scratch.mkdir()
     source = (DEMO / "raw" / "pool-1.jsonl").read_bytes()
     for i in range(24):
         (raw / f"{i}.jsonl").write_bytes(source * 12)
     words = [*command(tmp_path, "--workers", "1"), "--raw", str(raw), "--shard-bytes", "1000000"]
+    environment = {**environment, "TMPDIR": str(scratch)}
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     until(lambda: len(list((tmp_path / "output.work").glob("counts/*.json"))) > 3)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == status
+    assert f"{word}. What is finished is kept." in said
     assert "to go on: dsir select --raw" in said
     assert "Traceback" not in said
+    assert list(scratch.glob("dsir-*")) == []
+    assert [found for found in psutil.process_iter(["environ"]) if is_mine(found, environment)] == []
+    with sqlite3.connect(database_of(environment)) as database:
+        query = "select state_type from flow_run order by start_time desc limit 1"
+        assert database.execute(query).fetchall() == [("CRASHED",)]
     done = len(list((tmp_path / "output.work").glob("counts/*.json")))
     subprocess.run(words, check=True, capture_output=True, env=environment)
     assert report_of(tmp_path)["stages"]["count"]["reused"] >= done
+
+
+def database_of(environment: dict[str, str]) -> Path:
+    return Path(environment["PREFECT_HOME"]) / "dsir" / f"embedded-{version('prefect')}.db"
 
 
 @pytest.mark.long

@@ -30,10 +30,10 @@ from dsir_core.runtime.events import (
     StageEnds,
 )
 from flows.cli import _fail
-from flows.prefect_settings import log_to_run
 from flows.watching.limiting import AT_ONCE, Limit
 from flows.watching.lines import JSON_SECONDS, WORDS_SECONDS, JsonLines, PlainLines
 from flows.watching.live import words_of
+from flows.watching.run_log import log_to_run
 from flows.watching.standing import Pace, RunStanding
 from flows.watching.summary_page import escaped
 from tests.integration.conftest import DEMO

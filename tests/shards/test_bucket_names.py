@@ -22,9 +22,6 @@ from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, 
 from dsir_core.shards.excerpts import Excerpt, evenly
 from tests.integration.conftest import DEMO
 from tests.report.conftest import Figures
-from tests.report.conftest import figures as figures  # the fixtures
-from tests.report.conftest import pool as pool
-from tests.report.conftest import run_select as run_select
 
 FEATURES = [
     FeatureSettings(),
