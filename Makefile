@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all test-rest test-deep test-lowest browser lint bench scale quality faults \
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint bench scale quality faults \
   release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
@@ -16,7 +16,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 SLOW := browser or server or long
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with the locked dependencies and the dsir command
 
@@ -51,6 +51,9 @@ test-deep: install ## run the property tests on thousands of examples, others ea
 browser: install
 	@$(BIN)/python -m tests.browser
 
+test-containers: install ## build the image and run what deployments/ ships, from nothing (Debian, root, about 15 minutes)
+	tests/containers/run.sh $(BIN)/python
+
 lint: install ## check format, style, types and the layers of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -79,10 +82,12 @@ test-lowest: install ## run the fast tests with the lowest versions that pyproje
 	$(UV) pip install --quiet --python build/lowest -r build/lowest.txt
 	build/lowest/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
 
-lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --extra test --extra lint --group build \
-	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --quiet --upgrade -o requirements.lock
+lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
+lock: RESOLVE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --quiet --upgrade
+lock: ## resolve the locks anew from pyproject.toml: for make install, and for the image with all its extras (needs uv)
+	$(RESOLVE) --extra test --extra lint --group build -o requirements.lock
+	$(RESOLVE) --extra docker --extra kubernetes --extra slurm --constraint requirements.lock -o requirements-extras.lock
 
 clean: ## remove .venv, caches and what runs left under runs/
 	rm -rf .venv runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,12 +22,14 @@ cleanup() {
   rm --recursive --force --one-file-system "$work"
 }
 
+quietly() { "$@" >"$work/log" 2>&1 || { tail --lines 40 "$work/log" >&2; return 1; }; }
+
 step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 
 packages() {
   apt-get update --quiet --quiet
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends \
-    podman buildah runc netavark aardvark-dns catatonit debootstrap iptables uidmap iproute2 >/dev/null
+  DEBIAN_FRONTEND=noninteractive quietly apt-get install --yes --no-install-recommends \
+    podman buildah runc netavark aardvark-dns catatonit debootstrap iptables uidmap iproute2
 }
 
 # The engine's configuration: limits that can be set in a container too, and nothing outside of $work.
@@ -63,8 +65,7 @@ base() {
   local include=ca-certificates,libssl3,libffi8,libsqlite3-0,libreadline8,libbz2-1.0,liblzma5,zlib1g
   include+=,libncursesw6,libuuid1,libexpat1,netbase,tzdata
   [[ $prefix != /usr ]] || include+=,python3,python3-venv,python-is-python3
-  debootstrap --variant=minbase --include="$include" "$codename" "$root" "$mirror" >"$work/debootstrap.log" 2>&1 ||
-    { tail "$work/debootstrap.log" >&2; return 1; }
+  quietly debootstrap --variant=minbase --include="$include" "$codename" "$root" "$mirror"
   if [[ $prefix != /usr ]]; then
     tar --directory "$prefix" --exclude='*/site-packages/*' --exclude=__pycache__ --create . |
       tar --directory "$root/usr/local" --extract --no-same-owner
@@ -78,20 +79,20 @@ base() {
 
 wheels() {
   sed --regexp-extended '/^ *--hash=/d; s/ \\$//' requirements-extras.lock >"$work/constraints.txt"
-  "$python" -m pip wheel --quiet --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
+  quietly "$python" -m pip wheel --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
     '.[kubernetes]' 'hatchling>=1.27,<2'
   "$python" -m venv "$work/compose"
-  "$work/compose/bin/pip" install --quiet podman-compose==1.6.0
+  quietly "$work/compose/bin/pip" install podman-compose==1.6.0
 }
 
 images() {
-  podman build --quiet --pull=never --network=none --volume "$work/wheels:/wheels:ro" --file deployments/Dockerfile \
-    --build-arg BASE=localhost/dsir-base:test --build-arg 'EXTRAS=[kubernetes]' --tag dsir-pipeline:0.1.0 . >/dev/null
+  quietly podman build --pull=never --network=none --volume "$work/wheels:/wheels:ro" --file deployments/Dockerfile \
+    --build-arg BASE=localhost/dsir-base:test --build-arg 'EXTRAS=[kubernetes]' --tag dsir-pipeline:0.1.0 .
   # The S3 server under the name that the compose file has: the base, and the program that the tests use.
   mkdir "$work/s3"
   cp --dereference "$(dirname "$python")/weed" "$work/s3/weed"
   printf 'FROM localhost/dsir-base:test\nCOPY weed /usr/bin/weed\nENTRYPOINT ["weed"]\n' >"$work/s3/Dockerfile"
-  podman build --quiet --pull=never --network=none --tag docker.io/chrislusf/seaweedfs:4.48 "$work/s3" >/dev/null
+  quietly podman build --pull=never --network=none --tag docker.io/chrislusf/seaweedfs:4.48 "$work/s3"
 }
 
 trap cleanup EXIT
@@ -107,4 +108,4 @@ images
 step "tests"
 # A network of their own: no rule and no port of this machine changes, and nobody else reaches the containers.
 PATH=$work/compose/bin:$PATH unshare --net --mount sh -c 'ip link set lo up && exec "$@"' sh \
-  "$python" -m pytest -v --durations=0 tests/containers/containers.py
+  "$python" -m pytest -v -rP --timeout=1800 tests/containers/containers.py
