@@ -7,8 +7,8 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint bench scale quality faults \
-  release-check lock clean
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint bench scale \
+  quality faults release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
 PYTEST := $(BIN)/python -m pytest
@@ -51,7 +51,7 @@ test-deep: install ## run the property tests on thousands of examples, others ea
 browser: install
 	@$(BIN)/python -m tests.browser
 
-test-containers: install ## build the image and run what deployments/ ships, from nothing (Debian, root, about 15 minutes)
+test-containers: install ## build the image and run what deployments/ ships, from nothing (needs Debian and root)
 	tests/containers/run.sh $(BIN)/python
 
 lint: install ## check format, style, types and the layers of imports
