@@ -133,7 +133,9 @@ def compose() -> Iterator[None]:
     """The stack of the compose file, with the two workers that it asks for."""
     words = ["podman-compose", "--file", "deployments/compose.yaml"]
     try:
-        run(*words, "up", "--detach", "--scale", "worker=2", **KEYS)
+        run(*words, "up", "--detach", "--scale", "worker=2", "s3", "prefect", "deploy", "scheduler", "worker", **KEYS)
+        # podman cannot start what depends on a container that has already done its work.
+        run(*words, "up", "--detach", "--no-deps", "runner", **KEYS)
         yield
     finally:
         run(*words, "down", "--volumes", **KEYS)
