@@ -37,11 +37,13 @@ from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.tally import Tally
 from dsir_core.model.importance import FittedModel
 from dsir_core.model.noise import gumbel
+from dsir_core.model.smoothing import NONE
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weights_schema import weight_columns
 from dsir_core.runtime.executor import Executor, LazySequence, Outcome, nothing
 from dsir_core.shards.warm_up import warm_up
 from dsir_core.stages.count import CorpusCounts, Counts, count
-from dsir_core.stages.fit import fit
+from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
@@ -148,6 +150,12 @@ def uncounted(scores: Scores) -> Counts:
     return Counts({}, CorpusCounts(np.zeros(1, np.int64), scores.tally, np.empty((0, 4), np.int64)), 1.0, {})
 
 
+def unfitted() -> Fit:
+    """A model of nothing: resampling asks it for who selects, and for how log weights are scaled."""
+    model = FittedModel((NAME,), (1.0,), np.zeros((1, 1)))
+    return Fit(model, True, 0.0, {NAME: NONE}, {NAME: WeightScaling()}, np.zeros(1, np.int64), False)
+
+
 def warm_up_workers() -> None:
     """Compile what workers need, or load it."""
     warm_up()
@@ -165,7 +173,7 @@ def measured(folder: Path, documents: int, settings: Row) -> Row:
         client.run(warm_up)
         begin = time.perf_counter()
         with memory() as peak:
-            sample = resample(run, uncounted(scores), scores, FittedModel((NAME,), (1.0,), np.zeros((1, 1))))
+            sample = resample(run, uncounted(scores), scores, unfitted())
         seconds = time.perf_counter() - begin
     selected = {"selected": sample.account.n_selected, "temperature": sample.temperatures[NAME]}
     return {**_costs(meter, peak, seconds), "documents": documents, "shards": len(scores.shards), "stored": stored,
@@ -200,11 +208,11 @@ def _stages(run: Run, documents: int, shards: int) -> Iterator[tuple[str, Any]]:
     yield "plan", plan
     counts = count(run, plan)
     yield "count", counts
-    model = fit(run, counts).model
-    yield "fit", model
-    scores = score(run, plan, counts, model, None)
+    fitted = fit(run, counts, {})
+    yield "fit", fitted
+    scores = score(run, plan, counts, fitted.model, None)
     yield "score", scores
-    sample = resample(run, counts, scores, model)
+    sample = resample(run, counts, scores, fitted)
     yield "resample", sample
     yield "write", write(run, plan, scores, sample)
 

@@ -89,13 +89,22 @@ class FinishedSelection:
             RequestError: the model is not in the workdir any more, or is damaged.
         """
         found = explain(text, self._model(), self._settings(FeatureSettings))
-        config = self.report["config"]
-        # The thresholds of normalised weights are those of log weights divided by length.
-        histograms = self.report.get("histograms", {}) if config.get("length_normalise", "none") == "none" else {}
-        thresholds = {name: each["thresholds"][0] for name, each in histograms.items() if len(each["thresholds"]) == 1}
-        return ExplainedDocument(
-            title, {one.target: one for one in found}, thresholds, has_scores=bool(config.get("weights"))
-        )
+        by_target = {one.target: one for one in found}
+        thresholds = {
+            name: each["thresholds"][0] * self._length_factor(name, len(by_target[name].spans))
+            for name, each in self.report.get("histograms", {}).items()
+            if len(each["thresholds"]) == 1 and name in by_target
+        }
+        return ExplainedDocument(title, by_target, thresholds, has_scores=bool(self.report["config"].get("weights")))
+
+    def _length_factor(self, name: str, n_tokens: int) -> float:
+        """A document's log weight as a multiple of its normalised one, by which it was selected."""
+        fit = self.report["fit"]
+        if "typical_tokens" not in fit:  # a report of an earlier version, without length normalisation by default
+            return 1.0
+        power = {"none": 0.0, "sqrt": 0.5, "tokens": 1.0}[fit["length_normalise"][name]]
+        factor: float = (max(1, n_tokens) / fit["typical_tokens"][name]) ** power
+        return factor
 
     def _text(self, file: str, position: int) -> str:
         root = self.report["corpus"]["raw"]["root"]

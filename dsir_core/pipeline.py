@@ -17,6 +17,7 @@ from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan, plan
+from dsir_core.stages.recover import Recovery, recover
 from dsir_core.stages.report import report, stage_figures
 from dsir_core.stages.resample import resample
 from dsir_core.stages.run import Run
@@ -50,11 +51,10 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
         RunFailedError: the run failed; what is complete is kept.
     """
     with_storage(check_output)(run)
-    planned, counts, fitted, scores = _score(run, call)
-    model = fitted.model
-    sample = call(with_storage(resample), run, counts, scores, model)
+    planned, counts, recovery, fitted, scores = _score(run, call)
+    sample = call(with_storage(resample), run, counts, scores, fitted)
     written = call(with_storage(write), run, planned, scores, sample)
-    return call(with_storage(report), run, planned, counts, fitted, scores, sample, written)
+    return call(with_storage(report), run, planned, counts, recovery, fitted, scores, sample, written)
 
 
 def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
@@ -63,7 +63,7 @@ def score_only(run: Run, call: CallStage = call_directly) -> tuple[str, Scores]:
     Returns:
         Name of a list in the workdir, JSON, of the weights files of this model in order of shards; and the scores.
     """
-    _, _, fitted, scores = _score(run, call)
+    _, _, _, fitted, scores = _score(run, call)
     model = fitted.model
     name = f"{SCORE.name(model.digest)}{SCORE.suffix}"
     listed = {
@@ -90,8 +90,8 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
     """
     mine = Run(run.config.model_copy(update={"method": _most_needing()}), run.unwatched, run.observe, record=PAGE)
     with_storage(check_comparison)(mine)
-    _, counts, fitted, scores = _score(mine, call)
-    return call(with_storage(compare), mine, counts, scores, fitted.model, target_labels)
+    _, counts, _, fitted, scores = _score(mine, call)
+    return call(with_storage(compare), mine, counts, scores, fitted, target_labels)
 
 
 def _most_needing() -> str:
@@ -122,12 +122,14 @@ def with_storage(stage: Callable[..., Result]) -> Callable[..., Result]:
     return inside
 
 
-def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Fit, Scores]:
+def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Recovery, Fit, Scores]:
     planned = call(with_storage(plan), run)
     with_storage(begin)(run)  # a request that names nothing to read leaves the record of the run before
     counts = call(with_storage(count), run, planned)
     classifier = call(with_storage(classify), run, planned, counts) if run.config.classifies else None
-    fitted = call(with_storage(fit), run, counts, classifier)
+    recovery = call(with_storage(recover), run, planned, counts) if run.config.measures_recovery else {}
+    fitted = call(with_storage(fit), run, counts, recovery, classifier)
     from_table = run.config.weights is not None and run.config.weights.table is not None
     joined = call(with_storage(join), run, planned, counts) if from_table else None
-    return planned, counts, fitted, call(with_storage(score), run, planned, counts, fitted.model, joined)
+    scores = call(with_storage(score), run, planned, counts, fitted.model, joined)
+    return planned, counts, recovery, fitted, scores

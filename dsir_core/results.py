@@ -45,6 +45,11 @@ class Selection:
         return dict(self.figures["targets"])
 
     @property
+    def recovery(self) -> dict[str, float]:
+        """By who selects: the share of held-out target documents that would have been selected (docs/recovery.md)."""
+        return {name: found["recovered"] for name, found in self.figures["recovery"].items()}
+
+    @property
     def kl_reduction(self) -> float | None:
         """How much nearer to the targets the selection is than raw: nats, the mean over the targets."""
         found: float | None = self.figures["kl_reduction"]

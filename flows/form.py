@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import GetJsonSchemaHandler
 
+from dsir_core.config.presets import PRESETS
+
 FIRST = (
     "raw",
     "target",
@@ -39,7 +41,7 @@ WORDS = {
     "weights": "Scores from elsewhere as weights, of the records or of a table; alone, or added to the n-gram log "
     "weight.",
     "smoothing": "Added to the target's counts: a number to every bucket (Laplace; 0 is the reference), a prior in the "
-    "proportions of raw, or auto: what makes held-out target documents likeliest.",
+    "proportions of raw, or auto: what recovers most held-out target documents.",
     "chunk": "Cut raw documents into chunks of equal word count, which are then selected; the paper has 128 words.",
 }
 """Where the command's help speaks of how flags are written."""
@@ -88,6 +90,8 @@ class Form:
         for field in form["properties"].values():
             if "description" in field:
                 field["description"] = " ".join(field["description"].split())
+        for name in {name for settings in PRESETS.values() for name in settings}:
+            fields[name].pop("default", None)  # the form sends defaults as if they were given: no preset could win
         for name, words in WORDS.items():
             fields[name]["description"] = words
         if self.selects:

@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     corpora = parser.add_argument_group("corpora")
     _add(corpora, "raw", fields.pop("raw"))
     _add(corpora, "target", fields.pop("target"))
+    _add(corpora, "preset", fields.pop("preset"))
     for title, owner in GROUPS.items():
         group = parser.add_argument_group(title)
         for name in owner.model_fields:

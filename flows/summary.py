@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.report.comparison import PAGE
+from dsir_core.report.recovery import advice, sentence
 
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
@@ -22,6 +23,10 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         f"{config.min_tokens} tokens, {documents['bad']:,} bad"
         + (f", {documents['excluded']:,} excluded" if documents["excluded"] else "")
     )
+    for name, found in figures["recovery"].items():
+        print(sentence(name, found))
+        for text in advice(name, found):
+            print(f"  {text}")
     for name, target in figures["targets"].items():
         if target["kl_selected"] is not None:
             print(
@@ -53,6 +58,10 @@ def summary(request: SelectConfig, figures: dict[str, Any]) -> dict[str, Any]:
         "documents": figures["documents"],
         "tokens": figures["tokens"],
         "targets": figures["targets"],
+        "recovery": {
+            name: {key: found[key] for key in ("recovered", "low", "high", "auc", "share")}
+            for name, found in figures["recovery"].items()
+        },
         "effective_sample_size": figures["weights"]["effective_sample_size"],
         "top_k_overlap": figures["weights"]["top_k_overlap"],
         "seconds": sum(stage["seconds"] for stage in stages),

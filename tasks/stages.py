@@ -21,6 +21,7 @@ import dsir_core.stages.count as count_stage
 import dsir_core.stages.fit as fit_stage
 import dsir_core.stages.join as join_stage
 import dsir_core.stages.plan as plan_stage
+import dsir_core.stages.recover as recover_stage
 import dsir_core.stages.report as report_stage
 import dsir_core.stages.resample as resample_stage
 import dsir_core.stages.score as score_stage
@@ -33,6 +34,7 @@ from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.join import Joined
 from dsir_core.stages.plan import Plan
+from dsir_core.stages.recover import Recovery
 from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import Run, StageFailedError
 from dsir_core.stages.score import Scores
@@ -116,9 +118,15 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
 
 
 @stage_task
-def fit(run: Run, counts: Counts, classifier: Classifier | None) -> Fit:
+def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
+    """Measure held-out recovery, and pick the settings that are `auto` by it."""
+    return recover_stage.recover(run, plan, counts)
+
+
+@stage_task
+def fit(run: Run, counts: Counts, recovery: Recovery, classifier: Classifier | None) -> Fit:
     """Fit the importance model."""
-    return fit_stage.fit(run, counts, classifier)
+    return fit_stage.fit(run, counts, recovery, classifier)
 
 
 @stage_task
@@ -134,9 +142,9 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Join
 
 
 @stage_task
-def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> ResampleResult:
+def resample(run: Run, counts: Counts, scores: Scores, fitted: Fit) -> ResampleResult:
     """Choose the documents: find the thresholds, and mark what lies above."""
-    return resample_stage.resample(run, counts, scores, model)
+    return resample_stage.resample(run, counts, scores, fitted)
 
 
 @stage_task
@@ -147,22 +155,27 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
 
 @stage_task
 def report(
-    run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: ResampleResult, written: Written
+    run: Run,
+    plan: Plan,
+    counts: Counts,
+    recovery: Recovery,
+    fitted: Fit,
+    scores: Scores,
+    sample: ResampleResult,
+    written: Written,
 ) -> dict[str, Any]:
     """Write report.json and report.html to the output."""
-    return report_stage.report(run, plan, counts, fitted, scores, sample, written)
+    return report_stage.report(run, plan, counts, recovery, fitted, scores, sample, written)
 
 
 @stage_task
-def compare(
-    run: Run, counts: Counts, scores: Scores, model: FittedModel, target_labels: Sequence[str]
-) -> dict[str, Any]:
+def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]) -> dict[str, Any]:
     """Choose by every method, and write compare.json and compare.html to the output."""
-    return compare_stage.compare(run, counts, scores, model, target_labels)
+    return compare_stage.compare(run, counts, scores, fitted, target_labels)
 
 
 TASKS: dict[str, Task[..., Handed[Any]]] = {
-    each.name: each for each in (plan, count, classify, fit, join, score, resample, write, report, compare)
+    each.name: each for each in (plan, count, classify, recover, fit, join, score, resample, write, report, compare)
 }
 
 

@@ -57,7 +57,7 @@ def test_the_tutorial_prints_what_it_says(
     for name, shown in (
         ("model", "10,000 buckets"),
         ("explanation", "The text"),
-        ("selection", "100 of 2,730 documents"),
+        ("selection", "70 of 2,730 documents"),
     ):
         piece = session[name]._repr_html_()
         assert shown in piece

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.quality.trial import SHARES, Ask
+from benchmarks.quality.trial import OWN, SHARES, Ask
 
 Settings = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ def product(*parts: Mapping[str, Settings]) -> dict[str, Settings]:
     return rows
 
 
-DEFAULTS: dict[str, Settings] = {"defaults": {}}
+DEFAULTS: dict[str, Settings] = {"reference": {}}
 ANY_LENGTH: dict[str, Settings] = {"": {"min_tokens": 0}}
 SMOOTHING: dict[str, Settings] = {
     "unsmoothed": {},
@@ -170,7 +170,29 @@ ADVICE: dict[str, Settings] = {
     },
 }
 
+PRESETS: dict[str, Settings] = {
+    "reference": {},
+    "defaults": {OWN: True},
+    "auto": {OWN: True, "smoothing": "auto", "length_normalise": "auto"},
+    "smoothing 1, unicode, per token": {OWN: True, "smoothing": 1.0},
+    "raw_prior=1000, unicode, per token": {OWN: True, "smoothing": {"raw_prior": 1e3}},
+    "raw_prior=100000, unicode, per token": {OWN: True, "smoothing": {"raw_prior": 1e5}},
+    "raw_prior=10000, unicode, sqrt": {OWN: True, "length_normalise": "sqrt"},
+    "raw_prior=10000, unicode, whole": {OWN: True, "length_normalise": "none"},
+    "raw_prior=10000, wordpunct, per token": {OWN: True, "tokenizer": "wordpunct"},
+}
+
 EXPERIMENTS = (
+    Experiment(
+        "presets",
+        "the reference's settings, the defaults, and fixed settings near them",
+        PRESETS,
+        [
+            Column(f"{pool}, {n or 'all'} documents", tuple(of_kind(pool, kind, n) for kind in KINDS[pool]))
+            for n in (0, 30, 10)
+            for pool in ("demo", "technical", "languages", "japanese")
+        ],
+    ),
     Experiment(
         "advice",
         "the reference's settings and ours",

@@ -58,10 +58,11 @@ class Kind:
         return f"{self.folder}/{key}"
 
 
-COUNTS = Kind("counts", 1, "npy", "shards counted")
+COUNTS = Kind("counts", 2, "npy", "shards counted")
 RAW_MODEL = Kind("raw-model", 1, "npy", "counts of raw that a model was fitted on")
-DOCUMENTS = Kind("documents", 1, "npz", "shards with documents that a classifier is fitted on")
+DOCUMENTS = Kind("documents", 1, "npz", "shards with sampled documents")
 CLASSIFIER = Kind("classifier", 1, "npz", "classifiers")
+RECOVERY = Kind("recovery", 1, "npz", "targets whose recovery is measured")
 MODEL = Kind("model", 1, "npz", "models")
 EXTERNAL = Kind("external", 1, "npz", "shards joined to a table of scores")
 WEIGHTS = Kind("weights", 1, "parquet", "shards scored")
@@ -73,7 +74,20 @@ COMPARISON = Kind("comparison", 1, "npy", "shards compared")
 QUARANTINE = Kind("quarantine", 1, "jsonl", "shards with bad records, listed there", has_receipt=False)
 
 KINDS = (
-    *(COUNTS, RAW_MODEL, DOCUMENTS, CLASSIFIER, MODEL, EXTERNAL, WEIGHTS, SCORE, SELECTION, OVERVIEW, EXTRACT),
+    *(
+        COUNTS,
+        RAW_MODEL,
+        DOCUMENTS,
+        CLASSIFIER,
+        RECOVERY,
+        MODEL,
+        EXTERNAL,
+        WEIGHTS,
+        SCORE,
+        SELECTION,
+        OVERVIEW,
+        EXTRACT,
+    ),
     *(COMPARISON, QUARANTINE),
 )
 """In the order of the stages."""

@@ -22,7 +22,7 @@ class FeatureSettings(BaseModel):
     """Longest n-gram: all orders from 1 to this are features."""
 
     tokenizer: str = Field(
-        default="wordpunct", description=_help(TOKENIZERS), json_schema_extra={"enum": list(TOKENIZERS)}
+        default="unicode", description=_help(TOKENIZERS), json_schema_extra={"enum": list(TOKENIZERS)}
     )
 
     buckets: int = Field(default=10_000, ge=2, le=2**20)

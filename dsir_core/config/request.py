@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.methods import method_of
+from dsir_core.config.presets import Preset, with_preset
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import (
     BudgetSettings,
@@ -49,8 +50,17 @@ class SelectConfig(
     target: dict[str, tuple[str, ...]] = Field(min_length=1)
     """The target corpora: `[NAME=]GLOB`; the same name again adds files to it, no name means `target`."""
 
+    preset: Preset | None = None
+    """reference: exactly the answer of the paper and of the authors' package: sha256 buckets, wordpunct tokens, no
+    smoothing, weights of whole documents. Settings that are given as well win."""
+
     workdir: str = ""
     """Where checkpoints are kept, so that later runs reuse them; default: `OUTPUT.work`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, values: Any) -> Any:
+        return with_preset(values) if isinstance(values, dict) else values
 
     @field_validator("raw", mode="before")
     @classmethod
@@ -101,6 +111,11 @@ class SelectConfig(
     def classifies(self) -> bool:
         """Whether documents are scored by a classifier, too."""
         return method_of(self.method).uses_classifier
+
+    @property
+    def measures_recovery(self) -> bool:
+        """Whether held-out recovery is measured: where n-gram weights decide what is selected."""
+        return self.weights is None and method_of(self.method).by_weight
 
     @property
     def is_sized(self) -> bool:

@@ -13,6 +13,7 @@ from dsir_core.config.methods import METHODS, method_of, methods_help
 from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
+LengthSetting = Literal["auto", "none", "tokens", "sqrt"]
 
 
 class _Settings(BaseModel):
@@ -28,6 +29,13 @@ class RawPrior(_Settings):
     raw_prior: float = Field(gt=0, allow_inf_nan=False)
     """N-grams added in all."""
 
+    def __str__(self) -> str:
+        """As on the command line."""
+        return f"raw_prior={self.raw_prior:g}"
+
+
+DEFAULT_SMOOTHING = RawPrior(raw_prior=10_000)
+
 
 class FitSettings(_Settings):
     """How counts become the model."""
@@ -39,9 +47,9 @@ class FitSettings(_Settings):
     """Whether raw that has grown gets a new model: always (the selection then depends on nothing of before), never, or
     auto: when the drift of raw is over 0.001 nats. Without a new model only new shards are scored."""
 
-    smoothing: Literal["auto"] | Laplace | RawPrior = 0.0
-    """Added to the target's counts: N to every bucket (Laplace; 0 is the reference), raw_prior=MU n-grams shared out as
-    raw has them, or auto: what makes held-out target documents likeliest."""
+    smoothing: Literal["auto"] | Laplace | RawPrior = DEFAULT_SMOOTHING
+    """Added to the target's counts: raw_prior=N n-grams in the proportions of raw, a number for every bucket (Laplace;
+    0 is the reference), or auto: what recovers most held-out target documents."""
 
     separate: bool = False
     """Fit and select for each target by itself, in the order given, instead of pooling them."""
@@ -100,8 +108,10 @@ class SampleSettings(_Settings):
     target_ess: float | None = Field(default=None, gt=0, le=1)
     """Find the temperature at which the effective sample size is this share of the eligible documents."""
 
-    length_normalise: LengthNormalise = "none"
-    """Divide each log weight by the document's tokens, or their square root: long documents have large weights."""
+    length_normalise: LengthSetting = "tokens"
+    """tokens: log weights are per token, scaled to the target's mean document length, so that documents of any length
+    compete; sqrt: in between; none: sums over the document, as the reference; auto: what recovers most held-out target
+    documents. The default is none for scores from elsewhere."""
 
     min_tokens: int = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""

@@ -14,7 +14,14 @@ from dsir_core.forecasting import warnings
 from dsir_core.forecasting.checks import Check, check_output_free, check_read, check_room, check_write
 from dsir_core.forecasting.estimates import Estimate, estimate
 from dsir_core.forecasting.reuse import Reuse, find_reuse
-from dsir_core.forecasting.samples import Sampled, effective_sample_size, look_at_raw, look_at_target, sample_model
+from dsir_core.forecasting.samples import (
+    Sampled,
+    counts_of,
+    effective_sample_size,
+    look_at_raw,
+    look_at_target,
+    sample_recovery,
+)
 from dsir_core.forecasting.sizes import (
     RawFigures,
     Selection,
@@ -25,7 +32,9 @@ from dsir_core.forecasting.sizes import (
     worker_bytes,
 )
 from dsir_core.report.html import render_fragment
+from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
+from dsir_core.stages.recover import recovery_figures
 from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate
 from dsir_core.urls import without_credentials
@@ -74,6 +83,8 @@ class Forecast:
     worker_bytes: float = 0.0
     workdir_bytes: float | None = None
     output_bytes: float | None = None
+    recovery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By who selects: held-out recovery in the samples, as in report.json."""
     effective_sample_size: float | None = None
     """Of the eligible documents of the raw sample."""
     sampled_eligible: int = 0
@@ -169,16 +180,19 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None], 
     _estimate_sizes(config, planned, found, samples.raw, figures)
     _warn(config, planned, found, samples, figures)
     try:
-        model = sample_model(config, samples.targets, samples.raw)
+        counts = counts_of(samples.targets, samples.raw, figures.documents.value)
+        recovery = sample_recovery(config, samples.targets, samples.raw, counts) if config.measures_recovery else {}
+        fit = fitted(Run(config, run.executor), counts, recovery)  # what it notes is for the run to say
     except DsirError as error:
         found.checks.append(Check("fit a model on the samples", False, str(error)))
         return
     if config.weights is None:
-        size, n = effective_sample_size(config, samples.raw, model)
+        found.recovery = recovery_figures(recovery)
+        size, n = effective_sample_size(config, samples.raw, fit)
         found.effective_sample_size, found.sampled_eligible = size, n
-        found.warnings += warnings.warn_of_weights(config, size, n)
+        found.warnings += warnings.warn_of_recovery(found.recovery)
     say("measuring speed")
-    speed = speeds.measure_speed(config, planned.raw.shards, model)
+    speed = speeds.measure_speed(config, planned.raw.shards, fit.model)
     say("looking for what can be reused")
     reuse = find_reuse(run, planned, found.fit_rate) if has_workdir else Reuse(0, 0, 0, found.fit_rate)
     found.fit_rate = reuse.rate

@@ -17,6 +17,7 @@ from dsir_core.shards.count import CountTask
 from dsir_core.stages.count import CorpusCounts, Counts, next_rate, raw_tasks, target_tasks
 from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan
+from dsir_core.stages.recover import candidates_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import score_tasks
 
@@ -77,8 +78,10 @@ def _scored(run: Run, plan: Plan, counts: Counts, complete: set[str]) -> int | N
         return None  # weights depend on what the table gives each document
     if run.config.classifies:
         return None  # and on a classifier that only the run fits
+    if len(candidates_of(run.config)) > 1:
+        return None  # and on the settings that only the run picks
     try:
-        model = fitted(Run(run.config, run.executor), counts).model  # what it notes is for the run to say
+        model = fitted(Run(run.config, run.executor), counts, {}).model  # what it notes is for the run to say
     except RequestError:
         return None
     return sum(task.checkpoint in complete for task in score_tasks(run.config, plan.raw.shards, model.digest, {}))
@@ -99,6 +102,4 @@ def _load(store: Store, tasks: Sequence[CountTask]) -> CorpusCounts | None:
     if total is None:
         return None
     by_shard = np.empty((0, 4), np.int64)
-    if total.ndim == 1:
-        return CorpusCounts(total, tally, by_shard)
-    return CorpusCounts(total.sum(axis=0), tally, by_shard, total)
+    return CorpusCounts(total, tally, by_shard)

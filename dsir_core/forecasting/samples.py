@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import SelectConfig
-from dsir_core.config.settings import RawPrior
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, Shard
-from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features import count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
 from dsir_core.forecasting.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
-from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
+from dsir_core.model.compact_sample import BottomKSample, SparseDocuments
+from dsir_core.model.importance import selectors_of
 from dsir_core.model.metrics import WeightSums
-from dsir_core.model.smoothing import FOLDS, NONE, Smoothing, pick_smoothing
-from dsir_core.resampling.scaling import WeightScaling
-
-KEPT_BYTES = 64 * 2**20
-"""Text of the raw sample that is held to be scored."""
+from dsir_core.resampling.recovery import Sample, tokens_of
+from dsir_core.shards.sample_documents import sample_batch
+from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.stages.fit import Fit
+from dsir_core.stages.recover import SIZE, Found, Recovery, candidates_of, found_in, recovery_of
 
 MAX_HASHES = 2_000_000
 """Target documents that are remembered."""
@@ -35,14 +36,15 @@ class Sampled:
     stored: dict[str, int]
     """Stored bytes by kind of file."""
     reads: list[Read]
+    tally: Tally
     counts: npt.NDArray[np.int64]
-    """int64[FOLDS, buckets] of the sample."""
+    """int64[buckets] of the sample."""
+    documents: BottomKSample
+    """Some of its documents."""
     unspaced: int = 0
     """Bytes of text in scripts without spaces."""
     hashes: set[bytes] = field(default_factory=set)
     """Of a target: its documents."""
-    texts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]] = field(default_factory=list)
-    """Of raw: documents, as Arrow-like buffers."""
     in_target: int = 0
     """Of raw: documents that stand in a target as well."""
 
@@ -72,76 +74,73 @@ def look_at_raw(config: SelectConfig, shards: Sequence[Shard], target_hashes: se
         DamagedFileError, RequestError, OSError: it cannot be read.
     """
     found = _sampled(config, shards)
-    kept = 0
     for batch, _ in _read(config, config.read, found, probes_of(shards)):
         if config.read.chunk is None:
             found.in_target += sum(_hash(text) in target_hashes for text in texts_of_batch(batch))
-        n_bytes = int(batch.text_offsets[-1] - batch.text_offsets[0])
-        if len(batch) and (kept := kept + n_bytes) <= KEPT_BYTES:
-            found.texts.append((batch.text_data.copy(), batch.text_offsets.copy()))
     return found
 
 
-def sample_model(config: SelectConfig, targets: Mapping[str, Sampled], raw: Sampled) -> FittedModel:
-    """The importance model of the samples.
+def counts_of(targets: Mapping[str, Sampled], raw: Sampled, documents: float) -> Counts:
+    """The samples as the count stage would give them.
 
-    Raises:
-        RequestError: a sample holds no n-gram.
+    Args:
+        documents: of raw, about.
     """
-    raw_counts = raw.counts.sum(axis=0)
-    folds = {name: found.counts for name, found in targets.items()}
-    smoothing = {}
+    rate = min(1.0, raw.tally.documents / max(1.0, documents))
+    return Counts({name: _counts(found) for name, found in targets.items()}, _counts(raw), rate, {})
+
+
+def sample_recovery(config: SelectConfig, targets: Mapping[str, Sampled], raw: Sampled, counts: Counts) -> Recovery:
+    """Held-out recovery as the samples show it."""
+    found: dict[str, Found | None] = {}
+    raw_documents = raw.documents.found()
     for name in selectors_of(tuple(targets), config.by_target):
-        mine = folds[name] if name in folds else np.sum(list(folds.values()), axis=0)
-        smoothing[name] = _smoothing(config, mine, raw_counts)
-    counts = {name: each.sum(axis=0) for name, each in folds.items()}
-    return fit_model(counts, raw_counts, smoothing=smoothing, separate=config.by_target, proportions=config.proportions)
+        mine = [name] if name in targets else list(targets)
+        documents = SparseDocuments.joined([targets[target].documents.found() for target in mine])
+        summed = np.sum([targets[target].counts for target in mine], axis=0)
+        sample = Sample(documents, summed, raw_documents, raw.counts, config.ngrams, config.min_tokens)
+        found[name] = found_in(sample, candidates_of(config))
+    return recovery_of(config, counts, found)
 
 
-def effective_sample_size(config: SelectConfig, raw: Sampled, model: FittedModel) -> tuple[float, int]:
+def effective_sample_size(config: SelectConfig, raw: Sampled, fitted: Fit) -> tuple[float, int]:
     """Of the eligible documents of the raw sample (the least of all who select), and the number of these."""
-    spread = WeightScaling(config.temperature, config.length_normalise)
-    sums = [WeightSums() for _ in model.selectors]
-    for data, offsets in raw.texts:
-        log_weights, n_tokens = score_ngrams(data, offsets, config.features, model.log_ratio)
-        eligible = n_tokens >= config.min_tokens
-        for i in range(len(sums)):
-            preferences = spread.scaled(log_weights[:, i], n_tokens)
-            sums[i] = sums[i].merge(WeightSums.of(preferences[eligible]))
+    documents = raw.documents.found()
+    n_tokens = tokens_of(documents, config.ngrams)
+    eligible = n_tokens >= config.min_tokens
+    log_weights = documents.matrix(config.buckets) @ fitted.model.log_ratio.T
+    sums = [
+        WeightSums.of(replace(scaling, temperature=config.temperature).scaled(log_weights[:, i], n_tokens)[eligible])
+        for i, scaling in enumerate(fitted.scaling[name] for name in fitted.model.selectors)
+    ]
     return min(each.effective_sample_size for each in sums), sums[0].n
 
 
 def _sampled(config: SelectConfig, shards: Sequence[Shard]) -> Sampled:
-    return Sampled(stored_by_kind(shards), [], np.zeros((FOLDS, config.buckets), np.int64))
+    documents = BottomKSample(SIZE.bound, config.buckets)
+    return Sampled(stored_by_kind(shards), [], Tally(), np.zeros(config.buckets, np.int64), documents)
+
+
+def _counts(found: Sampled) -> CorpusCounts:
+    return CorpusCounts(found.counts, found.tally, np.empty((0, 4), np.int64))
 
 
 def _read(
     config: SelectConfig, settings: ReadSettings, found: Sampled, probes: Sequence[Probe]
 ) -> Iterator[tuple[Batch, Read]]:
-    fold = 0
     for probe in probes:
         read = None
         for batch, read in read_probe(probe, settings):
-            n_tokens = count_ngrams(batch.text_data, batch.text_offsets, config.features, found.counts[fold % FOLDS])
+            n_tokens = count_ngrams(batch.text_data, batch.text_offsets, config.features, found.counts)
             eligible = n_tokens >= config.min_tokens
             read.tokens += int(n_tokens.sum())
             read.eligible += int(eligible.sum())
             read.eligible_tokens += int(n_tokens[eligible].sum())
-            fold += 1
+            found.tally.documents += len(batch)
+            found.tally.tokens += int(n_tokens.sum())
+            sample_batch(batch, probe.file_range.file.path, "plan", config.features, found.documents)
             yield batch, read
         found.reads.append(read or Read(probe.kind, probe.n_stored))
-
-
-def _smoothing(config: SelectConfig, folds: npt.NDArray[np.int64], raw_counts: npt.NDArray[np.int64]) -> Smoothing:
-    asked = config.smoothing
-    if isinstance(asked, RawPrior):
-        return Smoothing(raw_prior=asked.raw_prior)
-    if asked != "auto":
-        return Smoothing(laplace=asked)
-    if not raw_counts.any():
-        return NONE
-    picked = pick_smoothing(folds, distribution(raw_counts))
-    return picked.smoothing if picked else Smoothing(raw_prior=float(config.buckets))
 
 
 def _hash(text: bytes) -> bytes:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dsir_core.config.hashes import TOKENIZERS
-from dsir_core.config.methods import method_of
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.formats.registry import format_of
 from dsir_core.errors import DsirError
 from dsir_core.forecasting.samples import Sampled
 from dsir_core.forecasting.sizes import RawFigures, Selection
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.report.recovery import advice
 from dsir_core.stages.count import MUCH_UNSPACED
 from dsir_core.stages.plan import PlannedCorpus
 
 FEW_ELIGIBLE = 0.1
-LOW_EFFECTIVE = 2.0
-"""Documents of the sample's effective sample size."""
-
 MUCH_OVERLAP = 0.001
 
 
@@ -66,19 +64,10 @@ def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selecti
         )
 
 
-def warn_of_weights(config: SelectConfig, size: float, n: int) -> Iterator[str]:
-    """Of the weights of the raw sample.
-
-    Args:
-        size: effective sample size of the n eligible documents of the sample.
-    """
-    decides = method_of(config.method).is_sampled and config.target_ess is None
-    if decides and n > 10 * LOW_EFFECTIVE and 0 < size < LOW_EFFECTIVE:
-        yield (
-            f"the effective sample size will be near 1 (in the sample {size:.1f} of {n:,} eligible documents): "
-            f"the largest weights decide, and noise adds next to nothing, as in plain top-k; for diversity try "
-            f"--target-ess 0.01"
-        )
+def warn_of_recovery(recovery: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Of held-out recovery in the samples: what it says about the request."""
+    for name, found in recovery.items():
+        yield from advice(name, found)
 
 
 def missing_field(planned: PlannedCorpus, sample: Sampled) -> str | None:

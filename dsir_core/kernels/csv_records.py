@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numba
+from dsir_core.kernels.compiled import compiled
 
 NEWLINE = ord("\n")
 QUOTE = ord('"')
@@ -11,7 +11,7 @@ START, PLAIN, QUOTED, CLOSING = range(4)
 """Where the next byte stands: at a field's start, in a plain field, in a quoted one, behind a closing quote."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def record_ends(data, delimiter, state, ends):
     """Positions behind the line feeds that end records.
 

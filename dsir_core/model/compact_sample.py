@@ -56,6 +56,13 @@ class SparseDocuments:
         entries = np.repeat(self.starts[which] - starts[:-1], sizes) + np.arange(starts[-1])
         return SparseDocuments(self.order[which], starts, self.buckets[entries], self.counts[entries])
 
+    def matrix(self, buckets: int) -> Any:
+        """Scipy CSR array int64[n, buckets] of counts."""
+        from scipy.sparse import csr_array
+
+        counts = self.counts.astype(np.int64)
+        return csr_array((counts, self.buckets, self.starts.astype(np.int32)), shape=(len(self), buckets))
+
     def shares(self, buckets: int) -> Any:
         """Scipy CSR array float64[n, buckets]: counts divided by the document's number of n-grams."""
         from scipy.sparse import csr_array

@@ -143,8 +143,7 @@ def fit_model(
         pooled = stacked.sum(axis=0, keepdims=True)
         (name,) = selectors
         return FittedModel((name,), (1.0,), log_ratio(pooled, raw_counts, _of(smoothing, name)))
-    mass = np.array([proportions[name] for name in selectors] if proportions else stacked.sum(axis=1), np.float64)
-    shares = tuple(float(share) for share in mass / mass.sum())
+    shares = shares_of(selectors, stacked.sum(axis=1).tolist(), proportions)
     rows = [log_ratio(target_counts[name], raw_counts, _of(smoothing, name)) for name in selectors]
     return FittedModel(selectors, shares, np.stack(rows))
 
@@ -154,6 +153,14 @@ def selectors_of(targets: Sequence[str], separate: bool) -> tuple[str, ...]:
     if separate:
         return tuple(targets)
     return (targets[0] if len(targets) == 1 else POOLED,)
+
+
+def shares_of(
+    selectors: Sequence[str], ngrams: Sequence[float], proportions: Mapping[str, float] | None
+) -> tuple[float, ...]:
+    """Share of the selection for each separate target: by proportions, or by numbers of n-grams as the reference."""
+    mass = np.array([proportions[name] for name in selectors] if proportions else ngrams, np.float64)
+    return tuple(float(share) for share in mass / mass.sum())
 
 
 def _of(smoothing: Smoothing | Mapping[str, Smoothing], name: str) -> Smoothing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from dsir_core.config.methods import METHODS
 from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
 from dsir_core.report.formatting import human_seconds
+from dsir_core.report.recovery import advice, sentence, worst
 
 Figures: TypeAlias = dict[str, Any]
 
@@ -62,6 +64,30 @@ def _funnel(r: Figures) -> dict[str, Any]:
     }
 
 
+def _recovery(r: Figures) -> dict[str, Any]:
+    recovery = r["recovery"]
+    charts = []
+    for name, found in recovery.items():
+        # By decades: small shares are where selections are made.
+        curve = [(math.log10(100 * share), 100 * value) for share, value in found["curve"]]
+        lines = [
+            Line("target", curve),
+            Line("random", [(x, 10**x) for x, _ in curve]),
+        ]
+        if found["share"] > 0:
+            x = max(curve[0][0], math.log10(100 * found["share"]))
+            lines.append(Line("selected", [(x, 0.0), (x, 100.0)]))
+        title = f"Recovered documents of {name}, %"
+        svg = line_chart(lines, title, "power of ten of the selected share of raw, %")
+        charts.append(Chart(svg, title, [line.name for line in lines]))
+    return {
+        "charts": charts,
+        "verdict": worst(recovery),
+        "sentences": [sentence(name, found) for name, found in recovery.items()],
+        "advice": [text for name, found in recovery.items() for text in advice(name, found)],
+    }
+
+
 def _distance(r: Figures) -> dict[str, Any]:
     targets = r["targets"]
     bars = [Bars(side, [target[f"kl_{side}"] for target in targets.values()]) for side in ("raw", "selected")]
@@ -83,13 +109,19 @@ def _is_sampled(r: Figures) -> bool:
 LEAST_SPAN, LARGEST_SPAN = 1e-100, 1e100
 """Half of a histogram's width, for which an axis can be drawn: scores from elsewhere may be any numbers."""
 
-AXES = {"none": "log weight", "tokens": "log weight per token", "sqrt": "log weight / square root of tokens"}
+AXES = {
+    "none": "log weight",
+    "tokens": "log weight per token x typical tokens",
+    "sqrt": "log weight per square root of tokens x that of typical tokens",
+}
 
 
 def _histograms(r: Figures) -> dict[str, Any]:
     charts = []
-    x_title = AXES[r["config"].get("length_normalise", "none")]
+    asked = r["config"].get("length_normalise", "none")
+    lengths = r.get("fit", {}).get("length_normalise", {})
     for name, h in r["histograms"].items():
+        x_title = AXES[lengths.get(name, asked)]
         low, high = h["low"], h["high"]
         if not LEAST_SPAN < high / 2 - low / 2 < LARGEST_SPAN:
             continue
@@ -200,6 +232,7 @@ def _stages(r: Figures) -> dict[str, Any]:
 
 SECTIONS = (
     Section("headline", ("documents.selected", "documents.raw", "tokens.selected", "tokens.raw", "kl_reduction")),
+    Section("recovery", ("recovery",), _recovery),
     Section("notes", ("notes",)),
     Section("distance", ("targets",), _distance),
     Section(

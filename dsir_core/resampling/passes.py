@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.settings import LengthNormalise
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.errors import RequestError
 from dsir_core.model.metrics import WeightSums
@@ -176,7 +175,8 @@ class SizesTask:
     weights: tuple[str, ...]
     """Names of weights files."""
     column: str
-    length: LengthNormalise
+    scaling: WeightScaling
+    """Of which the length counts, and the temperature does not."""
     temperatures: tuple[float, ...]
     min_tokens: int
 
@@ -191,7 +191,7 @@ def part_sizes(task: SizesTask) -> list[WeightSums]:
     sums = [WeightSums() for _ in task.temperatures]
     for name in task.weights:
         for rows in read_rows(Store(task.workdir), name, (task.column,)):
-            plain = WeightScaling(1.0, task.length).normalised(rows.log_weights[task.column], rows.n_tokens)
+            plain = task.scaling.normalised(rows.log_weights[task.column], rows.n_tokens)
             plain = plain[eligible(rows, task.min_tokens)]
             sums = [
                 total.merge(WeightSums.of(plain / temperature))

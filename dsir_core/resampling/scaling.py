@@ -1,8 +1,10 @@
-"""How log weights become preferences: length, temperature, and the temperature that gives an effective sample size.
+"""How log weights are scaled: by length, by temperature, and the temperature that gives an effective sample size.
 
-`preference = log_weight / length / temperature`, and `key = preference + Gumbel(0, 1)`. On full-length documents log
-weights differ by hundreds of nats, so that one document has nearly all the weight (effective sample size 1); a larger
-temperature spreads the choice. The defaults, 1 and none, are the reference.
+`key = scaled + Gumbel(0, 1)`, where `scaled = log_weight * factor / temperature`. The factor is 1, or with length
+normalisation `typical / tokens` or its square root. A factor for the target's typical length keeps the weights in nats
+of a whole document, so that temperature 1 means the same with and without length normalisation. On full-length
+documents log weights differ by hundreds of nats: the effective sample size is near 1, and noise changes next to
+nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class WeightScaling:
 
     temperature: float = 1.0
     length: LengthNormalise = "none"
+    typical: float = 1.0
+    """Tokens of a typical document of the target: length-normalised weights are those of a document of this length."""
 
     def normalised(
         self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]
@@ -44,8 +48,8 @@ class WeightScaling:
         """
         if self.length == "none":
             return log_weights
-        tokens = np.maximum(n_tokens, 1).astype(np.float64)
-        return log_weights / (tokens if self.length == "tokens" else np.sqrt(tokens))
+        factor = self.typical / np.maximum(n_tokens, 1).astype(np.float64)
+        return log_weights * (factor if self.length == "tokens" else np.sqrt(factor))
 
     def scaled(self, log_weights: npt.NDArray[np.float64], n_tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """float64[n]: log weights for length and temperature; what is sampled by."""

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.methods import BASELINE
-from dsir_core.config.settings import LengthNormalise
 from dsir_core.resampling.keys import EVERYONE, GlobalCut, Pool, Ranking, Search
 from dsir_core.resampling.passes import (
     HistogramTask,
@@ -84,7 +83,7 @@ def temperature_of(
     workdir: str,
     shards: Sequence[ShardWeights],
     column: str,
-    length: LengthNormalise,
+    scaling: WeightScaling,
     min_tokens: int,
     share: float,
 ) -> float:
@@ -95,7 +94,7 @@ def temperature_of(
         def task(index: int) -> SizesTask:
             group = shards[index * GROUP_SHARDS : (index + 1) * GROUP_SHARDS]
             names = tuple(shard.name for shard in group)
-            return SizesTask(workdir, names, column, length, tuple(temperatures), min_tokens)
+            return SizesTask(workdir, names, column, scaling, tuple(temperatures), min_tokens)
 
         tasks = LazySequence(-(-len(shards) // GROUP_SHARDS), task)
         if not tasks:

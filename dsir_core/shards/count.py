@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +12,9 @@ from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COUNTS
 from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.hashes import HASHES
-from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import Batch, BlockFilter
+from dsir_core.corpus.types import BlockFilter
 from dsir_core.digests import digest
 from dsir_core.features import can_keep, count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
@@ -50,19 +47,8 @@ class BlockSample:
 class TargetCounting:
     """What is wanted of a target beside its counts."""
 
-    folds: int = 1
-    """Counts are int64[folds, buckets] when there are several. A hash of a document's text says which is its: copies
-    must not stand on both sides when one fold is predicted from the others."""
     strata: str | None = None
     """Field by whose values documents and tokens are wanted."""
-
-    def folds_of(self, batch: Batch) -> npt.NDArray[np.int64]:
-        """int64[n]: folds of the documents of a batch."""
-        ends = itertools.pairwise(batch.text_offsets.tolist())
-        hashes = [
-            hashlib.blake2b(batch.text_data[start:stop].tobytes(), digest_size=8).digest() for start, stop in ends
-        ]
-        return (np.frombuffer(b"".join(hashes), "<u8") % np.uint64(self.folds)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,7 @@ class CountTask(SourceTask):
         return {
             **self.source,
             "rate": self.sample.rate if self.sample else None,
-            "target": [self.target.folds, self.target.strata, FOLDS_BY] if self.target else None,
+            "target": [self.target.strata] if self.target else None,
         }
 
 
@@ -140,8 +126,7 @@ def count_shard(task: CountTask) -> CountResult:
 
 def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]:
     """Read and count a shard; its n-grams are kept where there is room for them."""
-    folds = task.target.folds if task.target is not None else 1
-    counts = np.zeros((folds, task.features.buckets) if folds > 1 else task.features.buckets, np.int64)
+    counts = np.zeros(task.features.buckets, np.int64)
     tally = Tally()
     room = NGRAM_CACHE.room(task.workdir, task.keep_bytes) if task.keeps else 0
     recorder = NgramRecorder(room) if room > 0 else None
@@ -151,7 +136,7 @@ def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]
         for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep, fields):
             n_tokens = recorder.count(file_range, batch, task.features, counts) if recorder else None
             if n_tokens is None:
-                n_tokens = _count_batch(task, batch, counts)
+                n_tokens = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
             tally.tokens += int(n_tokens.sum())
             if task.target is not None:
                 tally.unspaced_bytes += unspaced_bytes(batch.text_data, batch.text_offsets)
@@ -161,17 +146,3 @@ def _count(store: Store, task: CountTask) -> tuple[npt.NDArray[np.int64], Tally]
     if recorder is not None and (shard := recorder.shard(tally)) is not None:
         NGRAM_CACHE.put(task.workdir, task.place, shard, task.keep_bytes)
     return counts, tally
-
-
-def _count_batch(task: CountTask, batch: Batch, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Tokens of each document of a batch that has been added to the counts, by fold where there are several."""
-    if counts.ndim == 1:
-        whole: npt.NDArray[np.int32] = count_ngrams(batch.text_data, batch.text_offsets, task.features, counts)
-        return whole
-    assert task.target is not None
-    folds = task.target.folds_of(batch)
-    n_tokens = np.zeros(len(batch), np.int32)
-    for fold in np.unique(folds):
-        mine = folds == fold
-        n_tokens[mine] = count_ngrams(*texts_of(batch, mine), task.features, counts[fold])
-    return n_tokens

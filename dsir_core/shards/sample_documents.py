@@ -10,7 +10,9 @@ import numpy as np
 from dsir_core.checkpoints.cached import find_or_make
 from dsir_core.checkpoints.kinds import DOCUMENTS
 from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.tally import Tally
+from dsir_core.corpus.types import Batch
 from dsir_core.features import count_ngrams
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.noise import document_bits
@@ -50,6 +52,18 @@ class GatherResult:
     seconds: float
 
 
+def sample_batch(batch: Batch, path: str, corpus: str, features: FeatureSettings, gathering: BottomKSample) -> None:
+    """Add the documents of a batch that may be in the sample.
+
+    Args:
+        path: of the batch's file, relative to the corpus root. corpus: names the random order.
+    """
+    order = document_bits(batch.positions, path, batch.offsets, "documents", corpus)
+    for i in np.flatnonzero(order < gathering.limit).tolist():
+        count_ngrams(batch.text_data, batch.text_offsets[i : i + 2], features, gathering.counts)
+        gathering.add(order[i])
+
+
 def gather_shard(task: GatherTask) -> GatherResult:
     """Put a shard's part of the sample into the store, or take what is there.
 
@@ -73,9 +87,5 @@ def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally]:
     keep_block = task.blocks.keep_block if task.blocks.rate < 1 else None
     with quarantining(store, task.shard, task.read, tally, write=False) as quarantine:
         for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep_block):
-            order = document_bits(batch.positions, file_range.file.path, batch.offsets, "documents", task.corpus)
-            for i in np.flatnonzero(order < gathering.limit).tolist():
-                offsets = batch.text_offsets[i : i + 2]
-                count_ngrams(batch.text_data, offsets, task.features, gathering.counts)
-                gathering.add(order[i])
+            sample_batch(batch, file_range.file.path, task.corpus, task.features, gathering)
     return gathering.found(), tally

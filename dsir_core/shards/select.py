@@ -51,9 +51,10 @@ def selection_schema(*, offset: bool, stratum: bool, odds: bool = False) -> pa.S
 
 def cut_values(cut: Cut) -> list[Any]:
     """What a cut's choice depends on, as plain JSON."""
-    ranking = cut.ranking
-    return [ranking.method, ranking.seed, ranking.target, ranking.column, ranking.spread.temperature,
-            ranking.spread.length, ranking.pool.stratum, ranking.pool.nearest, cut.bits, cut.ties]  # fmt: skip
+    ranking, pool = cut.ranking, cut.ranking.pool
+    scaling = [ranking.spread.temperature, ranking.spread.length, ranking.spread.typical]
+    return [ranking.method, ranking.seed, ranking.target, ranking.column, *scaling, pool.stratum, pool.nearest,
+            cut.bits, cut.ties]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import CLASSIFIER
 from dsir_core.checkpoints.store import Draft, Receipt, Store
 from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.types import SourceFile
-from dsir_core.digests import hash64
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
-from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
+from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of
-from dsir_core.runtime.executor import LazySequence
-from dsir_core.shards.count import BlockSample
-from dsir_core.shards.sample_documents import GatherTask, gather_shard
-from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.stages.count import Counts
+from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
 from dsir_core.stages.fit import content_of, keeps_raw_model, raw_model_key
-from dsir_core.stages.plan import Plan, PlannedCorpus
+from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
 from dsir_core.storage.retries import warn
@@ -32,8 +26,6 @@ BOUND = Bound(10_000, 5_000_000)
 
 TIMES = 8
 """As many documents as are wanted stand in the blocks that are read: neighbours in a file are alike."""
-
-MIN_FILES = 16
 
 
 def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
@@ -54,11 +46,9 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
         work.announce([])
         work.finish()
         return kept
-    raw = _gather(work, "raw", plan.raw, counts.raw, config.read, counts)
-    targets = {
-        name: _gather(work, f"target {name}", corpus, counts.targets[name], config.read.unconditional, counts)
-        for name, corpus in plan.targets.items()
-    }
+    size = SampleSize(BOUND, TIMES)
+    raw = sample_raw(work, plan, counts, size)
+    targets = {name: sample_target(work, plan, counts, name, config.read.unconditional, size) for name in plan.targets}
     fits = []
     for name in selectors_of(tuple(targets), config.by_target):
         mine = [targets[name]] if name in targets else list(targets.values())
@@ -99,52 +89,6 @@ def _kept(run: Run, pointer: str) -> Classifier | None:
         return None
     run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])
     return Classifier.joined(loaded)
-
-
-def _gather(
-    work: StageWork, name: str, corpus: PlannedCorpus, counted: CorpusCounts, read: ReadSettings, counts: Counts
-) -> list[Receipt]:
-    """Where a sample of a corpus lies, in order of shards."""
-    config = work.run.config
-    known = counted.tally.documents / (counts.rate if name == "raw" else 1.0)
-    files, documents = _some_files(corpus, known)
-    shards = [
-        replace(shard, ranges=pieces)
-        for shard in corpus.shards
-        if shard not in counts.damaged and (pieces := tuple(p for p in shard.ranges if p.file.path in files))
-    ]
-    blocks = BlockSample(min(1.0, TIMES * BOUND.documents / max(documents, 1.0)))
-    tasks = LazySequence(
-        len(shards),
-        lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, BOUND),
-    )
-    work.announce(shards)
-    receipts: dict[int, Receipt] = {}
-    for index, result in work.map(gather_shard, tasks, shards):
-        receipts[index] = result.receipt.compact()
-    return [receipts[index] for index in sorted(receipts)]
-
-
-def _some_files(corpus: PlannedCorpus, documents: float) -> tuple[set[str], float]:
-    """Files to look into, of all sizes, and how many documents to expect there.
-
-    A compressed file must be read from its beginning to wherever a block stands: of many files only some are opened,
-    those that come first by a hash of their path.
-    """
-    by_hash = sorted(corpus.corpus.files, key=_order)
-    per_byte = documents / max(1, corpus.n_bytes)
-    n_bytes = 0
-    taken: set[str] = set()
-    for file in by_hash:
-        if len(taken) >= MIN_FILES and n_bytes * per_byte >= TIMES * BOUND.documents:
-            break
-        taken.add(file.path)
-        n_bytes += file.size
-    return taken, n_bytes * per_byte
-
-
-def _order(file: SourceFile) -> tuple[int, str]:
-    return hash64("classifier", file.path), file.path
 
 
 @dataclass(frozen=True)
@@ -189,18 +133,8 @@ def fit_from_samples(task: FitTask) -> Classifier:
 
 def _fit(store: Store, task: FitTask) -> tuple[Classifier, int, int]:
     """A classifier, and how many documents of the target and of raw it is fitted on."""
-    target, raw = (_sample(store, task.features, receipts) for receipts in (task.target, task.raw))
+    target, raw = (load_sample(store, task.features, receipts, BOUND) for receipts in (task.target, task.raw))
     if not len(target) or not len(raw):
         what = f"target {task.name!r}" if not len(target) else "the raw corpus"
         raise RequestError(f"{what} holds no n-gram: it has no documents, or none with a word in it")
     return fit_classifier(target, raw, task.features.buckets), len(target), len(raw)
-
-
-def _sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt]) -> SparseDocuments:
-    gathering = BottomKSample(BOUND, features.buckets)
-    for receipt in receipts:
-        part = SparseDocuments.from_bytes(store.read(receipt.name))
-        if len(part):
-            gathering.extend(part)
-    found = gathering.found()
-    return found.smallest(BOUND) if len(found) else found

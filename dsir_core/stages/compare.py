@@ -19,8 +19,9 @@ from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
+from dsir_core.stages.fit import Fit
 from dsir_core.stages.report import mean_reduction, stage_figures, versions
-from dsir_core.stages.resample import reading_weights, spreads_of
+from dsir_core.stages.resample import reading_weights, scalings_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
 from dsir_core.stages.work import StageWork
@@ -43,7 +44,7 @@ def check_comparison(run: Run) -> None:
         )
 
 
-def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target_labels: Sequence[str]) -> Json:
+def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]) -> Json:
     """Choose by every method, and write `compare.html` and then `compare.json` to the output.
 
     Args:
@@ -59,8 +60,9 @@ def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target
     """
     work = StageWork(run, "compare")
     work.announce(scores.shards)
+    model = fitted.model
     with reading_weights("compare"):
-        cuts = _cuts(run, counts, scores, model)
+        cuts = _cuts(run, counts, scores, fitted)
     found = _compared(work, scores, model, cuts)
     labels = _labels(run, found, target_labels)
     work.finish()
@@ -96,9 +98,9 @@ def compare(run: Run, counts: Counts, scores: Scores, model: FittedModel, target
     return figures
 
 
-def _cuts(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Mapping[str, Cuts]:
+def _cuts(run: Run, counts: Counts, scores: Scores, fitted: Fit) -> Mapping[str, Cuts]:
     """The thresholds of each method; all in the same passes over the weights where no target waits for another."""
-    spreads = spreads_of(run, scores)
+    spreads, model = scalings_of(run, scores, fitted), fitted.model
     together = len(model.selectors) == 1 and run.config.quotas is None
     groups: list[Sequence[str]] = [list(METHODS)] if together else [[method] for method in METHODS]
     cuts: dict[str, Cuts] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
-from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET, FOLDS
+from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
@@ -39,8 +39,6 @@ class CorpusCounts:
     tally: Tally
     by_shard: npt.NDArray[np.int64]
     """int64[shards, 4]: `Tally.account` of each; -1 where a shard is left out."""
-    folds: npt.NDArray[np.int64] | None = None
-    """int64[folds, buckets] that sum to `counts`, where smoothing is to be found."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,7 @@ def _why_none(tally: Tally) -> str:
 
 def target_tasks(config: SelectConfig, shards: Sequence[Shard]) -> Sequence[CountTask]:
     """The tasks that count a target."""
-    how = TargetCounting(
-        FOLDS if config.smoothing == "auto" else 1, config.strata if config.quotas == "target" else None
-    )
+    how = TargetCounting(config.strata if config.quotas == "target" else None)
     read = config.read.unconditional
     return LazySequence(
         len(shards), lambda index: CountTask(config.workdir_url, shards[index], read, config.features, target=how)
@@ -152,10 +148,7 @@ def raw_tasks(config: SelectConfig, shards: Sequence[Shard], rate: float, kept: 
 
 
 def _count_target(work: StageWork, shards: Sequence[Shard]) -> CorpusCounts:
-    found = _count(work, shards, target_tasks(work.run.config, shards))
-    if found.counts.ndim == 1:
-        return found
-    return replace(found, counts=found.counts.sum(axis=0), folds=found.counts)
+    return _count(work, shards, target_tasks(work.run.config, shards))
 
 
 def _count_raw(work: StageWork, shards: Sequence[Shard], rate: float, kept: int = 0) -> CorpusCounts:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.cached import array_from, write_array
 from dsir_core.checkpoints.kinds import MODEL, RAW_MODEL
-from dsir_core.config.settings import RawPrior
 from dsir_core.digests import digest
 from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.model.classifier import Classifier
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import kl_divergence
-from dsir_core.model.smoothing import NONE, Picked, Smoothing, pick_smoothing
+from dsir_core.model.smoothing import Smoothing
+from dsir_core.resampling.recovery import DEFAULT, Candidate
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.stages.count import Counts
+from dsir_core.stages.recover import Recovery, candidates_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
 from dsir_core.storage.retries import warn
@@ -42,8 +44,10 @@ class Fit:
     """Whether raw's model is of this run's counts."""
     drift_nats: float
     """Of raw now from raw as the model knows it; 0 for a model of this run."""
-    smoothing: Mapping[str, Picked]
+    smoothing: Mapping[str, Smoothing]
     """By who selects."""
+    scaling: Mapping[str, WeightScaling]
+    """By who selects: how its log weights are scaled for length."""
     raw_counts: npt.NDArray[np.int64]
     """int64[buckets] that raw's model is of."""
     is_new: bool
@@ -56,23 +60,26 @@ class _RawModel:
     refitted: bool
     drift_nats: float
     is_new: bool
+    picked: Mapping[str, Candidate] = field(default_factory=dict)
+    """By who selects, what the run that fitted it picked."""
 
 
-def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
+def fit(run: Run, counts: Counts, recovery: Recovery, classifier: Classifier | None = None) -> Fit:
     """Fit the model and store it under its digest, where the shards will find it.
 
     Args:
+        recovery: by which settings that are `auto` were picked.
         classifier: that documents are scored by, too.
 
     Raises:
         RequestError: a target or the raw corpus holds no n-gram.
     """
     work = StageWork(run, "fit")
-    found = fitted(run, counts)
+    found = fitted(run, counts, recovery)
     model = replace(found.model, classifier=classifier)
     key, content = raw_model_key(run), content_of(found.raw_counts)
     if found.is_new:
-        _remember(run, key, content, found.raw_counts)
+        _remember(run, key, content, found)
     with run.store.checkpoint(MODEL.folder, model.digest, MODEL.suffix, {"names": list(model.selectors)}) as draft:
         draft.stream.write(model.to_bytes())
     run.manifest.need("fit", [MODEL.name(model.digest), RAW_MODEL.name(key), RAW_MODEL.name(content)])
@@ -80,7 +87,7 @@ def fit(run: Run, counts: Counts, classifier: Classifier | None = None) -> Fit:
     return replace(found, model=model)
 
 
-def fitted(run: Run, counts: Counts) -> Fit:
+def fitted(run: Run, counts: Counts, recovery: Recovery) -> Fit:
     """Fit the model; nothing is written.
 
     Raises:
@@ -88,15 +95,28 @@ def fitted(run: Run, counts: Counts) -> Fit:
     """
     config = run.config
     raw = _raw_model(run, counts)
-    smoothing = _smoothing(run, counts, raw.counts)
+    picked = _picked(run, counts, recovery, raw.picked)
+    smoothing = {name: candidate.smoothing for name, candidate in picked.items()}
     model = fit_model(
         {name: found.counts for name, found in counts.targets.items()},
         raw.counts,
-        smoothing={name: picked.smoothing for name, picked in smoothing.items()},
+        smoothing=smoothing,
         separate=config.by_target,
         proportions=config.proportions or (_own_proportions(run, counts) if config.match else None),
     )
-    return Fit(model, raw.refitted, raw.drift_nats, smoothing, raw.counts, raw.is_new)
+    scaling = {
+        name: WeightScaling(length=candidate.length, typical=_typical_length(run, counts, name))
+        for name, candidate in picked.items()
+    }
+    return Fit(model, raw.refitted, raw.drift_nats, smoothing, scaling, raw.counts, raw.is_new)
+
+
+def _typical_length(run: Run, counts: Counts, name: str) -> float:
+    """Mean tokens of a document of those that a selector stands for; of a chunk, where documents are cut."""
+    targets = [counts.targets[name]] if name in counts.targets else list(counts.targets.values())
+    documents, tokens = (sum(getattr(found.tally, what) for found in targets) for what in ("documents", "tokens"))
+    mean = max(1.0, float(tokens / max(1, documents)))
+    return min(mean, float(run.config.chunk.words)) if run.config.chunk is not None else mean
 
 
 def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
@@ -129,33 +149,39 @@ def content_of(counts: npt.NDArray[np.int64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
 
 
-def _smoothing(run: Run, counts: Counts, raw_counts: npt.NDArray[np.int64]) -> dict[str, Picked]:
-    """As asked, or for `auto` what makes held-out documents of each target likeliest."""
-    config = run.config
-    selectors = selectors_of(tuple(counts.targets), config.by_target)
-    if config.smoothing != "auto":
-        asked = config.smoothing
-        given = Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)
-        return {name: Picked(given) for name in selectors}
-    picked: dict[str, Picked] = {}
-    for name in selectors:
-        targets = [counts.targets[name]] if name in counts.targets else list(counts.targets.values())
-        folds = np.sum([found.folds for found in targets if found.folds is not None], axis=0)
-        if not folds.any() or not raw_counts.any():
-            picked[name] = Picked(NONE)  # fitting refuses it, and says why
-            continue
-        found = pick_smoothing(folds, distribution(raw_counts))
-        if found is None:
-            found = Picked(Smoothing(raw_prior=float(config.buckets)))
-            run.note(f"target {name!r} is too small to find its smoothing: {found.smoothing} is taken")
-        picked[name] = found
-    return picked
+def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Candidate]) -> dict[str, Candidate]:
+    """Smoothing and length normalisation for each who selects.
+
+    Args:
+        kept: what an earlier run picked, where its model of raw is kept.
+    """
+    found: dict[str, Candidate] = {}
+    for name in selectors_of(tuple(counts.targets), run.config.by_target):
+        candidates = candidates_of(run.config)
+        if len(candidates) == 1:
+            found[name] = candidates[0]
+        elif name not in recovery:
+            found[name] = next(one for one in (DEFAULT, *candidates) if one in candidates)
+            run.note(
+                f"target {name!r}: recovery cannot be measured, so smoothing and length_normalise are not tuned: "
+                f"{found[name].smoothing} and {found[name].length} are taken"
+            )
+        else:
+            found[name] = kept.get(name, recovery[name].candidate)
+            if found[name] != recovery[name].candidate:
+                better = recovery[name].candidate
+                run.note(
+                    f"target {name!r}: smoothing {found[name].smoothing} and length_normalise {found[name].length} are "
+                    f"kept with the model of an earlier run; fitted anew (--refit always) they would be "
+                    f"{better.smoothing} and {better.length}"
+                )
+    return found
 
 
 def _raw_model(run: Run, counts: Counts) -> _RawModel:
     """Raw's counts of this run, or those that an earlier one has fitted on."""
     config, new = run.config, counts.raw.counts
-    known = None if config.refit == "always" else _known(run, raw_model_key(run))
+    known, picked = (None, {}) if config.refit == "always" else _known(run, raw_model_key(run))
     if known is not None and known.sum() and new.sum():
         drift = kl_divergence(distribution(new), distribution(known))
         if config.refit == "never" or drift <= MAX_DRIFT_NATS:
@@ -164,27 +190,37 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
                     f"raw has drifted by {drift:.2g} nats from what its model was fitted on: "
                     f"the weights are no longer those of this corpus; fit anew with --refit always"
                 )
-            return _RawModel(known, np.array_equal(known, new), drift, False)
+            return _RawModel(known, np.array_equal(known, new), drift, False, picked)
     return _RawModel(new, True, 0.0, True)
 
 
-def _known(run: Run, key: str) -> npt.NDArray[np.int64] | None:
+def _known(run: Run, key: str) -> tuple[npt.NDArray[np.int64] | None, dict[str, Candidate]]:
+    """Raw's counts that an earlier run has fitted on, and what it picked for whom."""
     name = f"{RAW_MODEL.name(key)}.current"
     try:
-        content = str(json.loads(run.store.read(name))["counts"])
+        current = json.loads(run.store.read(name))
+        content = str(current["counts"])
+        picked = {
+            who: Candidate(Smoothing(**one["smoothing"]), one["length"]) for who, one in current["picked"].items()
+        }
     except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
+        return None, {}
+    except (ValueError, KeyError, TypeError, AttributeError):
         warn(f"{run.store.redacted}/{name} is damaged: the model of raw is fitted anew")
-        return None
+        return None, {}
     found = run.store.load(RAW_MODEL.folder, content)
     if found is None:
         warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
-        return None
-    return array_from(found[1])
+        return None, {}
+    return array_from(found[1]), picked
 
 
-def _remember(run: Run, key: str, content: str, counts: npt.NDArray[np.int64]) -> None:
+def _remember(run: Run, key: str, content: str, found: Fit) -> None:
+    counts = found.raw_counts
     with run.store.checkpoint(RAW_MODEL.folder, content, RAW_MODEL.suffix, {"ngrams": int(counts.sum())}) as draft:
         write_array(draft, counts)
-    run.store.write(f"{RAW_MODEL.name(key)}.current", json.dumps({"counts": content}).encode())
+    picked = {
+        name: {"smoothing": asdict(found.smoothing[name]), "length": found.scaling[name].length}
+        for name in found.model.selectors
+    }
+    run.store.write(f"{RAW_MODEL.name(key)}.current", json.dumps({"counts": content, "picked": picked}).encode())

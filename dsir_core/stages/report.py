@@ -22,6 +22,7 @@ from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
+from dsir_core.stages.recover import Recovery, recovery_figures
 from dsir_core.stages.report_lookups import Stages, examples, histograms, moved
 from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import Run
@@ -35,7 +36,14 @@ N_SHARDS = 10
 
 
 def report(
-    run: Run, plan: Plan, counts: Counts, fitted: Fit, scores: Scores, sample: ResampleResult, written: Written
+    run: Run,
+    plan: Plan,
+    counts: Counts,
+    recovery: Recovery,
+    fitted: Fit,
+    scores: Scores,
+    sample: ResampleResult,
+    written: Written,
 ) -> Json:
     """Write both reports to the output and return the figures.
 
@@ -53,6 +61,7 @@ def report(
         "documents": documents,
         "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
         "targets": targets,
+        "recovery": recovery_figures(recovery, _shares(sample)),
         "kl_reduction": mean_reduction(targets),
         "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
         "weights": _weights(sample, scores),
@@ -95,8 +104,16 @@ def _fit(fitted: Fit) -> Json:
     return {
         "refitted": fitted.refitted,
         "drift_nats": fitted.drift_nats,
-        "smoothing": {name: asdict(picked) for name, picked in fitted.smoothing.items()},
+        "smoothing": {name: str(smoothing) for name, smoothing in fitted.smoothing.items()},
+        "length_normalise": {name: scaling.length for name, scaling in fitted.scaling.items()},
+        "typical_tokens": {name: scaling.typical for name, scaling in fitted.scaling.items()},
     }
+
+
+def _shares(sample: ResampleResult) -> dict[str, float]:
+    """Of the eligible documents, the share that each who selects has selected."""
+    eligible = max(1, sample.account.eligible)
+    return {name: sample.account.selected.get(name, 0) / eligible for name in sample.selectors}
 
 
 def _documents(run: Run, scores: Scores, sample: ResampleResult, written: Written) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from dsir_core.checkpoints.store import Receipt
 from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
-from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.methods import note_of
 from dsir_core.resampling.overview import Overview, Scale
 from dsir_core.resampling.radix import Unit, keys_of_bits
@@ -26,6 +25,7 @@ from dsir_core.shards.select import Account, SelectTask, select_shard, selection
 from dsir_core.stages.allocation import Choice, choose
 from dsir_core.stages.budgets import N_NAMED
 from dsir_core.stages.count import Counts
+from dsir_core.stages.fit import Fit
 from dsir_core.stages.run import Run, StageFailedError
 from dsir_core.stages.score import Scores
 from dsir_core.stages.work import StageWork, describe
@@ -72,7 +72,7 @@ class ResampleResult:
     """Of the lists of chosen documents."""
 
 
-def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> ResampleResult:
+def resample(run: Run, counts: Counts, scores: Scores, fitted: Fit) -> ResampleResult:
     """Choose the documents.
 
     Raises:
@@ -81,8 +81,9 @@ def resample(run: Run, counts: Counts, scores: Scores, model: FittedModel) -> Re
     """
     work = StageWork(run, "resample", reads_source=False)
     work.announce(scores.shards)
+    model = fitted.model
     with reading_weights("resample"):
-        spreads = spreads_of(run, scores)
+        spreads = scalings_of(run, scores, fitted)
         choice = choose(run, counts, scores, model, spreads, [run.config.method])
     config = run.config
     schema = selection_schema(
@@ -175,27 +176,19 @@ def _mark(work: StageWork, scores: Scores, tasks: Sequence[SelectTask]) -> tuple
     return marks, total, overview
 
 
-def spreads_of(run: Run, scores: Scores) -> list[WeightScaling]:
-    """What each target's log weights are divided by."""
+def scalings_of(run: Run, scores: Scores, fitted: Fit) -> list[WeightScaling]:
+    """How each target's log weights are scaled."""
     config = run.config
+    scalings = [fitted.scaling[name] for name in fitted.model.selectors]
     if config.target_ess is None:
-        return [WeightScaling(config.temperature, config.length_normalise) for _ in scores.columns]
-    weights = _weights(scores)
-    return [
-        WeightScaling(
-            temperature_of(
-                run.executor,
-                config.workdir_url,
-                weights,
-                column,
-                config.length_normalise,
-                config.min_tokens,
-                config.target_ess,
-            ),
-            config.length_normalise,
+        return [replace(scaling, temperature=config.temperature) for scaling in scalings]
+    weights, found = _weights(scores), []
+    for column, scaling in zip(scores.columns, scalings, strict=True):
+        temperature = temperature_of(
+            run.executor, config.workdir_url, weights, column, scaling, config.min_tokens, config.target_ess
         )
-        for column in scores.columns
-    ]
+        found.append(replace(scaling, temperature=temperature))
+    return found
 
 
 def _weights(scores: Scores) -> list[ShardWeights]:
@@ -225,7 +218,7 @@ def _note_idle_dials(run: Run) -> None:
     asked = {
         "temperature": config.temperature != 1.0,
         "target_ess": config.target_ess is not None,
-        "length_normalise": config.length_normalise != "none",
+        "length_normalise": "length_normalise" in config.model_fields_set and config.length_normalise != "none",
     }
     idle = [dial for dial in method_of(config.method).ignores if asked[dial]]
     if idle:

@@ -99,9 +99,12 @@ def _stages(found: Forecast) -> Iterator[str]:
 
 def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
     from dsir_core.report.formatting import human_bytes
+    from dsir_core.report.recovery import sentence
 
     fitted = "all" if found.fit_rate >= 1 else f"about {found.fit_rate:.2%}"
     yield f"\nraw model fitted on {fitted} of raw; memory of a worker about {human_bytes(found.worker_bytes)}"
+    for name, recovery in found.recovery.items():
+        yield f"in the samples, {sentence(name, recovery)} (AUC {recovery['auc'] or 0:.2f})"
     if found.effective_sample_size is not None:
         yield (
             f"effective sample size {found.effective_sample_size:,.1f} among {found.sampled_eligible:,} eligible "

@@ -7,6 +7,7 @@ from typing import Any
 
 from dsir_core.report.formatting import human_seconds
 from dsir_core.report.pictures import pictures
+from dsir_core.report.recovery import sentence
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
 
@@ -25,6 +26,8 @@ def summary_markdown(figures: dict[str, Any], report: str) -> str:
         "",
         f"{tokens['selected']:,} of {tokens['raw']:,} tokens; {human_seconds(seconds)} in all stages. "
         f"Report: `{report.replace('`', '')}`",
+        "",
+        *(f"- {escaped(sentence(name, found))}" for name, found in figures["recovery"].items()),
         "",
         "| target | KL raw | KL selected | KL reduction |",
         "|---|---:|---:|---:|",

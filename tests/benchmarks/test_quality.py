@@ -17,7 +17,7 @@ from benchmarks.quality.__main__ import run
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
 from benchmarks.quality.pools import Document, Pool, load
 from benchmarks.quality.tables import cell, markdown, trials
-from benchmarks.quality.trial import SHARES, Ask, Trial, size
+from benchmarks.quality.trial import OWN, SHARES, Ask, Trial, size
 from dsir_core.config.request import parse_config
 from scripts.build_demo_corpus import unpack
 from scripts.demo_sources import Kind, Package
@@ -57,6 +57,7 @@ def test_every_experiment_is_a_request_that_its_pool_can_meet(experiment: Experi
         settings = {
             key: dict.fromkeys(kinds, 1) if value == SHARES else value
             for key, value in json.loads(trial.settings).items()
+            if key != OWN
         }
         parse_config({"raw": "r", "target": dict.fromkeys(kinds, "t"), "count": 1, "output": "o", **settings})
 

@@ -7,15 +7,31 @@ from typing import Any
 import pytest
 
 from dsir_core.config.request import SelectConfig, parse_config
+from dsir_core.config.settings import DEFAULT_SMOOTHING
 from dsir_core.errors import RequestError
 
 GOOD: dict[str, Any] = {"raw": ["a"], "target": ["b"], "output": "o", "count": 1}
 
 
-def test_defaults_are_those_of_the_reference() -> None:
+def test_defaults_select_well_and_the_preset_is_the_reference() -> None:
     config = parse_config(GOOD)
-    assert (config.ngrams, config.buckets, config.min_tokens, config.smoothing) == (2, 10_000, 100, 0.0)
+    assert (config.ngrams, config.buckets, config.min_tokens) == (2, 10_000, 100)
+    assert (config.smoothing, config.tokenizer, config.length_normalise) == (DEFAULT_SMOOTHING, "unicode", "tokens")
     assert config.workdir_url == "o.work"
+    reference = parse_config({**GOOD, "preset": "reference"})
+    assert (reference.hash, reference.smoothing) == ("sha256", 0.0)
+    assert (reference.tokenizer, reference.length_normalise) == ("wordpunct", "none")
+
+
+def test_settings_that_are_given_win_over_the_preset() -> None:
+    config = parse_config({**GOOD, "preset": "reference", "hash": "xxh3", "smoothing": "auto"})
+    assert (config.hash, config.smoothing, config.tokenizer) == ("xxh3", "auto", "wordpunct")
+
+
+def test_scores_from_elsewhere_are_not_divided_by_length_unless_asked() -> None:
+    external = {**GOOD, "weights": {"column": "score"}}
+    assert parse_config(external).length_normalise == "none"
+    assert parse_config({**external, "length_normalise": "sqrt"}).length_normalise == "sqrt"
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_documents_longer_than_the_working_space(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("ngrams", [1, 2, 3])
 def test_sha256_counts_are_the_references_on_real_text(ngrams: int) -> None:
-    features = FeatureSettings(hash="sha256", ngrams=ngrams)
+    features = FeatureSettings(hash="sha256", tokenizer="wordpunct", ngrams=ngrams)
     for text in demo_texts(25):
         counts = np.zeros(features.buckets, np.int64)
         count_ngrams(*buffers([text]), features, counts)

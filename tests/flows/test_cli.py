@@ -148,7 +148,7 @@ def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
     words = ["plan", "--raw", f"{DEMO}/raw", "--target", f"speeches={SPEECHES}", "--count", "70"]
     done = run(*words, "--output", str(tmp_path / "out"))
     assert (done.returncode, done.stderr) == (0, "")
-    for shown in ("2,730", "1,652,631", "about 70", "eligible", "ok    write workdir", "--smoothing auto"):
+    for shown in ("2,730", "1,661,895", "about 70", "eligible", "ok    write workdir", "hidden in raw"):
         assert shown in done.stdout
     told = json.loads(run(*words, "--json", "--output", str(tmp_path / "out")).stdout)
     assert told["raw"]["documents"] == {"value": 2730, "low": 2730, "high": 2730}

@@ -52,7 +52,7 @@ def test_help_shows_the_default_of_every_setting_that_has_one(name: str, actions
 
 
 def test_a_default_of_zero_is_a_default(actions: dict[str, argparse.Action]) -> None:
-    for name, shown in (("seed", "[0]"), ("max_bad_shards", "[0]"), ("smoothing", "[0.0]")):
+    for name, shown in (("seed", "[0]"), ("max_bad_shards", "[0]")):
         assert str(actions[name].help).endswith(f" {shown}")
 
 

@@ -35,7 +35,6 @@ def said(warnings: list[str], words: str) -> bool:
     "settings",
     [
         {},
-        {"smoothing": "auto"},
         {"separate": True},
         {"refit": "never"},
         {"fit_ngrams": 200_000},
@@ -167,17 +166,30 @@ def test_more_than_there_is_is_warned_of(plan: Plan, pool: Path) -> None:
 
 
 def test_a_small_target_is_warned_of_unless_it_is_smoothed(plan: Plan, pool: Path) -> None:
-    assert said(plan(**request(pool)).warnings, "'speeches' is small")
-    assert not said(plan(**request(pool, smoothing="auto")).warnings, "is small")
+    assert said(plan(**request(pool, smoothing=0.0)).warnings, "'speeches' is small")
+    for smoothing in ("auto", {"raw_prior": 10_000}):
+        assert not said(plan(**request(pool, smoothing=smoothing)).warnings, "is small")
 
 
-def test_an_effective_sample_size_of_one_is_warned_of(plan: Plan, pool: Path) -> None:
+def test_a_size_beyond_what_raw_holds_of_the_kind_is_warned_of(plan: Plan, pool: Path) -> None:
     found = plan(**request(pool))
-    assert said(found.warnings, "effective sample size will be near 1")
-    assert found.effective_sample_size is not None
-    assert found.effective_sample_size < 2
-    calm = plan(**request(pool, temperature=1000.0))
-    assert not said(calm.warnings, "effective sample size")
+    assert found.recovery["speeches"]["recovered"] > 0.9
+    assert not said(found.warnings, "select fewer")
+    assert said(plan(**request(pool, count=500)).warnings, "select fewer")
+
+
+def test_a_target_that_raw_looks_like_everywhere_is_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
+    lines = pool.read_text().splitlines(keepends=True)
+    (tmp_path / "t.jsonl").write_text("".join(lines[::25]))
+    found = plan(**request(pool, target={"everything": str(tmp_path / "t.jsonl")}))
+    assert found.recovery["everything"]["auc"] < 0.6
+    assert said(found.warnings, "cannot tell the target from raw")
+
+
+def test_no_advice_is_given_that_costs_precision(plan: Plan, pool: Path) -> None:
+    """Spreading the weights of whole documents lowers precision from 58 % to 17 % (docs/quality.md)."""
+    for settings in ({}, {"preset": "reference"}):
+        assert not said(plan(**request(pool, **settings)).warnings, "target-ess")
 
 
 def test_the_effective_sample_size_of_a_whole_corpus_is_that_of_its_run(
@@ -200,7 +212,7 @@ def test_a_target_inside_raw_is_warned_of(plan: Plan, tmp_path: Path) -> None:
 def test_scripts_without_spaces_are_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text(json.dumps({"text": "吾輩は猫である。名前はまだ無い。" * 20}) + "\n")
     target = {"neko": str(tmp_path / "t.jsonl")}
-    assert said(plan(**request(pool, target=target)).warnings, "--tokenizer unicode")
+    assert said(plan(**request(pool, target=target, tokenizer="wordpunct")).warnings, "--tokenizer unicode")
     assert not said(plan(**request(pool, target=target, tokenizer="unicode")).warnings, "--tokenizer")
 
 
@@ -211,7 +223,7 @@ def test_the_size_of_a_selection_follows_from_each_way_to_ask(plan: Plan, pool: 
         return round(found.documents)
 
     assert documents(count=70) == 70
-    assert documents(fraction=0.5) == round(0.5 * 2_667)
+    assert documents(fraction=0.5) == round(0.5 * 2_730)
     assert 10 < documents(tokens=20_000) < 60
     assert documents(strata="label", quotas={"a": 10, "b": 20}) == 30
     assert plan(raw=str(pool), target=SPEECHES).selection is None

@@ -23,6 +23,7 @@ import pytest
 from backports import zstd
 
 from dsir_core.config.request import parse_config
+from dsir_core.config.settings import DEFAULT_SMOOTHING
 from dsir_core.pipeline import select
 from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.run import Run
@@ -35,7 +36,11 @@ GOLDEN = Path(__file__).with_name("golden.json")
 SPEECHES = {"speeches": [str(DEMO / "targets" / "speeches.jsonl")]}
 BOTH = {**SPEECHES, "go": [str(DEMO / "targets" / "go_code.jsonl")]}
 
+PLAIN = {"smoothing": 0.0, "tokenizer": "wordpunct", "length_normalise": "none"}
+
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "defaults": {"count": 70, "smoothing": DEFAULT_SMOOTHING, "tokenizer": "unicode", "length_normalise": "tokens"},
+    "auto": {"count": 70, "smoothing": "auto", "length_normalise": "auto", "target": BOTH, "separate": True},
     "xxh3": {"count": 100},
     "sha256": {"count": 100, "hash": "sha256"},
     "top-k": {"count": 80, "method": "top-k", "buckets": 5000, "ngrams": 3},
@@ -61,7 +66,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "target-ess": {"count": 70, "target_ess": 0.05, "length_normalise": "tokens", "include": "score > -1"},
     "parts": {"count": 200, "compression": "zstd", "shard_bytes": 150_000},
 }
-"""What differs from 'the pool, the speeches, default settings'."""
+"""What differs from the pool, the speeches, and `PLAIN`."""
 
 
 def write_pool(folder: Path) -> None:
@@ -115,6 +120,7 @@ def digests(name: str, folder: Path, work: Path, executor: Executor) -> dict[str
         "raw": [str(folder / "raw")],
         "target": SPEECHES,
         "shard_bytes": 400_000,
+        **PLAIN,
         "output": str(work / "output"),
         "workdir": str(work / "workdir"),
         **CONFIGURATIONS[name],

@@ -66,7 +66,7 @@ def make_run(pool: Path, tmp_path: Path, *, separate: bool) -> Run:
         "raw": [str(pool)],
         "target": [f"{name}={target_path(name)}" for name in TARGETS],
         "output": str(tmp_path / "output"),
-        "hash": "sha256",
+        "preset": "reference",
         "method": "top-k",
         "count": K,
         "separate": separate,

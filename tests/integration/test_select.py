@@ -72,7 +72,7 @@ def test_the_selection_does_not_depend_on_shards(
     assert len(lines_of(tmp_path / "output")) == 70
 
 
-DIGEST = "66612e3f518ec85d00754df01a0d908773f95c07bbac987e5d266c6e5d5a8a08"
+DIGEST = "45673678bafffb570530db32ed220dfded94b802546bae8c1b49bada428d9f99"
 
 
 def test_formats_and_compressions_give_the_same_documents(run_select: Select, tmp_path: Path) -> None:
@@ -363,8 +363,9 @@ def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
         digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
         assert not any("target_ess" in note for note in report["notes"])
     assert len(digests) == 1
-    divisor = {"tokens": " / tokens", "sqrt": " / √tokens"}.get(more.get("length_normalise", ""), "")
-    assert f"Quantiles of the log weights{divisor}</summary>" in (tmp_path / "output" / "report.html").read_text()
+    kind = {"none": "log weights", "tokens": "log weights for their length", "sqrt": "log weights for their length"}
+    shown = kind[report["fit"]["length_normalise"]["speeches"]]
+    assert f"Quantiles of the {shown}</summary>" in (tmp_path / "output" / "report.html").read_text()
 
 
 def test_an_effective_sample_size_that_cannot_be_had_is_told(run_select: Select, pool: Path) -> None:
@@ -471,25 +472,24 @@ def test_small_targets_and_text_without_spaces_are_warned_of_and_auto_says_what_
     run_select: Select, pool: Path
 ) -> None:
     poetry = {"poetry": str(DEMO / "targets" / "tang_poetry.jsonl")}
-    plain = run_select(raw=[str(pool)], target=poetry, count=20, min_tokens=10)
+    plain = run_select(raw=[str(pool)], target=poetry, count=20, min_tokens=10, preset="reference")
     assert any("--tokenizer unicode" in note for note in plain["notes"])
     assert any("--smoothing auto" in note for note in plain["notes"])
-    assert plain["fit"]["smoothing"]["poetry"]["smoothing"] == {"laplace": 0.0, "raw_prior": 0.0}
+    assert plain["fit"]["smoothing"] == {"poetry": "0"}
     better = run_select(
         raw=[str(pool)], target=poetry, count=20, min_tokens=10, tokenizer="unicode", smoothing="auto", overwrite=True
     )
     assert not better["notes"]
-    found = better["fit"]["smoothing"]["poetry"]
-    assert found["nats"] > found["unsmoothed_nats"]
+    found = better["recovery"]["poetry"]
+    by_smoothing = {one["smoothing"]: one["recovered"] for one in found["tried"]}
+    assert by_smoothing[found["smoothing"]] == max(by_smoothing.values()) > plain["recovery"]["poetry"]["recovered"]
     given = run_select(
         raw=[str(pool)],
         target=poetry,
         count=20,
         min_tokens=10,
         tokenizer="unicode",
-        smoothing=str(f"raw_prior={found['smoothing']['raw_prior']}")
-        if found["smoothing"]["raw_prior"]
-        else found["smoothing"]["laplace"],
+        smoothing=found["smoothing"] if "=" in found["smoothing"] else float(found["smoothing"]),
         overwrite=True,
     )
     assert given["selection_digest"] == better["selection_digest"]

@@ -67,3 +67,13 @@ def test_thresholds_are_log_weights_whatever_the_temperature(run_select: Select)
         for t in (1.0, 3.0)
     )
     assert warm == plain
+
+
+def test_a_selection_of_speeches_gains_their_words_and_loses_those_of_code(figures: Figures) -> None:
+    moved = figures["moved"]
+    names = {side: [one["ngrams"][0]["ngram"] for one in moved[side]] for side in ("gained", "lost")}
+    assert {"of the", "government"} <= set(names["gained"])
+    assert {"(", "=", "{"} <= set(names["lost"])
+    assert all(one["selected"] > one["raw"] for one in moved["gained"])
+    assert all(one["selected"] < one["raw"] for one in moved["lost"])
+    assert any(one["distinct"] > 1 for one in moved["gained"])

@@ -29,10 +29,10 @@ def rows(n: int) -> Rows:
 @pytest.mark.parametrize("length", ["none", "tokens", "sqrt"])
 def test_keys_are_preferences_and_noise(temperature: float, length: str) -> None:
     some = rows(500)
-    spread = WeightScaling(temperature, length)  # type: ignore[arg-type]
-    tokens = np.maximum(some.n_tokens, 1)
-    divisor = {"none": 1.0, "tokens": tokens, "sqrt": np.sqrt(tokens)}[length]
-    expected = some.log_weights["log_weight"] / divisor
+    spread = WeightScaling(temperature, length, typical=800.0)  # type: ignore[arg-type]
+    shorter = 800.0 / np.maximum(some.n_tokens, 1)
+    factor = {"none": 1.0, "tokens": shorter, "sqrt": np.sqrt(shorter)}[length]
+    expected = some.log_weights["log_weight"] * factor
     keys = keys_of(some, Ranking("importance", 3, 0, "log_weight", spread))
     assert np.allclose(keys, expected / temperature + gumbel(some.positions, 3, 0, "a"), rtol=1e-12)
     assert np.array_equal(keys_of(some, Ranking("top-k", 3, 0, "log_weight", spread)), expected)

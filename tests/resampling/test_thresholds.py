@@ -183,7 +183,7 @@ def test_ties_are_shared_out_over_groups_of_shards(tmp_path: Path, unit: Unit, n
 
 def _temperature(corpus: Corpus, executor: Executor) -> float:
     shards, workdir = corpus.shards, corpus.store.url
-    return temperature_of(executor, workdir, shards, "log_weight", "none", MIN_TOKENS, 0.3)
+    return temperature_of(executor, workdir, shards, "log_weight", REFERENCE, MIN_TOKENS, 0.3)
 
 
 def test_a_temperature_does_not_depend_on_shards_or_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

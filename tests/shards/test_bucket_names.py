@@ -21,7 +21,6 @@ from dsir_core.report.groups import Group, largest
 from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
 from dsir_core.shards.excerpts import Excerpt, evenly
 from tests.integration.conftest import DEMO
-from tests.report.conftest import Figures
 
 FEATURES = [
     FeatureSettings(),
@@ -96,16 +95,6 @@ def test_moved_buckets_are_ordered_by_what_they_change() -> None:
     assert lost == [0]
     assert change[2] == pytest.approx(0.4 * np.log(2))
     assert change[0] == pytest.approx(0.5 * np.log(0.2))
-
-
-def test_a_selection_of_speeches_gains_their_words_and_loses_those_of_code(figures: Figures) -> None:
-    moved = figures["moved"]
-    names = {side: [one["ngrams"][0]["ngram"] for one in moved[side]] for side in ("gained", "lost")}
-    assert {"of the", "government"} <= set(names["gained"])
-    assert {"(", "=", "{"} <= set(names["lost"])
-    assert all(one["selected"] > one["raw"] for one in moved["gained"])
-    assert all(one["selected"] < one["raw"] for one in moved["lost"])
-    assert any(one["distinct"] > 1 for one in moved["gained"])
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 9)), unique_by=lambda one: one[0]), st.integers(1, 5))

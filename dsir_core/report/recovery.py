@@ -1,0 +1,93 @@
+"""Held-out recovery in words: the headline, a verdict on the selection, and what to try next.
+
+Each piece of advice is one that the quality benchmark supports (docs/quality.md); the notes beside the constants say
+which experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+Verdict = Literal["good", "doubtful", "wrong"]
+
+NO_DIFFERENCE = 0.6
+"""AUC up to which target and raw look the same to the model."""
+
+CLEAR = 0.8
+"""AUC from which on they are told apart well."""
+
+FEW_DOCUMENTS = 20
+"""A target with fewer says little about its own recovery: the interval is wider than half of its range."""
+
+LIFT = 2.0
+"""A selection that recovers less than so many times what a random one does is no selection."""
+
+BEYOND = 1.5
+"""A size this many times the knee of the curve asks for more than raw seems to hold (`make quality`, presets)."""
+
+
+def sentence(name: str, found: Mapping[str, Any]) -> str:
+    """The recovery of one target in a sentence.
+
+    Args:
+        found: of `recovery` in report.json.
+    """
+    return (
+        f"of the documents of {name}, hidden in raw, {found['recovered']:.0%} ({found['low']:.0%} to "
+        f"{found['high']:.0%}) would have been selected"
+    )
+
+
+def verdict(found: Mapping[str, Any]) -> Verdict:
+    """Whether the selection is likely to be what was asked for."""
+    auc, recovered, share = found["auc"], found["recovered"], found["share"]
+    if auc is None or auc < NO_DIFFERENCE or (share < 1 / LIFT and recovered < LIFT * share):
+        return "wrong"
+    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or found["share"] > BEYOND * found["knee"]:
+        return "doubtful"
+    return "good"
+
+
+def worst(recovery: Mapping[str, Mapping[str, Any]]) -> Verdict | None:
+    """The verdict on a selection for several targets; None where nothing was measured."""
+    order: list[Verdict] = ["wrong", "doubtful", "good"]
+    found = {verdict(one) for one in recovery.values()}
+    return next((one for one in order if one in found), None)
+
+
+def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
+    """What the recovery of one target says about the request, and what to try."""
+    auc, eligible = found["auc"], found["eligible"]
+    if auc is None:
+        yield f"{name}: no target document is eligible; look at --min-tokens"
+        return
+    if auc < NO_DIFFERENCE:
+        yield (
+            f"{name}: the model cannot tell the target from raw (AUC {auc:.2f}; 0.5 is chance). Raw looks like the "
+            f"target everywhere, or was filtered for it already, or the target is too mixed: a selection will be "
+            f"close to a random one"
+        )
+        return
+    if found["documents"] < FEW_DOCUMENTS:
+        yield f"{name}: {found['documents']:,} target documents are too few for a precise figure; add some if you can"
+    if found["ineligible"]:
+        yield (
+            f"{name}: {found['ineligible']:,} of {found['documents']:,} target documents have too few tokens to be "
+            f"eligible in raw, and count as not recovered"
+        )
+    if found["share"] > BEYOND * found["knee"]:
+        yield (
+            f"{name}: recovery hardly grows beyond about {_documents(found['knee'] * eligible)} documents; what is "
+            f"selected beyond that is likely to be of another kind: select fewer"
+        )
+    elif found["enough"] is not None and found["share"] < found["enough"]:
+        yield (
+            f"{name}: about {_documents(found['enough'] * eligible)} documents would recover 95 %; twice the present "
+            f"size recovers {found['twice']:.0%}"
+        )
+
+
+def _documents(n: float) -> str:
+    """Two significant digits: the curve is an estimate."""
+    return f"{float(f'{max(n, 1):.2g}'):,.0f}"

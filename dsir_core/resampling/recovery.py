@@ -1,0 +1,289 @@
+"""Held-out recovery: the share of a target's documents that a selection would find if they were hidden in raw.
+
+The target's documents are divided into folds. Each fold is hidden in turn: a model is fitted on the other folds, and
+the hidden documents and a sample of raw are scored by it. A hidden document is recovered where fewer than a share `s`
+of the eligible raw documents score above it, `s` being the share of them that the run selects. The estimate needs no
+labels. It measures what a selection is for: telling target text from raw text.
+
+All arithmetic that decides an order is on integers: log ratios are rounded to multiples of `GRID`, so that sums over
+n-grams are exact and the same on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.config.settings import LengthNormalise
+from dsir_core.model.compact_sample import SparseDocuments
+from dsir_core.model.importance import log_ratio
+from dsir_core.model.noise import random_bits
+from dsir_core.model.smoothing import DEFAULT as DEFAULT_SMOOTHING
+from dsir_core.model.smoothing import NONE, Smoothing
+from dsir_core.resampling.scaling import WeightScaling
+
+FOLDS = 5
+GRID = 2.0**-20
+"""Log ratios are multiples of it, in nats."""
+
+BANDS, ROWS = 4, 8
+"""Near-copies are found by `BANDS` groups of `ROWS` minimum hashes: nine in ten pairs that share 90 % of their buckets,
+one in four thousand that share 30 %."""
+
+Z = 1.959963984540054
+"""Of a normal distribution: 95 % lie within so many standard deviations."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings whose recovery is measured."""
+
+    smoothing: Smoothing
+    length: LengthNormalise
+
+
+DEFAULT = Candidate(DEFAULT_SMOOTHING, "tokens")
+
+CANDIDATES = tuple(
+    Candidate(smoothing, length)
+    for smoothing in (NONE, Smoothing(laplace=1.0), *(Smoothing(raw_prior=10.0**n) for n in (4, 3, 5)))
+    for length in ("none", "tokens", "sqrt")
+)
+"""What `auto` chooses from; of equals the earlier."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where a target's hidden documents would stand among raw documents."""
+
+    above: npt.NDArray[np.int64]
+    """int64[n]: twice the number of eligible raw documents in the sample that score above each hidden document, where
+    one that scores the same counts once; -1 for a hidden document that is not eligible."""
+    n_raw: int
+    """Eligible raw documents in the sample."""
+
+    def __len__(self) -> int:
+        return len(self.above)
+
+    @property
+    def ineligible(self) -> int:
+        """Hidden documents that are not eligible; they count as not recovered."""
+        return int((self.above < 0).sum())
+
+    def recovered(self, share: float) -> int:
+        """Hidden documents that a selection of this share of the eligible raw documents would hold."""
+        return int(((self.above >= 0) & (self.above < 2 * share * self.n_raw)).sum())
+
+    def recovery(self, share: float) -> float:
+        """The same as a share of the hidden documents."""
+        return self.recovered(share) / len(self)
+
+    @property
+    def auc(self) -> float:
+        """The probability that an eligible hidden document scores above an eligible raw document, ties counting half.
+
+        0.5 is what a model that cannot tell them apart has; NaN where no hidden document is eligible.
+        """
+        eligible = self.above[self.above >= 0]
+        return 1.0 - int(eligible.sum()) / (2 * self.n_raw * len(eligible)) if len(eligible) else math.nan
+
+    def interval(self, share: float) -> tuple[float, float]:
+        """The 95 % confidence interval of the recovery (Wilson score), for the number of hidden documents."""
+        n, p = len(self), self.recovery(share)
+        middle, spread = p + Z**2 / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+        scale = 1 + Z**2 / n
+        return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The documents that recovery is measured with."""
+
+    target: SparseDocuments
+    target_counts: npt.NDArray[np.int64]
+    """int64[buckets] of the whole target, of which `target` may be a sample."""
+    raw: SparseDocuments
+    raw_counts: npt.NDArray[np.int64]
+    """int64[buckets] that the model of raw is fitted on."""
+    ngrams: int
+    """Longest n-gram."""
+    min_tokens: int
+    """Documents with fewer tokens are not eligible."""
+
+
+def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | None:
+    """The ranks of the target's hidden documents under each candidate.
+
+    Returns:
+        None where nothing can be measured: fewer than two documents that are not near-copies of each other, or no
+        eligible raw document.
+    """
+    n_buckets = len(sample.raw_counts)
+    groups = near_copies(sample.target, n_buckets)
+    raw_tokens = tokens_of(sample.raw, sample.ngrams)
+    eligible = raw_tokens >= sample.min_tokens
+    n_folds = min(FOLDS, len(np.unique(groups)))
+    if n_folds < 2 or not eligible.any():
+        return None
+    folds = folds_of(groups, sample.target.order, n_folds)
+    target, raw = sample.target.matrix(n_buckets), sample.raw.matrix(n_buckets)[eligible]
+    target_tokens, raw_tokens = tokens_of(sample.target, sample.ngrams), raw_tokens[eligible]
+    in_fold = np.stack([np.asarray(target[folds == fold].sum(axis=0)).ravel() for fold in range(n_folds)])
+    others = sample.target_counts - in_fold
+    if not others.any(axis=1).all() or not sample.raw_counts.any():
+        return None
+    sums = {
+        smoothing: _sums(target, raw, folds, others, sample.raw_counts, smoothing)
+        for smoothing in dict.fromkeys(candidate.smoothing for candidate in candidates)
+    }
+    long_enough = target_tokens >= sample.min_tokens
+    return [
+        _ranks(*sums[candidate.smoothing], folds, long_enough, target_tokens, raw_tokens, candidate.length)
+        for candidate in candidates
+    ]
+
+
+def pick(ranks: Sequence[Ranks], share: float) -> int:
+    """Index of the best candidate: by recovery, then by AUC, then the earlier."""
+    return max(range(len(ranks)), key=lambda i: (ranks[i].recovered(share), ranks[i].auc, -i))
+
+
+def near_copies(documents: SparseDocuments, buckets: int) -> npt.NDArray[np.int32]:
+    """int32[n]: the group of each document; documents in one group are near-copies of each other.
+
+    Two documents are near-copies where `ROWS` minimum hashes over their sets of buckets agree in one of `BANDS` bands
+    (Broder 1997); groups are the connected components.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(documents)
+    if not n:
+        return np.empty(0, np.int32)
+    members, bands = [], []
+    for band in range(BANDS):
+        keys = np.zeros(n, np.uint64)
+        for row in range(ROWS):
+            hashes = random_bits(np.arange(buckets), "near copies", band, row)
+            smallest = np.minimum.reduceat(hashes[documents.buckets], documents.starts[:-1])
+            keys = random_bits((keys ^ smallest).view(np.int64), "near copies", "band")
+        _, codes = np.unique(keys, return_inverse=True)
+        members.append(np.arange(n))
+        bands.append(n + band * n + codes)
+    edges = (np.ones(n * BANDS, np.int8), (np.concatenate(members), np.concatenate(bands)))
+    graph = coo_array(edges, shape=(n * (BANDS + 1), n * (BANDS + 1)))
+    labels: npt.NDArray[np.int32] = connected_components(graph, directed=False)[1][:n]
+    return labels
+
+
+def folds_of(groups: npt.NDArray[np.int32], order: npt.NDArray[np.uint64], n_folds: int) -> npt.NDArray[np.int64]:
+    """int64[n]: the fold of each document, with each group in one fold and folds of about equal size.
+
+    Args:
+        groups: int32[n].
+        order: uint64[n], a hash of each document's place, which makes the folds independent of the order of documents.
+        n_folds: at most the number of groups.
+    """
+    found, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    first = np.full(len(found), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(first, inverse, order)
+    fold_of_group, filled = np.zeros(len(found), np.int64), [0] * n_folds
+    for group in np.lexsort((first, -sizes)).tolist():
+        fold = filled.index(min(filled))
+        fold_of_group[group] = fold
+        filled[fold] += int(sizes[group])
+    return fold_of_group[inverse]
+
+
+def tokens_of(documents: SparseDocuments, ngrams: int) -> npt.NDArray[np.int32]:
+    """int32[n]: tokens of documents, from their numbers of n-grams of orders 1 to `ngrams`.
+
+    A document of T tokens has T + (T - 1) + ... n-grams, down to order `ngrams` or to one of all its tokens.
+    """
+    if not len(documents):
+        return np.empty(0, np.int32)
+    totals = np.add.reduceat(documents.counts, documents.starts[:-1], dtype=np.int64)
+    long = (totals + ngrams * (ngrams - 1) // 2) // ngrams
+    # Of fewer tokens than the longest n-gram: T (T + 1) / 2 n-grams.
+    short = ((np.sqrt(8.0 * totals + 1) - 1) / 2).astype(np.int64)
+    return np.where(long >= ngrams, long, short).astype(np.int32)
+
+
+def _sums(
+    target: Any,
+    raw: Any,
+    folds: npt.NDArray[np.int64],
+    others: npt.NDArray[np.int64],
+    raw_counts: npt.NDArray[np.int64],
+    smoothing: Smoothing,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Log weights as multiples of `GRID`.
+
+    Returns:
+        int64[n] of target documents by the model without their fold, and int64[m, folds] of raw documents by each of
+        these models.
+    """
+    ratios = np.round(log_ratio(others, raw_counts, smoothing) / GRID).astype(np.int64)
+    of_raw = np.asarray(raw @ np.ascontiguousarray(ratios.T), np.int64)
+    of_target = np.zeros(len(folds), np.int64)
+    for fold, ratio in enumerate(ratios):
+        hidden = folds == fold
+        of_target[hidden] = target[hidden] @ ratio
+    return of_target, of_raw
+
+
+def _ranks(
+    of_target: npt.NDArray[np.int64],
+    of_raw: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+    long_enough: npt.NDArray[np.bool_],
+    target_tokens: npt.NDArray[np.int32],
+    raw_tokens: npt.NDArray[np.int32],
+    length: LengthNormalise,
+) -> Ranks:
+    above = np.full(len(of_target), -1, np.int64)
+    scaling = WeightScaling(length=length)
+    for fold in range(of_raw.shape[1]):
+        hidden = (folds == fold) & long_enough
+        raw = np.sort(scaling.normalised(of_raw[:, fold].astype(np.float64), raw_tokens))
+        weights = scaling.normalised(of_target[hidden].astype(np.float64), target_tokens[hidden])
+        not_below = len(raw) - np.searchsorted(raw, weights, side="left")
+        above[hidden] = not_below + len(raw) - np.searchsorted(raw, weights, side="right")
+    return Ranks(above, len(raw_tokens))
+
+
+SHARES = tuple(10.0 ** (-4 + step / 8) for step in range(33))
+"""Shares of the eligible raw documents at which the recovery curve is drawn: 0.01 % to 100 %."""
+
+ENOUGH = 0.95
+"""Recovery that is called enough."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Recovery against the share of eligible raw documents that is selected."""
+
+    shares: tuple[float, ...]
+    recovery: tuple[float, ...]
+
+    @classmethod
+    def of(cls, ranks: Ranks) -> Curve:
+        """The curve at `SHARES`."""
+        return cls(SHARES, tuple(ranks.recovery(share) for share in SHARES))
+
+    @property
+    def knee(self) -> float:
+        """The share at which recovery exceeds that of a random selection the most (Youden's J)."""
+        gains = [recovery - share for share, recovery in zip(self.shares, self.recovery, strict=True)]
+        return self.shares[gains.index(max(gains))]
+
+    @property
+    def enough(self) -> float | None:
+        """The smallest share that recovers `ENOUGH` of the hidden documents; None where that takes all of raw."""
+        reached = (s for s, r in zip(self.shares, self.recovery, strict=True) if r >= ENOUGH and s < 1)
+        return next(reached, None)

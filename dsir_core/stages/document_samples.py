@@ -1,0 +1,110 @@
+"""Bounded samples of a corpus's documents as sparse n-gram counts, whatever its shards: for classifier and recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.types import SourceFile
+from dsir_core.digests import hash64
+from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
+from dsir_core.runtime.executor import LazySequence
+from dsir_core.shards.count import BlockSample
+from dsir_core.shards.sample_documents import GatherTask, gather_shard
+from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.stages.plan import Plan, PlannedCorpus
+from dsir_core.stages.work import StageWork
+
+MIN_FILES = 16
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """How large a sample is, and how much of the corpus is read for it."""
+
+    bound: Bound
+    times: float
+    """Documents in the blocks that are read, as a multiple of those wanted: neighbours in a file are alike."""
+
+
+def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) -> list[Receipt]:
+    """Where a sample of raw lies, in order of shards."""
+    known = counts.raw.tally.documents / counts.rate
+    return _sample(work, "raw", plan.raw, known, work.run.config.read, counts, size)
+
+
+def sample_target(
+    work: StageWork, plan: Plan, counts: Counts, name: str, read: ReadSettings, size: SampleSize
+) -> list[Receipt]:
+    """Where a sample of a target lies, in order of shards."""
+    counted: CorpusCounts = counts.targets[name]
+    return _sample(work, f"target {name}", plan.targets[name], counted.tally.documents, read, counts, size)
+
+
+def load_sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt], bound: Bound) -> SparseDocuments:
+    """The sample of the shards' parts together."""
+    gathering = BottomKSample(bound, features.buckets)
+    for receipt in receipts:
+        part = SparseDocuments.from_bytes(store.read(receipt.name))
+        if len(part):
+            gathering.extend(part)
+    found = gathering.found()
+    return found.smallest(bound) if len(found) else found
+
+
+def _sample(
+    work: StageWork,
+    name: str,
+    corpus: PlannedCorpus,
+    known: float,
+    read: ReadSettings,
+    counts: Counts,
+    size: SampleSize,
+) -> list[Receipt]:
+    """Where a sample of a corpus lies, in order of shards.
+
+    Args:
+        known: documents of the corpus, about.
+    """
+    config = work.run.config
+    wanted = size.times * size.bound.documents
+    files, documents = _some_files(corpus, known, wanted)
+    shards = [
+        replace(shard, ranges=ranges)
+        for shard in corpus.shards
+        if shard not in counts.damaged and (ranges := tuple(r for r in shard.ranges if r.file.path in files))
+    ]
+    blocks = BlockSample(min(1.0, wanted / max(documents, 1.0)))
+    tasks = LazySequence(
+        len(shards),
+        lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, size.bound),
+    )
+    work.announce(shards)
+    receipts: dict[int, Receipt] = {}
+    for index, result in work.map(gather_shard, tasks, shards):
+        receipts[index] = result.receipt.compact()
+    return [receipts[index] for index in sorted(receipts)]
+
+
+def _some_files(corpus: PlannedCorpus, documents: float, wanted: float) -> tuple[set[str], float]:
+    """Files to look into, of all sizes, and how many documents to expect there.
+
+    A compressed file must be read from its beginning to wherever a block stands: of many files only some are opened,
+    those that come first by a hash of their path.
+    """
+    per_byte = documents / max(1, corpus.n_bytes)
+    n_bytes = 0
+    taken: set[str] = set()
+    for file in sorted(corpus.corpus.files, key=_order):
+        if len(taken) >= MIN_FILES and n_bytes * per_byte >= wanted:
+            break
+        taken.add(file.path)
+        n_bytes += file.size
+    return taken, n_bytes * per_byte
+
+
+def _order(file: SourceFile) -> tuple[int, str]:
+    return hash64("classifier", file.path), file.path

@@ -1,0 +1,272 @@
+"""Stage recover: measure held-out recovery, and pick the settings that are `auto` by it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsir_core.checkpoints.cached import load_or_make
+from dsir_core.checkpoints.kinds import RECOVERY
+from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.config.features import FeatureSettings
+from dsir_core.config.request import SelectConfig
+from dsir_core.config.settings import RawPrior
+from dsir_core.model.compact_sample import Bound
+from dsir_core.model.importance import selectors_of, shares_of
+from dsir_core.model.smoothing import Smoothing
+from dsir_core.resampling.recovery import CANDIDATES, Candidate, Curve, Ranks, Sample, measure, pick, tokens_of
+from dsir_core.stages.count import Counts
+from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.run import Run
+from dsir_core.stages.work import StageWork
+
+SIZE = SampleSize(Bound(20_000, 8_000_000), times=2)
+"""Of the sample of raw, and of that of each target."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The recovery of one target that selects, or of all targets together."""
+
+    candidates: tuple[Candidate, ...]
+    ranks: tuple[Ranks, ...]
+    """One for each candidate."""
+    picked: int
+    """Index of the candidate that the run uses."""
+    share: float
+    """Of the eligible raw documents, about what the target selects: what the candidates are judged at."""
+    eligible: float
+    """Eligible raw documents, about."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """The settings that the run uses."""
+        return self.candidates[self.picked]
+
+    @property
+    def chosen(self) -> Ranks:
+        """The ranks under the settings that the run uses."""
+        return self.ranks[self.picked]
+
+
+Recovery = Mapping[str, Measured]
+"""By who selects; without those whose recovery cannot be measured."""
+
+
+def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
+    """Measure held-out recovery for each target that selects.
+
+    Raises:
+        RunFailedError: damaged files. StageFailedError: shards failed for a reason that may pass.
+    """
+    work = StageWork(run, "recover")
+    config = run.config
+    # With chunks, the target is cut as raw is.
+    read = config.read.model_copy(update={"include": None, "exclude": None})
+    raw = tuple(sample_raw(work, plan, counts, SIZE))
+    targets = {name: tuple(sample_target(work, plan, counts, name, read, SIZE)) for name in plan.targets}
+    candidates = candidates_of(config)
+    tasks: dict[str, MeasureTask] = {}
+    for name in selectors_of(tuple(targets), config.by_target):
+        mine = [name] if name in targets else list(targets)
+        summed = np.sum([counts.targets[target].counts for target in mine], axis=0)
+        receipts = tuple(receipt for target in mine for receipt in targets[target])
+        tasks[name] = MeasureTask(
+            config.workdir_url, config.features, config.min_tokens, candidates, receipts, summed, raw, counts.raw.counts
+        )
+    run.manifest.need("recover", [RECOVERY.name(task.key) for task in tasks.values()])
+    found = dict(zip(tasks, work.all(measure_recovery, list(tasks.values())), strict=True))
+    work.finish()
+    return recovery_of(config, counts, found)
+
+
+def recovery_of(config: SelectConfig, counts: Counts, found: Mapping[str, Found | None]) -> Recovery:
+    """What was measured for each who selects, and the candidate that is best at the share that the run selects."""
+    measured = {name: each for name, each in found.items() if each is not None}
+    if not measured:
+        return {}
+    documents, parts = counts.raw.tally.documents / counts.rate, _parts(config, counts)
+    candidates = candidates_of(config)
+    return {name: _measured(config, candidates, each, documents, parts[name]) for name, each in measured.items()}
+
+
+def candidates_of(config: SelectConfig) -> tuple[Candidate, ...]:
+    """What is tried: the settings asked for, or where one is `auto` all of `CANDIDATES` that agree with the other."""
+    smoothing, length = config.smoothing, config.length_normalise
+    if smoothing != "auto" and length != "auto":
+        return (Candidate(smoothing_of(smoothing), length),)
+    lengths = dict.fromkeys(candidate.length for candidate in CANDIDATES) if length == "auto" else [length]
+    smoothings = dict.fromkeys(candidate.smoothing for candidate in CANDIDATES)
+    if smoothing != "auto":
+        smoothings = dict.fromkeys([smoothing_of(smoothing)])
+    return tuple(Candidate(one, other) for one in smoothings for other in lengths)
+
+
+def smoothing_of(asked: float | RawPrior) -> Smoothing:
+    """The smoothing that a setting asks for."""
+    return Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """One target whose recovery is wanted."""
+
+    workdir: str
+    features: FeatureSettings
+    min_tokens: int
+    candidates: tuple[Candidate, ...]
+    target: tuple[Receipt, ...]
+    """Where its documents lie."""
+    target_counts: npt.NDArray[np.int64]
+    raw: tuple[Receipt, ...]
+    raw_counts: npt.NDArray[np.int64]
+
+    @property
+    def key(self) -> str:
+        """Key of the checkpoint."""
+        both = (self.target_counts, self.raw_counts)
+        return RECOVERY.key(
+            {
+                "features": self.features,
+                "min_tokens": self.min_tokens,
+                "candidates": [[str(one.smoothing), one.length] for one in self.candidates],
+                "target": [receipt.sha256 for receipt in self.target],
+                "raw": [receipt.sha256 for receipt in self.raw],
+                "counts": [hashlib.sha256(one.astype("<i8").tobytes()).hexdigest() for one in both],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a task finds."""
+
+    ranks: tuple[Ranks, ...]
+    """One for each candidate."""
+    eligible_share: float
+    """Of the documents of raw, those that are eligible."""
+    tokens: float
+    """Mean of the eligible documents of raw."""
+
+
+def measure_recovery(task: MeasureTask) -> Found | None:
+    """Measure the recovery of a target into the store, or take what is there; None where it cannot be measured."""
+    store = Store(task.workdir)
+
+    def make(draft: Draft) -> list[Found]:
+        target, raw = (load_sample(store, task.features, receipts, SIZE.bound) for receipts in (task.target, task.raw))
+        sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
+        found = found_in(sample, task.candidates)
+        draft.stream.write(_to_bytes(found))
+        return [] if found is None else [found]
+
+    done = load_or_make(store, RECOVERY, task.key, lambda _, data: _from_bytes(data), make)
+    return done.value[0] if done.value else None
+
+
+def found_in(sample: Sample, candidates: Sequence[Candidate]) -> Found | None:
+    """The recovery in a sample; None where it cannot be measured."""
+    ranks = measure(sample, candidates)
+    if ranks is None:
+        return None
+    tokens = tokens_of(sample.raw, sample.ngrams)
+    eligible = tokens[tokens >= sample.min_tokens]
+    return Found(tuple(ranks), len(eligible) / len(tokens), float(eligible.mean()))
+
+
+def _to_bytes(found: Found | None) -> bytes:
+    buffer = io.BytesIO()
+    if found is None:
+        np.savez(buffer)
+    else:
+        above = np.stack([ranks.above for ranks in found.ranks])
+        np.savez(
+            buffer, above=above, raw=found.ranks[0].n_raw, eligible_share=found.eligible_share, tokens=found.tokens
+        )
+    return buffer.getvalue()
+
+
+def _from_bytes(data: bytes) -> list[Found]:
+    """What was found; nothing where the recovery cannot be measured."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        if "above" not in arrays:
+            return []
+        ranks = tuple(Ranks(above, int(arrays["raw"])) for above in arrays["above"])
+        return [Found(ranks, float(arrays["eligible_share"]), float(arrays["tokens"]))]
+
+
+def _measured(
+    config: SelectConfig, candidates: tuple[Candidate, ...], found: Found, documents: float, part: float
+) -> Measured:
+    eligible = max(1.0, documents * found.eligible_share)
+    share = min(1.0, part * _wanted(config, eligible, found.tokens) / eligible)
+    return Measured(candidates, found.ranks, pick(found.ranks, share), share, eligible)
+
+
+def _wanted(config: SelectConfig, eligible: float, tokens: float) -> float:
+    """Documents that the run selects, about."""
+    if config.count is not None:
+        return float(config.count)
+    if config.tokens is not None:
+        return config.tokens / tokens
+    if config.fraction is not None:
+        return config.fraction * eligible
+    # A run that only scores has no size: the share does not matter much to what is picked.
+    return float(sum(config.quotas.values())) if isinstance(config.quotas, dict) else 0.01 * eligible
+
+
+def _parts(config: SelectConfig, counts: Counts) -> dict[str, float]:
+    """Of the selection, what each who selects takes."""
+    selectors = selectors_of(tuple(counts.targets), config.by_target)
+    if not config.by_target:
+        return dict.fromkeys(selectors, 1.0)
+    ngrams: Sequence[float] = [float(counts.targets[name].counts.sum()) for name in selectors]
+    return dict(zip(selectors, shares_of(selectors, ngrams, config.proportions), strict=True))
+
+
+def recovery_figures(recovery: Recovery, shares: Mapping[str, float] | None = None) -> dict[str, dict[str, Any]]:
+    """The recovery by who selects, as in report.json.
+
+    Args:
+        shares: of the eligible raw documents, what each has selected; default: what it will select, about.
+    """
+    return {name: _figures(found, (shares or {}).get(name, found.share)) for name, found in recovery.items()}
+
+
+def _figures(found: Measured, share: float) -> dict[str, Any]:
+    ranks, curve = found.chosen, Curve.of(found.chosen)
+    low, high = ranks.interval(share)
+    return {
+        "recovered": ranks.recovery(share),
+        "low": low,
+        "high": high,
+        "auc": ranks.auc if math.isfinite(ranks.auc) else None,
+        "share": share,
+        "eligible": found.eligible,
+        "documents": len(ranks),
+        "ineligible": ranks.ineligible,
+        "raw_documents": ranks.n_raw,
+        "curve": [[one, value] for one, value in zip(curve.shares, curve.recovery, strict=True)],
+        "twice": ranks.recovery(min(1.0, 2 * share)),
+        "knee": curve.knee,
+        "enough": curve.enough,
+        "smoothing": str(found.candidate.smoothing),
+        "length_normalise": found.candidate.length,
+        "tried": [
+            {
+                "smoothing": str(candidate.smoothing),
+                "length_normalise": candidate.length,
+                "recovered": one.recovery(found.share),
+                "auc": one.auc if math.isfinite(one.auc) else None,
+            }
+            for candidate, one in zip(found.candidates, found.ranks, strict=True)
+        ],
+    }
