@@ -77,7 +77,16 @@ def test_a_run_of_the_command_is_tagged_and_named(served: Served, tmp_path: Path
     (run,) = served.call("/flow_runs/filter", {"flow_runs": {"name": {"like_": wanted["output"]}}})
     assert {"dsir", "dsir-select"} <= set(run["tags"])
     tasks = served.call("/task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}})
-    assert {task["name"] for task in tasks} == {"plan", "count", "fit", "score", "resample", "write", "report"}
+    assert {task["name"] for task in tasks} == {
+        "plan",
+        "count",
+        "recover",
+        "fit",
+        "score",
+        "resample",
+        "write",
+        "report",
+    }
 
 
 @pytest.mark.browser

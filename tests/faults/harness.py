@@ -22,7 +22,7 @@ from tests.faults.proxy import Mode, Proxy, Rule, fault_proxy
 from tests.s3 import REGION, S3Server
 
 DEMO = Path(__file__).parents[2] / "demo"
-STAGES = ("plan", "count", "fit", "score", "resample", "write", "report")
+STAGES = ("plan", "count", "recover", "fit", "score", "resample", "write", "report")
 BUCKET = "data"
 SETTINGS = {"count": 70, "shard_bytes": 400_000, "s3_region": REGION}
 

@@ -28,7 +28,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
-STAGES = ["plan", "count", "fit", "score", "resample", "write", "report"]
+STAGES = ["plan", "count", "recover", "fit", "score", "resample", "write", "report"]
 
 
 @pytest.fixture(scope="module")
