@@ -1,7 +1,7 @@
 """What is used of Dask beyond its documented interface.
 
 Nothing else in this project does. `tests/tasks/test_dask_private.py` has a test for each function, so that a release of
-Dask that changes one of them is found there. Checked with distributed 2025.12 and 2026.8.
+Dask that changes one of them is found there. Checked with distributed 2026.8.
 """
 
 from __future__ import annotations
