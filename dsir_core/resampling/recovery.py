@@ -32,8 +32,8 @@ GRID = 2.0**-20
 """Log ratios are multiples of it, in nats."""
 
 BANDS, ROWS = 4, 8
-"""Near-copies are found by `BANDS` groups of `ROWS` minimum hashes: nine in ten pairs that share 90 % of their buckets,
-one in four thousand that share 30 %."""
+"""Near-copies are found by `BANDS` groups of `ROWS` minimum hashes: nine in ten pairs that share 90 % of their counts,
+one in half a million that share 15 %."""
 
 Z = 1.959963984540054
 """Of a normal distribution: 95 % lie within so many standard deviations."""
@@ -51,8 +51,8 @@ DEFAULT = Candidate(DEFAULT_SMOOTHING, "tokens")
 
 CANDIDATES = tuple(
     Candidate(smoothing, length)
-    for smoothing in (NONE, Smoothing(laplace=1.0), *(Smoothing(raw_prior=10.0**n) for n in (4, 3, 5)))
-    for length in ("none", "tokens", "sqrt")
+    for smoothing in (DEFAULT_SMOOTHING, *(Smoothing(raw_prior=10.0**n) for n in (5, 3)), Smoothing(laplace=1.0), NONE)
+    for length in ("tokens", "sqrt", "none")
 )
 """What `auto` chooses from; of equals the earlier."""
 
@@ -121,10 +121,10 @@ def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | No
 
     Returns:
         None where nothing can be measured: fewer than two documents that are not near-copies of each other, or no
-        eligible raw document.
+        eligible document in the target or in raw.
     """
     n_buckets = len(sample.raw_counts)
-    groups = near_copies(sample.target, n_buckets)
+    groups = near_copies(sample.target)
     raw_tokens = tokens_of(sample.raw, sample.ngrams)
     eligible = raw_tokens >= sample.min_tokens
     n_folds = min(FOLDS, len(np.unique(groups)))
@@ -142,6 +142,8 @@ def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | No
         for smoothing in dict.fromkeys(candidate.smoothing for candidate in candidates)
     }
     long_enough = target_tokens >= sample.min_tokens
+    if not long_enough.any():
+        return None
     return [
         _ranks(*sums[candidate.smoothing], folds, long_enough, target_tokens, raw_tokens, candidate.length)
         for candidate in candidates
@@ -153,11 +155,11 @@ def pick(ranks: Sequence[Ranks], share: float) -> int:
     return max(range(len(ranks)), key=lambda i: (ranks[i].recovered(share), ranks[i].auc, -i))
 
 
-def near_copies(documents: SparseDocuments, buckets: int) -> npt.NDArray[np.int32]:
+def near_copies(documents: SparseDocuments) -> npt.NDArray[np.int32]:
     """int32[n]: the group of each document; documents in one group are near-copies of each other.
 
-    Two documents are near-copies where `ROWS` minimum hashes over their sets of buckets agree in one of `BANDS` bands
-    (Broder 1997); groups are the connected components.
+    Two documents are near-copies where `ROWS` minimum hashes over their sets of (bucket, count) agree in one of `BANDS`
+    bands (Broder 1997); groups are the connected components.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -165,12 +167,14 @@ def near_copies(documents: SparseDocuments, buckets: int) -> npt.NDArray[np.int3
     n = len(documents)
     if not n:
         return np.empty(0, np.int32)
+    # With the counts: long documents hold nearly all buckets, and would all be alike without.
+    elements = documents.buckets.astype(np.int64) << 32 | documents.counts
     members, bands = [], []
     for band in range(BANDS):
         keys = np.zeros(n, np.uint64)
         for row in range(ROWS):
-            hashes = random_bits(np.arange(buckets), "near copies", band, row)
-            smallest = np.minimum.reduceat(hashes[documents.buckets], documents.starts[:-1])
+            hashes = random_bits(elements, "near copies", band, row)
+            smallest = np.minimum.reduceat(hashes, documents.starts[:-1])
             keys = random_bits((keys ^ smallest).view(np.int64), "near copies", "band")
         _, codes = np.unique(keys, return_inverse=True)
         members.append(np.arange(n))

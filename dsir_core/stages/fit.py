@@ -23,7 +23,7 @@ from dsir_core.model.classifier import Classifier
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import Smoothing
-from dsir_core.resampling.recovery import DEFAULT, Candidate
+from dsir_core.resampling.recovery import Candidate
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.stages.count import Counts
 from dsir_core.stages.recover import Recovery, candidates_of
@@ -53,6 +53,11 @@ class Fit:
     is_new: bool
     """Whether they are to be remembered for later runs."""
 
+    @property
+    def used(self) -> dict[str, Candidate]:
+        """By who selects: smoothing and length normalisation."""
+        return {name: Candidate(smoothing, self.scaling[name].length) for name, smoothing in self.smoothing.items()}
+
 
 @dataclass(frozen=True)
 class _RawModel:
@@ -79,7 +84,7 @@ def fit(run: Run, counts: Counts, recovery: Recovery, classifier: Classifier | N
     model = replace(found.model, classifier=classifier)
     key, content = raw_model_key(run), content_of(found.raw_counts)
     if found.is_new:
-        _remember(run, key, content, found)
+        _remember(run, key, content, found, _content_of_targets(counts))
     with run.store.checkpoint(MODEL.folder, model.digest, MODEL.suffix, {"names": list(model.selectors)}) as draft:
         draft.stream.write(model.to_bytes())
     run.manifest.need("fit", [MODEL.name(model.digest), RAW_MODEL.name(key), RAW_MODEL.name(content)])
@@ -161,13 +166,13 @@ def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Can
         if len(candidates) == 1:
             found[name] = candidates[0]
         elif name not in recovery:
-            found[name] = next(one for one in (DEFAULT, *candidates) if one in candidates)
+            found[name] = candidates[0]
             run.note(
                 f"target {name!r}: recovery cannot be measured, so smoothing and length_normalise are not tuned: "
                 f"{found[name].smoothing} and {found[name].length} are taken"
             )
         else:
-            found[name] = kept.get(name, recovery[name].candidate)
+            found[name] = kept[name] if kept.get(name) in candidates else recovery[name].candidate
             if found[name] != recovery[name].candidate:
                 better = recovery[name].candidate
                 run.note(
@@ -181,7 +186,9 @@ def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Can
 def _raw_model(run: Run, counts: Counts) -> _RawModel:
     """Raw's counts of this run, or those that an earlier one has fitted on."""
     config, new = run.config, counts.raw.counts
-    known, picked = (None, {}) if config.refit == "always" else _known(run, raw_model_key(run))
+    known, picked = (
+        (None, {}) if config.refit == "always" else _known(run, raw_model_key(run), _content_of_targets(counts))
+    )
     if known is not None and known.sum() and new.sum():
         drift = kl_divergence(distribution(new), distribution(known))
         if config.refit == "never" or drift <= MAX_DRIFT_NATS:
@@ -194,8 +201,13 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
     return _RawModel(new, True, 0.0, True)
 
 
-def _known(run: Run, key: str) -> tuple[npt.NDArray[np.int64] | None, dict[str, Candidate]]:
-    """Raw's counts that an earlier run has fitted on, and what it picked for whom."""
+def _content_of_targets(counts: Counts) -> str:
+    """Names the targets by what they are: settings are picked for them alone."""
+    return digest({name: content_of(found.counts) for name, found in counts.targets.items()})
+
+
+def _known(run: Run, key: str, targets: str) -> tuple[npt.NDArray[np.int64] | None, dict[str, Candidate]]:
+    """Raw's counts that an earlier run has fitted on, and what it picked for whom, if it had the same targets."""
     name = f"{RAW_MODEL.name(key)}.current"
     try:
         current = json.loads(run.store.read(name))
@@ -212,15 +224,13 @@ def _known(run: Run, key: str) -> tuple[npt.NDArray[np.int64] | None, dict[str, 
     if found is None:
         warn("the counts of raw that an earlier run was fitted on are gone or damaged: the model of raw is fitted anew")
         return None, {}
-    return array_from(found[1]), picked
+    return array_from(found[1]), picked if current["targets"] == targets else {}
 
 
-def _remember(run: Run, key: str, content: str, found: Fit) -> None:
+def _remember(run: Run, key: str, content: str, found: Fit, targets: str) -> None:
     counts = found.raw_counts
     with run.store.checkpoint(RAW_MODEL.folder, content, RAW_MODEL.suffix, {"ngrams": int(counts.sum())}) as draft:
         write_array(draft, counts)
-    picked = {
-        name: {"smoothing": asdict(found.smoothing[name]), "length": found.scaling[name].length}
-        for name in found.model.selectors
-    }
-    run.store.write(f"{RAW_MODEL.name(key)}.current", json.dumps({"counts": content, "picked": picked}).encode())
+    picked = {name: {"smoothing": asdict(one.smoothing), "length": one.length} for name, one in found.used.items()}
+    current = {"counts": content, "picked": picked, "targets": targets}
+    run.store.write(f"{RAW_MODEL.name(key)}.current", json.dumps(current).encode())

@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,11 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     run.manifest.need("recover", [RECOVERY.name(task.key) for task in tasks.values()])
     found = dict(zip(tasks, work.all(measure_recovery, list(tasks.values())), strict=True))
     work.finish()
+    for name in (name for name, each in found.items() if each is None):
+        run.note(
+            f"target {name!r}: held-out recovery cannot be measured: it needs two target documents that are not copies "
+            f"of each other, and documents of target and raw with at least {config.min_tokens:,} tokens"
+        )
     return recovery_of(config, counts, found)
 
 
@@ -137,7 +142,7 @@ class MeasureTask:
             {
                 "features": self.features,
                 "min_tokens": self.min_tokens,
-                "candidates": [[str(one.smoothing), one.length] for one in self.candidates],
+                "candidates": [[*asdict(one.smoothing).values(), one.length] for one in self.candidates],
                 "target": [receipt.sha256 for receipt in self.target],
                 "raw": [receipt.sha256 for receipt in self.raw],
                 "counts": [hashlib.sha256(one.astype("<i8").tobytes()).hexdigest() for one in both],
@@ -232,13 +237,22 @@ def _parts(config: SelectConfig, counts: Counts) -> dict[str, float]:
     return dict(zip(selectors, shares_of(selectors, ngrams, config.proportions), strict=True))
 
 
-def recovery_figures(recovery: Recovery, shares: Mapping[str, float] | None = None) -> dict[str, dict[str, Any]]:
+def recovery_figures(
+    recovery: Recovery, shares: Mapping[str, float] | None = None, used: Mapping[str, Candidate] | None = None
+) -> dict[str, dict[str, Any]]:
     """The recovery by who selects, as in report.json.
 
     Args:
         shares: of the eligible raw documents, what each has selected; default: what it will select, about.
+        used: the candidate that each has used; default: the best.
     """
-    return {name: _figures(found, (shares or {}).get(name, found.share)) for name, found in recovery.items()}
+    return {
+        name: _figures(
+            replace(found, picked=found.candidates.index((used or {}).get(name, found.candidate))),
+            (shares or {}).get(name, found.share),
+        )
+        for name, found in recovery.items()
+    }
 
 
 def _figures(found: Measured, share: float) -> dict[str, Any]:

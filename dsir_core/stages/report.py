@@ -61,7 +61,7 @@ def report(
         "documents": documents,
         "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
         "targets": targets,
-        "recovery": recovery_figures(recovery, _shares(sample)),
+        "recovery": recovery_figures(recovery, _shares(sample), fitted.used),
         "kl_reduction": mean_reduction(targets),
         "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
         "weights": _weights(sample, scores),

@@ -66,7 +66,7 @@ def test_ranks_are_those_of_a_slow_count(candidate: Candidate) -> None:
     sample = sample_of(target, raw, min_tokens=30)
     (ranks,) = measure(sample, [candidate]) or [None]
     assert ranks is not None
-    folds = folds_of(near_copies(sample.target, BUCKETS), sample.target.order, FOLDS)
+    folds = folds_of(near_copies(sample.target), sample.target.order, FOLDS)
     divide = {"none": lambda _: 1.0, "tokens": float, "sqrt": math.sqrt}[candidate.length]
     for i, fold in enumerate(folds.tolist()):
         others = target.sum(axis=0) - target[folds == fold].sum(axis=0)
@@ -121,12 +121,22 @@ def test_copies_and_near_copies_share_a_fold() -> None:
         buckets.astype(np.int32),
         rows[places, buckets].astype(np.int32),
     )
-    groups = near_copies(sparse, 1000)
+    groups = near_copies(sparse)
     assert np.array_equal(groups[:30], groups[30:])
     assert len(np.unique(groups)) == 30
     folds = folds_of(groups, sparse.order, FOLDS)
     assert np.array_equal(folds[:30], folds[30:])
     assert np.bincount(folds).tolist() == [12] * FOLDS
+
+
+def test_long_documents_that_hold_nearly_all_buckets_are_no_copies_of_each_other() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.asarray(rng.poisson(4, (60, 1000)), np.int64)
+    places, buckets = np.nonzero(rows)
+    starts = np.searchsorted(places, np.arange(61)).astype(np.int64)
+    order = rng.integers(0, 2**63, 60).astype(np.uint64)
+    counts = rows[places, buckets].astype(np.int32)
+    assert len(np.unique(near_copies(SparseDocuments(order, starts, buckets.astype(np.int32), counts)))) == 60
 
 
 @given(st.permutations(range(20)), st.integers(2, 5))
