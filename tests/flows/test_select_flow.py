@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,16 +87,22 @@ def is_mine(process: psutil.Process, environment: dict[str, str]) -> bool:
     return process.pid != os.getpid() and found.get("PREFECT_HOME") == environment["PREFECT_HOME"]
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A temporary directory with a short name: sockets stand in it, whose paths have at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="d") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_ctrl_c_and_sigterm_stop_cleanly_and_the_same_command_goes_on(
-    tmp_path: Path, environment: dict[str, str], number: signal.Signals, status: int, word: str
+    tmp_path: Path, scratch: Path, environment: dict[str, str], number: signal.Signals, status: int, word: str
 ) -> None:
-    raw, scratch = tmp_path / "raw", tmp_path / "scratch"
+    raw = tmp_path / "raw"
     raw.mkdir()
-    scratch.mkdir()
     source = (DEMO / "raw" / "pool-1.jsonl").read_bytes()
     for i in range(24):
         (raw / f"{i}.jsonl").write_bytes(source * 12)
