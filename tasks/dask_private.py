@@ -99,6 +99,12 @@ async def is_working(nanny: Nanny, worker: str) -> bool:
         return bool(set(wanted) & set(await there.call_stack(keys=None)))
 
 
+async def holds_results(nanny: Nanny, worker: str) -> bool:
+    """Whether a worker holds results that somebody may not have fetched yet."""
+    held = await nanny.scheduler.has_what(workers=[worker])
+    return bool(held.get(worker))
+
+
 async def leave_scheduler(nanny: Nanny, worker: str) -> None:
     """Hand back what a worker has not begun; one that leaves in this way is none that its tasks have killed."""
     await nanny.scheduler.retire_workers(workers=[worker], close_workers=False, remove=True)

@@ -12,13 +12,16 @@ import time
 
 from distributed import Nanny
 
-from tasks.dask_private import is_working, leave_scheduler, stop_receiving
+from tasks.dask_private import holds_results, is_working, leave_scheduler, stop_receiving
 
 logger = logging.getLogger("distributed.nanny")
 
 DRAIN_SECONDS = 45.0
 """How long what runs may take; then it is handed back, and runs elsewhere. Whoever sends SIGTERM should wait 15 s
 longer before SIGKILL."""
+
+HAND_OVER_SECONDS = 5.0
+"""How long the results of what ran may take to be fetched; then they move to another worker, or are made anew."""
 
 POLL_SECONDS = 0.2
 
@@ -36,6 +39,9 @@ async def drain(nanny: Nanny) -> None:
     await stop_receiving(nanny, worker)
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline and await is_working(nanny, worker):
+        await asyncio.sleep(POLL_SECONDS)
+    deadline = min(deadline, time.monotonic() + HAND_OVER_SECONDS)
+    while time.monotonic() < deadline and await holds_results(nanny, worker):
         await asyncio.sleep(POLL_SECONDS)
     await leave_scheduler(nanny, worker)
     logger.info("Drained %s", worker)
