@@ -37,7 +37,7 @@ class Smoothing:
 NONE = Smoothing()
 
 DEFAULT = Smoothing(raw_prior=10_000.0)
-"""Within 0.02 of the best smoothing for targets of any size (docs/quality.md)."""
+"""Within 0.03 of the best smoothing for targets of any size (docs/quality.md)."""
 
 
 def smoothed(
