@@ -28,7 +28,7 @@ from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
 
-SIZE = SampleSize(Bound(20_000, 8_000_000), times=2)
+SIZE = SampleSize(Bound(10_000, 4_000_000), times=2)
 """Of the sample of raw, and of that of each target."""
 
 
