@@ -53,7 +53,7 @@ PREPARED: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
 def _given(name: str) -> str:
     """A URL of the request, as a run's name may show it: names are in logs, and in messages to webhooks."""
     config = flow_run.parameters["config"]
-    values = config.model_dump() if isinstance(config, SelectConfig) else config
+    values = config.model_dump(exclude_unset=True) if isinstance(config, SelectConfig) else config
     return without_credentials(values.get(name) or "")
 
 
@@ -175,7 +175,7 @@ def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True)
             observe = together(prepared.observe, RunLog(), shown, *_metrics(prepared.executor, run_id))
             yield Run(prepared.config, prepared.executor, observe), shown
             return
-        request = parse_config(config.model_dump(), sized=selects, output=selects)
+        request = parse_config(config.model_dump(exclude_unset=True), sized=selects, output=selects)
         with (
             entered_again(run_id, flow_run.run_count),
             turn_at(request.workdir_url),

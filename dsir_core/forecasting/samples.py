@@ -95,10 +95,8 @@ def sample_recovery(config: SelectConfig, targets: Mapping[str, Sampled], raw: S
     found: dict[str, Found | None] = {}
     raw_documents = raw.documents.found()
     for name in selectors_of(tuple(targets), config.by_target):
-        mine = [name] if name in targets else list(targets)
-        documents = SparseDocuments.joined([targets[target].documents.found() for target in mine])
-        summed = np.sum([targets[target].counts for target in mine], axis=0)
-        sample = Sample(documents, summed, raw_documents, raw.counts, config.ngrams, config.min_tokens)
+        documents = SparseDocuments.joined([targets[target].documents.found() for target in counts.targets_of(name)])
+        sample = Sample(documents, counts.counts_of(name), raw_documents, raw.counts, config.ngrams, config.min_tokens)
         found[name] = found_in(sample, candidates_of(config))
     return recovery_of(config, counts, found)
 

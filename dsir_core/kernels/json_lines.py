@@ -2,8 +2,8 @@
 
 A line is taken only where it is beyond question a JSON object with the text in one string field; the whole of it is
 checked against the grammar. Everything else (another kind of value, the field twice, an escape in a key, half a
-surrogate pair, NaN, deep nesting, any error) is left to `records.slow_text`, which knows what it means, or why it is
-bad.
+surrogate pair, NaN, deep nesting, any error) is left to `json_records.slow_text`, which knows what it means, or why
+it is bad.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Held-out recovery in words: the headline, a verdict on the selection, and what to try next.
-
-Each piece of advice is one that the quality benchmark supports (docs/quality.md); the notes beside the constants say
-which experiment.
-"""
+"""Held-out recovery in words: the headline, a verdict on the selection, and what to try next."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ LIFT = 2.0
 """A selection that recovers less than so many times what a random one does is no selection."""
 
 BEYOND = 1.5
-"""A size this many times the knee of the curve asks for more than raw seems to hold (`make quality`, presets)."""
+"""A size this many times the knee of the curve asks for more than raw seems to hold."""
 
 
 def sentence(name: str, found: Mapping[str, Any]) -> str:
@@ -42,9 +38,9 @@ def sentence(name: str, found: Mapping[str, Any]) -> str:
 def verdict(found: Mapping[str, Any]) -> Verdict:
     """Whether the selection is likely to be what was asked for."""
     auc, recovered, share = found["auc"], found["recovered"], found["share"]
-    if auc is None or auc < NO_DIFFERENCE or (share < 1 / LIFT and recovered < LIFT * share):
+    if auc < NO_DIFFERENCE or (share < 1 / LIFT and recovered < LIFT * share):
         return "wrong"
-    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or found["share"] > BEYOND * found["knee"]:
+    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or share > BEYOND * found["knee"]:
         return "doubtful"
     return "good"
 
@@ -59,9 +55,6 @@ def worst(recovery: Mapping[str, Mapping[str, Any]]) -> Verdict | None:
 def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     """What the recovery of one target says about the request, and what to try."""
     auc, eligible = found["auc"], found["eligible"]
-    if auc is None:
-        yield f"{name}: no target document is eligible; look at --min-tokens"
-        return
     if auc < NO_DIFFERENCE:
         yield (
             f"{name}: the model cannot tell the target from raw (AUC {auc:.2f}; 0.5 is chance). Raw looks like the "

@@ -23,8 +23,7 @@ from dsir_core.config.settings import LengthNormalise
 from dsir_core.model.compact_sample import SparseDocuments
 from dsir_core.model.importance import log_ratio
 from dsir_core.model.noise import random_bits
-from dsir_core.model.smoothing import DEFAULT as DEFAULT_SMOOTHING
-from dsir_core.model.smoothing import NONE, Smoothing
+from dsir_core.model.smoothing import DEFAULT, NONE, Smoothing
 from dsir_core.resampling.scaling import WeightScaling
 
 FOLDS = 5
@@ -47,14 +46,12 @@ class Candidate:
     length: LengthNormalise
 
 
-DEFAULT = Candidate(DEFAULT_SMOOTHING, "tokens")
-
 CANDIDATES = tuple(
     Candidate(smoothing, length)
-    for smoothing in (DEFAULT_SMOOTHING, *(Smoothing(raw_prior=10.0**n) for n in (5, 3)), Smoothing(laplace=1.0), NONE)
+    for smoothing in (DEFAULT, *(Smoothing(raw_prior=10.0**n) for n in (5, 3)), Smoothing(laplace=1.0), NONE)
     for length in ("tokens", "sqrt", "none")
 )
-"""What `auto` chooses from; of equals the earlier."""
+"""What `auto` chooses from, the defaults first; of equals the earlier."""
 
 
 @dataclass(frozen=True)

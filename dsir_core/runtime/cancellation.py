@@ -26,7 +26,7 @@ def check_cancelled() -> None:
     """Return where the work of this thread is wanted.
 
     Raises:
-        NotWantedError: it was cancelled, or is done elsewhere already.
+        WorkCancelledError: it was cancelled, or is done elsewhere already.
     """
     wanted: Callable[[], bool] | None = getattr(_ASKED, "wanted", None)
     if wanted is not None and not wanted():

@@ -23,9 +23,6 @@ from dsir_core.shards.ngram_cache import MIN_SHARD_BYTES, NGRAM_CACHE, NgramReco
 from dsir_core.shards.reading import quarantining, read_shard
 from dsir_core.shards.task import SourceTask
 
-FOLDS_BY = "text"
-"""What decides the fold of a document."""
-
 
 @dataclass(frozen=True)
 class BlockSample:

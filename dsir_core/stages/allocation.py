@@ -169,10 +169,9 @@ class _Chooser:
             return {stratum: float(share) for stratum, share in quotas.items()}
         if quotas == "raw":
             return {stratum: float(_in(unit, *size)) for stratum, size in self.everyone.items()}
-        targets = [self.counts.targets[name]] if name in self.counts.targets else list(self.counts.targets.values())
         shares: dict[str, float] = {}
-        for found in targets:
-            for stratum, (documents, tokens) in found.tally.strata.items():
+        for target in self.counts.targets_of(name):
+            for stratum, (documents, tokens) in self.counts.targets[target].tally.strata.items():
                 shares[stratum] = shares.get(stratum, 0.0) + _in(unit, documents, tokens)
         return shares
 

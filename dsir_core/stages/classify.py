@@ -13,9 +13,9 @@ from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of
-from dsir_core.stages.count import Counts
+from dsir_core.stages.count import Counts, content_of
 from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
-from dsir_core.stages.fit import content_of, keeps_raw_model, raw_model_key
+from dsir_core.stages.fit import keeps_raw_model, raw_model_key
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
@@ -51,7 +51,7 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     targets = {name: sample_target(work, plan, counts, name, config.read.unconditional, size) for name in plan.targets}
     fits = []
     for name in selectors_of(tuple(targets), config.by_target):
-        mine = [targets[name]] if name in targets else list(targets.values())
+        mine = [targets[target] for target in counts.targets_of(name)]
         fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
     keys = [task.key for task in fits]
     run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class CorpusCounts:
     counts: npt.NDArray[np.int64]
     tally: Tally
     by_shard: npt.NDArray[np.int64]
-    """int64[shards, 4]: `Tally.account` of each; -1 where a shard is left out."""
+    """int64[shards, 4]: `Tally.signature` of each; -1 where a shard is left out."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,20 @@ class Counts:
     """Share of the raw corpus's blocks that was counted; 1 for all of it."""
     damaged: Mapping[Shard, DamagedFileError | WorkerLostError]
     """Shards left out, of raw and of targets."""
+
+    def targets_of(self, selector: str) -> list[str]:
+        """The targets that a selector stands for: the one of its name, or all of them for a pooled one."""
+        return [selector] if selector in self.targets else list(self.targets)
+
+    def counts_of(self, selector: str) -> npt.NDArray[np.int64]:
+        """int64[buckets]: the counts of these targets together."""
+        total: npt.NDArray[np.int64] = np.sum([self.targets[name].counts for name in self.targets_of(selector)], axis=0)
+        return total
+
+
+def content_of(counts: npt.NDArray[np.int64]) -> str:
+    """Names counts by what they are."""
+    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
 
 
 def count(run: Run, plan: Plan) -> Counts:

@@ -7,7 +7,6 @@ raw as it is from raw as the model knows it, which is what one n-gram's log rati
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +24,7 @@ from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import Smoothing
 from dsir_core.resampling.recovery import Candidate
 from dsir_core.resampling.scaling import WeightScaling
-from dsir_core.stages.count import Counts
+from dsir_core.stages.count import Counts, content_of
 from dsir_core.stages.recover import Recovery, candidates_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
@@ -118,9 +117,8 @@ def fitted(run: Run, counts: Counts, recovery: Recovery) -> Fit:
 
 def _typical_length(run: Run, counts: Counts, name: str) -> float:
     """Mean tokens of a document of those that a selector stands for; of a chunk, where documents are cut."""
-    targets = [counts.targets[name]] if name in counts.targets else list(counts.targets.values())
-    documents, tokens = (sum(getattr(found.tally, what) for found in targets) for what in ("documents", "tokens"))
-    mean = max(1.0, float(tokens / max(1, documents)))
+    tallies = [counts.targets[target].tally for target in counts.targets_of(name)]
+    mean = max(1.0, sum(tally.tokens for tally in tallies) / max(1, sum(tally.documents for tally in tallies)))
     return min(mean, float(run.config.chunk.words)) if run.config.chunk is not None else mean
 
 
@@ -149,32 +147,27 @@ def raw_model_key(run: Run) -> str:
     )
 
 
-def content_of(counts: npt.NDArray[np.int64]) -> str:
-    """Names counts by what they are."""
-    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
-
-
 def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Candidate]) -> dict[str, Candidate]:
     """Smoothing and length normalisation for each who selects.
 
     Args:
         kept: what an earlier run picked, where its model of raw is kept.
     """
-    found: dict[str, Candidate] = {}
-    for name in selectors_of(tuple(counts.targets), run.config.by_target):
-        candidates = candidates_of(run.config)
-        if len(candidates) == 1:
-            found[name] = candidates[0]
-        elif name not in recovery:
-            found[name] = candidates[0]
+    candidates = candidates_of(run.config)
+    selectors = selectors_of(tuple(counts.targets), run.config.by_target)
+    found = dict.fromkeys(selectors, candidates[0])
+    if len(candidates) == 1:
+        return found
+    for name in selectors:
+        if name not in recovery:
             run.note(
                 f"target {name!r}: recovery cannot be measured, so smoothing and length_normalise are not tuned: "
                 f"{found[name].smoothing} and {found[name].length} are taken"
             )
         else:
-            found[name] = kept[name] if kept.get(name) in candidates else recovery[name].candidate
-            if found[name] != recovery[name].candidate:
-                better = recovery[name].candidate
+            better = recovery[name].candidate
+            found[name] = kept[name] if kept.get(name) in candidates else better
+            if found[name] != better:
                 run.note(
                     f"target {name!r}: smoothing {found[name].smoothing} and length_normalise {found[name].length} are "
                     f"kept with the model of an earlier run; fitted anew (--refit always) they would be "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,7 +20,7 @@ from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of, shares_of
 from dsir_core.model.smoothing import Smoothing
 from dsir_core.resampling.recovery import CANDIDATES, Candidate, Curve, Ranks, Sample, measure, pick, tokens_of
-from dsir_core.stages.count import Counts
+from dsir_core.stages.count import Counts, content_of
 from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
@@ -40,7 +38,7 @@ class Measured:
     ranks: tuple[Ranks, ...]
     """One for each candidate."""
     picked: int
-    """Index of the candidate that the run uses."""
+    """Index of the best candidate; a run that keeps an earlier model may use another."""
     share: float
     """Of the eligible raw documents, about what the target selects: what the candidates are judged at."""
     eligible: float
@@ -48,12 +46,12 @@ class Measured:
 
     @property
     def candidate(self) -> Candidate:
-        """The settings that the run uses."""
+        """The settings that are picked."""
         return self.candidates[self.picked]
 
     @property
     def chosen(self) -> Ranks:
-        """The ranks under the settings that the run uses."""
+        """The ranks under these settings."""
         return self.ranks[self.picked]
 
 
@@ -76,9 +74,8 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     candidates = candidates_of(config)
     tasks: dict[str, MeasureTask] = {}
     for name in selectors_of(tuple(targets), config.by_target):
-        mine = [name] if name in targets else list(targets)
-        summed = np.sum([counts.targets[target].counts for target in mine], axis=0)
-        receipts = tuple(receipt for target in mine for receipt in targets[target])
+        receipts = tuple(receipt for target in counts.targets_of(name) for receipt in targets[target])
+        summed = counts.counts_of(name)
         tasks[name] = MeasureTask(
             config.workdir_url, config.features, config.min_tokens, candidates, receipts, summed, raw, counts.raw.counts
         )
@@ -137,7 +134,6 @@ class MeasureTask:
     @property
     def key(self) -> str:
         """Key of the checkpoint."""
-        both = (self.target_counts, self.raw_counts)
         return RECOVERY.key(
             {
                 "features": self.features,
@@ -145,7 +141,7 @@ class MeasureTask:
                 "candidates": [[*asdict(one.smoothing).values(), one.length] for one in self.candidates],
                 "target": [receipt.sha256 for receipt in self.target],
                 "raw": [receipt.sha256 for receipt in self.raw],
-                "counts": [hashlib.sha256(one.astype("<i8").tobytes()).hexdigest() for one in both],
+                "counts": [content_of(self.target_counts), content_of(self.raw_counts)],
             }
         )
 
@@ -224,7 +220,7 @@ def _wanted(config: SelectConfig, eligible: float, tokens: float) -> float:
         return config.tokens / tokens
     if config.fraction is not None:
         return config.fraction * eligible
-    # A run that only scores has no size: the share does not matter much to what is picked.
+    # A run that only scores has no size.
     return float(sum(config.quotas.values())) if isinstance(config.quotas, dict) else 0.01 * eligible
 
 
@@ -233,7 +229,7 @@ def _parts(config: SelectConfig, counts: Counts) -> dict[str, float]:
     selectors = selectors_of(tuple(counts.targets), config.by_target)
     if not config.by_target:
         return dict.fromkeys(selectors, 1.0)
-    ngrams: Sequence[float] = [float(counts.targets[name].counts.sum()) for name in selectors]
+    ngrams = [float(counts.counts_of(name).sum()) for name in selectors]
     return dict(zip(selectors, shares_of(selectors, ngrams, config.proportions), strict=True))
 
 
@@ -262,7 +258,7 @@ def _figures(found: Measured, share: float) -> dict[str, Any]:
         "recovered": ranks.recovery(share),
         "low": low,
         "high": high,
-        "auc": ranks.auc if math.isfinite(ranks.auc) else None,
+        "auc": ranks.auc,
         "share": share,
         "eligible": found.eligible,
         "documents": len(ranks),
@@ -279,7 +275,7 @@ def _figures(found: Measured, share: float) -> dict[str, Any]:
                 "smoothing": str(candidate.smoothing),
                 "length_normalise": candidate.length,
                 "recovered": one.recovery(found.share),
-                "auc": one.auc if math.isfinite(one.auc) else None,
+                "auc": one.auc,
             }
             for candidate, one in zip(found.candidates, found.ranks, strict=True)
         ],

@@ -104,7 +104,7 @@ def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
     fitted = "all" if found.fit_rate >= 1 else f"about {found.fit_rate:.2%}"
     yield f"\nraw model fitted on {fitted} of raw; memory of a worker about {human_bytes(found.worker_bytes)}"
     for name, recovery in found.recovery.items():
-        yield f"in the samples, {sentence(name, recovery)} (AUC {recovery['auc'] or 0:.2f})"
+        yield f"in the samples, {sentence(name, recovery)} (AUC {recovery['auc']:.2f})"
     if found.effective_sample_size is not None:
         yield (
             f"effective sample size {found.effective_sample_size:,.1f} among {found.sampled_eligible:,} eligible "

@@ -60,7 +60,7 @@ def clusters() -> list[Any]:
 
 @pytest.mark.parametrize("settings", clusters(), ids=lambda settings: next(iter(settings)))
 def test_clusters_of_the_page_are_settings(settings: Any) -> None:
-    parse_cluster(settings)
+    assert parse_cluster(settings).model_dump(by_alias=True, exclude_unset=True) == settings
 
 
 def commands(kind: str) -> list[list[str]]:

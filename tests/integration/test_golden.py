@@ -1,6 +1,6 @@
 """The same bytes as ever: selections, models, weights and parts of fixed configurations, against recorded digests.
 
-A change of these digests is a change of what users get from the same request, and is said in CHANGELOG.md. To
+A change of these digests is a change of what users get from the same request, and is said in the commit. To
 record them again on purpose: `python -m tests.integration.test_golden`.
 """
 
