@@ -3,11 +3,12 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS := .venv/.docs
 # Errors only: on some machines pip warns hundreds of times of what is no fault.
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint bench scale \
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint docs bench scale \
   quality faults release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
@@ -39,10 +40,10 @@ serve: install ## start a local Prefect server, worker and the deployments; Ctrl
 test: install ## run the tests that need no browser and no server, in a few minutes
 	$(PYTEST) $(PARALLEL) -m "not ($(SLOW))"
 
-test-all: install browser ## run every test, and measure which branches they reach
+test-all: $(DOCS) browser ## run every test, and measure which branches they reach
 	$(PYTEST) $(PARALLEL) --cov
 
-test-rest: install browser ## run the tests that make test leaves out
+test-rest: $(DOCS) browser ## run the tests that make test leaves out
 	$(PYTEST) $(PARALLEL) -m "$(SLOW)"
 
 test-deep: install ## run the property tests on thousands of examples, others each time
@@ -54,11 +55,18 @@ browser: install
 test-containers: install ## build the image and run what deployments/ ships, from nothing (needs Debian and root)
 	tests/containers/run.sh $(BIN)/python
 
-lint: install ## check format, style, types and the layers of imports
+lint: docs ## check format, style, types, the layers of imports, and that the site builds
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS) ## build the site of docs/ into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(DOCS): $(STAMP) requirements-docs.lock
+	$(PIP) --require-hashes --no-deps -r requirements-docs.lock
+	@touch $@
 
 bench: install ## measure speed on this machine
 	$(BIN)/python -m benchmarks.run
@@ -83,11 +91,13 @@ test-lowest: install ## run the fast tests with the lowest versions that pyproje
 	build/lowest/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
 
 lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
-lock: RESOLVE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+lock: RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --quiet --upgrade
-lock: ## resolve the locks anew from pyproject.toml: for make install, and for the image with all its extras (needs uv)
-	$(RESOLVE) --extra test --extra lint --group build -o requirements.lock
-	$(RESOLVE) --extra docker --extra kubernetes --extra slurm --constraint requirements.lock -o requirements-extras.lock
+lock: ## resolve the locks anew from pyproject.toml: for make install, make docs, and the image with its extras (needs uv)
+	$(RESOLVE) pyproject.toml --extra test --extra lint --group build -o requirements.lock
+	$(RESOLVE) --group docs --constraint requirements.lock -o requirements-docs.lock
+	$(RESOLVE) pyproject.toml --extra docker --extra kubernetes --extra slurm --constraint requirements.lock \
+	  -o requirements-extras.lock
 
 clean: ## remove .venv, caches and what runs left under runs/
 	rm -rf .venv runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,29 @@
+"""Hooks of the site (see mkdocs.yml): pages of the repository's root are pages of the site, too."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+ROOT_PAGES = {"CONTRIBUTING.md": "contributing.md", "demo/SOURCES.md": "demo-sources.md"}
+"""Page outside docs/ -> page of the site."""
+
+
+def on_files(files: Files, config: Any, **_: Any) -> Files:
+    """Add the pages of the root."""
+    for name, page in ROOT_PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links between the root and docs/ become links within the site."""
+    if page.file.src_uri in ROOT_PAGES.values():
+        markdown = re.sub(r"\]\(docs/", "](", markdown)
+    for name, site_page in ROOT_PAGES.items():
+        markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(name)}", f"]({site_page}", markdown)
+    return markdown
