@@ -22,6 +22,7 @@ from distributed.system import MEMORY_LIMIT
 
 from tasks.dask_private import preload_forks
 from tasks.plugins import WarmUp
+from tasks.scratch import scratch_folder
 
 AnyCluster = TypeVar("AnyCluster", bound=Cluster)
 
@@ -106,7 +107,7 @@ def local_cluster(
     count = n_workers or CPU_COUNT
     level = logging.INFO if verbose else logging.CRITICAL
     with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsir-dask-", ignore_cleanup_errors=True))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch_folder(), ignore_cleanup_errors=True))
         stack.enter_context(dask.config.set({**DASK_CONFIG, **LOCAL_CONFIG, "temporary-directory": directory}))
         stack.enter_context(log_level("distributed", level))
 
