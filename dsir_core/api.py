@@ -60,7 +60,9 @@ def score(
     """Compute the log importance weight of every document of raw, into the workdir.
 
     Args:
-        config, executor, observe: see `select`.
+        config: see `select`.
+        executor: see `select`.
+        observe: see `select`.
         settings: fields of `SelectConfig`: at least `raw`, `target` and `workdir`.
 
     Raises:
@@ -91,7 +93,9 @@ def compare(
     """Compare what each method would select, from weights that are computed once. No documents are written.
 
     Args:
-        config, executor, observe: see `select`.
+        config: see `select`.
+        executor: see `select`.
+        observe: see `select`.
         target_labels: values of the field `strata` that are what the targets ask for: their share is the precision.
         settings: as for `select`; `method` is ignored.
 
@@ -139,7 +143,8 @@ def explain(
 
     Args:
         output: where the selection is.
-        file, position: of a document of the raw corpus, as in selected.parquet.
+        file: of a document of the raw corpus, as in selected.parquet.
+        position: of that document, as in selected.parquet.
         text: to explain instead.
         workdir: where the run's model is; default: where the report says.
         storage: how object storage is reached.

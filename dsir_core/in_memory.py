@@ -38,7 +38,8 @@ class ImportanceModel:
         """Fit on target and raw texts.
 
         Args:
-            target, raw: list of str, or Arrow string arrays without nulls.
+            target: list of str, or an Arrow string array without nulls.
+            raw: the same.
             features: n-gram order, buckets and hash; by default those of the command.
             smoothing: of the target counts.
 

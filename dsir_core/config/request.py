@@ -64,7 +64,7 @@ class SelectConfig(
 
     @field_validator("raw", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
+    def _one_or_many_corpora(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("target", mode="before")

@@ -96,3 +96,9 @@ def test_a_request_is_shown_without_credentials_in_any_url() -> None:
     )
     assert "SECRET" not in config.redacted().model_dump_json()
     assert config.redacted().s3_endpoint == "https://host"
+
+
+@pytest.mark.parametrize("name", ["text_field", "raw"])
+def test_one_name_needs_no_list(name: str) -> None:
+    given = {"raw": "raw.jsonl", "target": "target.jsonl", "count": 1, "output": "out", name: "one"}
+    assert getattr(parse_config(given), name) == ("one",)

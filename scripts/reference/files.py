@@ -1,0 +1,133 @@
+"""What a run writes: the output, the workdir, report.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from dsir_core.checkpoints.kinds import KINDS
+from dsir_core.resampling.weights_schema import weights_schema
+from dsir_core.shards.select import selection_schema
+from scripts.reference import REFERENCE, cell
+
+SCHEMA = REFERENCE / "report.schema.json"
+
+
+def files_page() -> str:
+    """What a run writes: the output, and the workdir."""
+    selected = selection_schema(offset=True, stratum=True, odds=True)
+    weights = weights_schema(("",), odds=True, strata=True, offsets=True)
+    kinds = [
+        f"| `{kind.folder}/` | {kind.version} | `{kind.suffix}` | {kind.words} | {'yes' * kind.has_receipt or 'no'} |"
+        for kind in KINDS
+    ]
+    return FILES.format(selected=_columns(selected), weights=_columns(weights), kinds="\n".join(kinds))
+
+
+COLUMNS = {
+    "file": "Path relative to the corpus root, or the URL of a file elsewhere.",
+    "position": "Place in the file: byte offset of a JSON line after decompression, row number otherwise.",
+    "offset": "With `chunk`: byte offset of the chunk in its document's text.",
+    "n_tokens": "Tokens of the document.",
+    "log_weight": "Sum of the log ratios of the document's n-grams, not divided by length.",
+    "log_odds": "With a heuristic method: log odds of the classifier.",
+    "key": "What was ranked: the documents with the largest keys are selected.",
+    "target": "The target that selected the document.",
+    "stratum": "With `strata`: the value of the field.",
+}
+
+
+def _columns(schema: pa.Schema) -> str:
+    rows = [f"| `{field.name}` | {_arrow_type(field.type)} | {COLUMNS[field.name]} |" for field in schema]
+    return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
+
+
+def _arrow_type(kind: pa.DataType) -> str:
+    return (
+        f"{kind.value_type}, by dictionary" if pa.types.is_dictionary(kind) else str(kind).replace("double", "float64")
+    )
+
+
+FILES = """\
+# Files
+
+## Output
+
+| file | content |
+|---|---|
+| `part-*` | The selected records, see [Selecting](../selecting.md#what-is-written) |
+| `selected.parquet` | One row for each selected document, in order of file and position |
+| `report.json` | All figures of the run, see [report.json](report-json.md); written last |
+| `report.html` | [The report](../report.md) |
+| `compare.json`, `compare.html` | Instead of all these, from `dsir compare` |
+
+A file gets its final name when it is complete. Until then its name begins with `.incoming-`.
+
+### selected.parquet
+
+{selected}
+
+## Workdir
+
+A workdir holds checkpoints, the records of runs (`runs/`) and nothing else. Each checkpoint is one data file,
+`KIND/KEY.SUFFIX`, and a receipt, `KIND/KEY.json`. The key is the SHA-256 of everything that the data depend on:
+identity of the source file (path, size, and the version that storage reports), range, settings, tokenizer, model, and
+the version of the format below. A checkpoint is therefore never out of date; what changed has another key. The
+receipt is written after the data, holds their size and SHA-256, and proves that the checkpoint is complete.
+
+| folder | format version | suffix | holds | receipt |
+|---|---|---|---|---|
+{kinds}
+
+The formats of checkpoints are internal, except for that of the weights. A release that changes one raises its
+version, and the checkpoints of earlier releases are not used any more; `dsir clean` removes them.
+
+### Weights
+
+`weights/*.parquet`, one file a shard, as `dsir score` leaves them. `score/*.json` lists the files of a model in the
+order of the shards. Rows are in order of file, position and offset.
+
+{weights}
+
+With several targets that select separately there is one column `log_weight.NAME` (and `log_odds.NAME`) for each. A
+log weight is NaN if the document has no usable score from elsewhere.
+"""
+
+
+def report_page() -> str:
+    """The keys of report.json, from its schema."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    rows = "\n".join(f"| `{path}` | {kind} | {text} |" for path, kind, text in _keys(schema, schema, ""))
+    return f"""\
+# report.json
+
+`report.json` follows a [JSON schema](report.schema.json), against which the tests validate reports of real runs.
+{schema["description"]} `NAME` stands for any name, `[]` for each item of a list.
+
+| key | type | meaning |
+|---|---|---|
+{rows}
+
+Keys may be added in any release; a key that is removed or changes its meaning is named in the
+[changelog](../changelog.md).
+"""
+
+
+def _keys(schema: Mapping[str, Any], whole: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
+    for name, inner in schema.get("properties", {}).items():
+        yield from _key(inner, whole, f"{path}.{name}" if path else name)
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _key(schema["additionalProperties"], whole, f"{path}.NAME")
+    if isinstance(schema.get("items"), dict):
+        yield from _key(schema["items"], whole, f"{path}[]")
+
+
+def _key(schema: Mapping[str, Any], whole: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
+    resolved = whole["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    kinds = resolved["type"] if isinstance(resolved["type"], list) else [resolved["type"]]
+    if "description" in resolved:
+        yield path, " or ".join(kinds), cell(resolved["description"])
+    yield from _keys(resolved, whole, path)

@@ -1,0 +1,67 @@
+"""The reference says what the code does: its pages are those that the code makes, and its schema fits real reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import dsir_core
+from dsir_core.config.request import SelectConfig
+from scripts.reference import REFERENCE
+from scripts.reference.__main__ import pages
+from scripts.reference.files import SCHEMA
+from scripts.reference.reruns import MEASURED, measure
+
+DEMO = Path(__file__).parents[2] / "demo"
+VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_is_up_to_date(name: str) -> None:
+    written = (REFERENCE / name).read_text(encoding="utf-8")
+    assert written == pages()[name], "run python -m scripts.reference"
+
+
+def test_what_runs_again_is_known_of_every_setting() -> None:
+    assert {name.partition("=")[0] for name in json.loads(MEASURED.read_text())} == {*SelectConfig.model_fields}
+
+
+@pytest.mark.long
+def test_what_runs_again_is_what_was_measured() -> None:
+    assert measure() == json.loads(MEASURED.read_text()), "run python -m scripts.reference.reruns"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "heuristic"},
+        {"strata": "kind", "quotas": {"a": 1, "b": 2}},
+        {"chunk": {"words": 50}, "min_tokens": 10, "smoothing": "auto"},
+        {"weights": {"column": "score"}, "include": "score < 5 or kind == 'a'"},
+        {"target": {"one": "target.jsonl", "two": "target.jsonl"}, "separate": True},
+    ],
+    ids=str,
+)
+def test_a_report_is_as_its_schema_says(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = [json.loads(line)["text"] for line in (DEMO / "raw" / "pool-1.jsonl").read_text().splitlines()[:60]]
+    raw = [{"text": text[:1500], "kind": "ab"[i % 2], "score": i % 10} for i, text in enumerate(texts)]
+    raw[7].pop("score")
+    Path("raw.jsonl").write_text("".join(json.dumps(one) + "\n" for one in raw[:50]) + '{"text": 1}\n')
+    Path("target.jsonl").write_text("".join(json.dumps(one) + "\n" for one in raw[50:]))
+    request = {"target": {"one": "target.jsonl"}, "count": 5, "min_tokens": 20, "max_bad_fraction": 0.1}
+    dsir_core.select(raw="raw.jsonl", output="out", **{**request, **settings})
+    report = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert [error.message for error in VALIDATOR.iter_errors(report)] == []
+
+
+def test_the_schema_refuses_a_key_that_it_does_not_know() -> None:
+    unknown = {"surprise": 1}
+    assert any("surprise" in error.message for error in VALIDATOR.iter_errors(unknown))
