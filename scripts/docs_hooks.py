@@ -9,7 +9,11 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "demo/SOURCES.md": "demo-sources.md"}
+ROOT_PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "demo/SOURCES.md": "demo-sources.md",
+}
 """Page outside docs/ -> page of the site."""
 
 
