@@ -90,7 +90,7 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
     """
     mine = Run(run.config.model_copy(update={"method": _most_needing()}), run.unwatched, run.observe, record=PAGE)
     with_storage(check_comparison)(mine)
-    _, counts, _, fitted, scores = _score(mine, call)
+    _, counts, _, fitted, scores = _score(mine, call, tune=True)
     return call(with_storage(compare), mine, counts, scores, fitted, target_labels)
 
 
@@ -122,12 +122,18 @@ def with_storage(stage: Callable[..., Result]) -> Callable[..., Result]:
     return inside
 
 
-def _score(run: Run, call: CallStage) -> tuple[Plan, Counts, Recovery, Fit, Scores]:
+def _score(run: Run, call: CallStage, *, tune: bool = False) -> tuple[Plan, Counts, Recovery, Fit, Scores]:
+    """The stages up to the weights.
+
+    Args:
+        tune: pick settings that are `auto`, even where the run's own method does not go by n-gram weights.
+    """
+    measures = run.config.measures_recovery or (tune and run.config.tunes)
     planned = call(with_storage(plan), run)
     with_storage(begin)(run)  # a request that names nothing to read leaves the record of the run before
     counts = call(with_storage(count), run, planned)
     classifier = call(with_storage(classify), run, planned, counts) if run.config.classifies else None
-    recovery = call(with_storage(recover), run, planned, counts) if run.config.measures_recovery else {}
+    recovery = call(with_storage(recover), run, planned, counts) if measures else {}
     fitted = call(with_storage(fit), run, counts, recovery, classifier)
     from_table = run.config.weights is not None and run.config.weights.table is not None
     joined = call(with_storage(join), run, planned, counts) if from_table else None

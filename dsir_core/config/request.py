@@ -118,6 +118,11 @@ class SelectConfig(
         return self.weights is None and method_of(self.method).by_weight
 
     @property
+    def tunes(self) -> bool:
+        """Whether settings of n-gram weights are left to held-out recovery."""
+        return self.weights is None and "auto" in (self.smoothing, self.length_normalise)
+
+    @property
     def is_sized(self) -> bool:
         """Whether count, tokens or fraction is given."""
         return any(size is not None for size in (self.count, self.tokens, self.fraction))

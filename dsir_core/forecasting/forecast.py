@@ -34,7 +34,7 @@ from dsir_core.forecasting.sizes import (
 from dsir_core.report.html import render_fragment
 from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
-from dsir_core.stages.recover import recovery_figures
+from dsir_core.stages.recover import SIZE, recovery_figures
 from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate
 from dsir_core.urls import without_credentials
@@ -196,7 +196,8 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None], 
     say("looking for what can be reused")
     reuse = find_reuse(run, planned, found.fit_rate) if has_workdir else Reuse(0, 0, 0, found.fit_rate)
     found.fit_rate = reuse.rate
-    _time(found, planned, samples.raw.stored, figures, speed, reuse)
+    recover = _recover_seconds(found, planned, samples, speed) if config.measures_recovery else None
+    _time(found, planned, samples.raw.stored, figures, speed, reuse, recover)
 
 
 def _read_samples(config: SelectConfig, planned: Plan, found: Forecast) -> _Samples | None:
@@ -248,6 +249,7 @@ def _time(
     figures: RawFigures,
     speed: Mapping[str, speeds.Speed],
     reuse: Reuse,
+    recover: float | None,
 ) -> None:
     """Seconds by stage, of what is left to do."""
     shards, workers = len(planned.raw.shards), found.workers
@@ -261,6 +263,8 @@ def _time(
         speeds.count_seconds(speed, counting, reuse.rate, workers) + targets_bytes * per_byte * targets_left / workers
     )
     found.stages["count"] = StageForecast(count, shards + in_targets, reuse.counted + reuse.targets_counted)
+    if recover is not None:
+        found.stages["recover"] = StageForecast(recover, shards + in_targets, None)
     found.stages["score"] = StageForecast(speeds.score_seconds(speed, scoring, workers), shards, reuse.scored)
     resample = speeds.resample_seconds(figures.documents.value, shards, workers)
     if found.selection is not None:
@@ -270,6 +274,18 @@ def _time(
         found.stages["report"] = StageForecast(speeds.REPORT_SECONDS, 0, 0)
     seconds = sum(stage.seconds for stage in found.stages.values())
     found.seconds = Estimate(seconds, seconds * SECONDS_LOW, seconds * SECONDS_HIGH)
+
+
+def _recover_seconds(found: Forecast, planned: Plan, samples: _Samples, speed: Mapping[str, speeds.Speed]) -> float:
+    """Of measuring held-out recovery, in samples of raw and of the targets."""
+    corpora = [(found.raw, planned.raw, samples.raw)]
+    corpora += [(found.targets[name], planned.targets[name], sampled) for name, sampled in samples.targets.items()]
+    seconds = 0.0
+    for known, corpus, sampled in corpora:
+        share = SIZE.rate(known.documents.value if known.documents else 0.0)
+        amount = speeds.Amount({kind: float(n) for kind, n in sampled.stored.items()}, len(corpus.shards))
+        seconds += speeds.recover_seconds(speed, amount, share, known.files, found.workers)
+    return seconds
 
 
 def _left(stored: Mapping[str, int], left: int, shards: int) -> speeds.Amount:

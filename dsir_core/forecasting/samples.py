@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import SelectConfig
+from dsir_core.corpus.chunking import cut_batch
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, Shard
 from dsir_core.features import count_ngrams
 from dsir_core.features.unspaced import unspaced_bytes
+from dsir_core.forecasting.estimates import estimate
 from dsir_core.forecasting.probe import Probe, Read, probes_of, read_probe, stored_by_kind, texts_of_batch
 from dsir_core.model.compact_sample import BottomKSample, SparseDocuments
 from dsir_core.model.importance import selectors_of
@@ -48,19 +50,25 @@ class Sampled:
     in_target: int = 0
     """Of raw: documents that stand in a target as well."""
 
+    @property
+    def rate(self) -> float:
+        """Share of the corpus's documents that was read, about."""
+        documents = estimate(self.stored, self.reads, lambda read: read.documents).value
+        return min(1.0, self.tally.documents / max(1.0, documents))
+
     def total(self, name: str) -> int:
         """A figure of `Read`, over the sample."""
         return sum(getattr(read, name) for read in self.reads)
 
 
 def look_at_target(config: SelectConfig, shards: Sequence[Shard]) -> Sampled:
-    """Read a sample of a target.
+    """Read a sample of a target; its documents are cut into chunks, where those of raw are.
 
     Raises:
         DamagedFileError, RequestError, OSError: it cannot be read.
     """
     found = _sampled(config, shards)
-    for batch, _ in _read(config, config.read.unconditional, found, probes_of(shards)):
+    for batch, _ in _read(config, config.read.unconditional, found, probes_of(shards), cut=True):
         found.unspaced += unspaced_bytes(batch.text_data, batch.text_offsets)
         if len(found.hashes) < MAX_HASHES:
             found.hashes.update(map(_hash, texts_of_batch(batch)))
@@ -95,8 +103,17 @@ def sample_recovery(config: SelectConfig, targets: Mapping[str, Sampled], raw: S
     found: dict[str, Found | None] = {}
     raw_documents = raw.documents.found()
     for name in selectors_of(tuple(targets), config.by_target):
-        documents = SparseDocuments.joined([targets[target].documents.found() for target in counts.targets_of(name)])
-        sample = Sample(documents, counts.counts_of(name), raw_documents, raw.counts, config.ngrams, config.min_tokens)
+        mine = counts.targets_of(name)
+        rates = [targets[target].rate for target in mine]
+        sampled = SparseDocuments.joined(
+            [
+                targets[target].documents.found().thinned(rate, min(rates))
+                for target, rate in zip(mine, rates, strict=True)
+            ]
+        )
+        # Where the targets' samples are of one rate, what they hold beside these documents counts as well.
+        summed = counts.counts_of(name) if min(rates) == max(rates) else sampled.summed(config.buckets)
+        sample = Sample(sampled, summed, raw_documents, raw.counts, config.ngrams, config.min_tokens)
         found[name] = found_in(sample, candidates_of(config))
     return recovery_of(config, counts, found)
 
@@ -124,7 +141,7 @@ def _counts(found: Sampled) -> CorpusCounts:
 
 
 def _read(
-    config: SelectConfig, settings: ReadSettings, found: Sampled, probes: Sequence[Probe]
+    config: SelectConfig, settings: ReadSettings, found: Sampled, probes: Sequence[Probe], *, cut: bool = False
 ) -> Iterator[tuple[Batch, Read]]:
     for probe in probes:
         read = None
@@ -136,7 +153,8 @@ def _read(
             read.eligible_tokens += int(n_tokens[eligible].sum())
             found.tally.documents += len(batch)
             found.tally.tokens += int(n_tokens.sum())
-            sample_batch(batch, probe.file_range.file.path, "plan", config.features, found.documents)
+            pieces = cut_batch(batch, config.chunk.words) if cut and config.chunk is not None else batch
+            sample_batch(pieces, probe.file_range.file.path, "plan", config.features, found.documents)
             yield batch, read
         found.reads.append(read or Read(probe.kind, probe.n_stored))
 

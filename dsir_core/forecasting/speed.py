@@ -13,6 +13,7 @@ from dsir_core.corpus.types import Shard
 from dsir_core.features import count_ngrams, score_ngrams
 from dsir_core.forecasting.probe import is_enterable, longest, plain_format, read_probe
 from dsir_core.model.importance import FittedModel
+from dsir_core.stages.document_samples import MIN_FILES
 
 SPEED_BYTES = 16 * 2**20
 """Decompressed bytes of each kind of file that are read, counted and scored to see how fast that is."""
@@ -27,6 +28,9 @@ WRITE_BYTES_PER_SECOND = 100e6
 """Of one worker, for the text of the selection: taken, compressed, written to parts."""
 
 REPORT_SECONDS = 1.0
+
+MEASURE_SECONDS = 0.3
+"""Of one core: near-copies, and the sums and ranks of all candidates, in the largest samples."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,24 @@ def count_seconds(speed: Mapping[str, Speed], amount: Amount, rate: float, worke
         format_ = plain_format(kind)
         skips = format_ is not None and format_.skips_blocks
         seconds += n_stored * (each.read * (rate if skips else 1.0) + each.count * rate)
+    return seconds / workers + amount.shards * SHARD_SECONDS
+
+
+def recover_seconds(speed: Mapping[str, Speed], amount: Amount, share: float, files: int, workers: int) -> float:
+    """Of gathering a sample of a corpus, and its part in measuring recovery.
+
+    Args:
+        share: of the corpus's documents that is looked at.
+        files: of the corpus; some of those whose blocks cannot be skipped are read whole.
+    """
+    per_byte = Speed(*(max(getattr(each, what) for each in speed.values()) for what in ("read", "count", "score")))
+    seconds = MEASURE_SECONDS * workers
+    for kind, n_stored in amount.stored.items():
+        each = speed.get(kind, per_byte)
+        format_ = plain_format(kind)
+        skips = format_ is not None and format_.skips_blocks
+        read = share if skips else min(1.0, max(share, MIN_FILES / max(1, files)))
+        seconds += n_stored * (each.read * read + each.count * share)
     return seconds / workers + amount.shards * SHARD_SECONDS
 
 

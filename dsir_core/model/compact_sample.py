@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,21 @@ class SparseDocuments:
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         entries = np.repeat(self.starts[which] - starts[:-1], sizes) + np.arange(starts[-1])
         return SparseDocuments(self.order[which], starts, self.buckets[entries], self.counts[entries])
+
+    def thinned(self, rate: float, least: float) -> SparseDocuments:
+        """Of a sample of `rate` of a corpus's documents a sample of the rate `least`, with the order of one of all.
+
+        Samples of several corpora, thinned to the least of their rates, are one sample of all of them.
+        """
+        order = (self.order * rate).astype(np.uint64) if rate < 1 else self.order
+        thinned = replace(self, order=order)
+        return thinned if rate <= least else thinned._take(np.flatnonzero(order < np.uint64(least * 2**64)))
+
+    def summed(self, buckets: int) -> npt.NDArray[np.int64]:
+        """int64[buckets]: the counts of all documents together."""
+        total = np.zeros(buckets, np.int64)
+        np.add.at(total, self.buckets, self.counts)
+        return total
 
     def matrix(self, buckets: int) -> Any:
         """Scipy CSR array int64[n, buckets] of counts."""

@@ -29,16 +29,25 @@ def sentence(name: str, found: Mapping[str, Any]) -> str:
     Args:
         found: of `recovery` in report.json.
     """
-    return (
-        f"of the documents of {name}, hidden in raw, {found['recovered']:.0%} ({found['low']:.0%} to "
-        f"{found['high']:.0%}) would have been selected"
-    )
+    hidden = f"of the documents of {name}, hidden in raw,"
+    if not is_resolved(found):
+        return (
+            f"{hidden} at most {found['high']:.0%} would have been selected; the sample of raw tells no more of a "
+            f"share below {found['resolution']:.1%}"
+        )
+    return f"{hidden} {found['recovered']:.0%} ({found['low']:.0%} to {found['high']:.0%}) would have been selected"
+
+
+def is_resolved(found: Mapping[str, Any]) -> bool:
+    """Whether the sample of raw is large enough for the share that is selected; else recovery is an upper bound."""
+    return bool(found["share"] >= found.get("resolution", 0.0))
 
 
 def verdict(found: Mapping[str, Any]) -> Verdict:
     """Whether the selection is likely to be what was asked for."""
     auc, recovered, share = found["auc"], found["recovered"], found["share"]
-    if auc < NO_DIFFERENCE or (share < 1 / LIFT and recovered < LIFT * share):
+    at = max(share, found.get("resolution", 0.0))
+    if auc < NO_DIFFERENCE or (at < 1 / LIFT and recovered < LIFT * at):
         return "wrong"
     if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or share > BEYOND * found["knee"]:
         return "doubtful"
@@ -75,10 +84,10 @@ def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
             f"selected beyond that is likely to be of another kind: select fewer"
         )
     elif found["enough"] is not None and found["share"] < found["enough"]:
-        yield (
-            f"{name}: about {_documents(found['enough'] * eligible)} documents would recover 95 %; twice the present "
-            f"size recovers {found['twice']:.0%}"
-        )
+        # The first point of the curve is as far down as the sample tells.
+        about = "at most" if found["enough"] <= found["curve"][0][0] else "about"
+        twice = f"; twice the present size recovers {found['twice']:.0%}" if is_resolved(found) else ""
+        yield f"{name}: {about} {_documents(found['enough'] * eligible)} documents would recover 95 %{twice}"
 
 
 def _documents(n: float) -> str:

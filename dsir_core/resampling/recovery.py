@@ -11,7 +11,6 @@ n-grams are exact and the same on every machine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from dsir_core.model.compact_sample import SparseDocuments
 from dsir_core.model.importance import log_ratio
 from dsir_core.model.noise import random_bits
 from dsir_core.model.smoothing import DEFAULT, NONE, Smoothing
+from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.scaling import WeightScaling
 
 FOLDS = 5
@@ -33,9 +33,6 @@ GRID = 2.0**-20
 BANDS, ROWS = 4, 8
 """Near-copies are found by `BANDS` groups of `ROWS` minimum hashes: nine in ten pairs that share 90 % of their counts,
 one in half a million that share 15 %."""
-
-Z = 1.959963984540054
-"""Of a normal distribution: 95 % lie within so many standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -52,49 +49,6 @@ CANDIDATES = tuple(
     for length in ("tokens", "sqrt", "none")
 )
 """What `auto` chooses from, the defaults first; of equals the earlier."""
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Where a target's hidden documents would stand among raw documents."""
-
-    above: npt.NDArray[np.int64]
-    """int64[n]: twice the number of eligible raw documents in the sample that score above each hidden document, where
-    one that scores the same counts once; -1 for a hidden document that is not eligible."""
-    n_raw: int
-    """Eligible raw documents in the sample."""
-
-    def __len__(self) -> int:
-        return len(self.above)
-
-    @property
-    def ineligible(self) -> int:
-        """Hidden documents that are not eligible; they count as not recovered."""
-        return int((self.above < 0).sum())
-
-    def recovered(self, share: float) -> int:
-        """Hidden documents that a selection of this share of the eligible raw documents would hold."""
-        return int(((self.above >= 0) & (self.above < 2 * share * self.n_raw)).sum())
-
-    def recovery(self, share: float) -> float:
-        """The same as a share of the hidden documents."""
-        return self.recovered(share) / len(self)
-
-    @property
-    def auc(self) -> float:
-        """The probability that an eligible hidden document scores above an eligible raw document, ties counting half.
-
-        0.5 is what a model that cannot tell them apart has; NaN where no hidden document is eligible.
-        """
-        eligible = self.above[self.above >= 0]
-        return 1.0 - int(eligible.sum()) / (2 * self.n_raw * len(eligible)) if len(eligible) else math.nan
-
-    def interval(self, share: float) -> tuple[float, float]:
-        """The 95 % confidence interval of the recovery (Wilson score), for the number of hidden documents."""
-        n, p = len(self), self.recovery(share)
-        middle, spread = p + Z**2 / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-        scale = 1 + Z**2 / n
-        return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 @dataclass(frozen=True)
@@ -131,7 +85,8 @@ def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | No
     target, raw = sample.target.matrix(n_buckets), sample.raw.matrix(n_buckets)[eligible]
     target_tokens, raw_tokens = tokens_of(sample.target, sample.ngrams), raw_tokens[eligible]
     in_fold = np.stack([np.asarray(target[folds == fold].sum(axis=0)).ravel() for fold in range(n_folds)])
-    others = sample.target_counts - in_fold
+    # Of chunks, some n-grams are no n-grams of the whole document.
+    others = np.maximum(sample.target_counts - in_fold, 0)
     if not others.any(axis=1).all() or not sample.raw_counts.any():
         return None
     sums = {
@@ -145,11 +100,6 @@ def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | No
         _ranks(*sums[candidate.smoothing], folds, long_enough, target_tokens, raw_tokens, candidate.length)
         for candidate in candidates
     ]
-
-
-def pick(ranks: Sequence[Ranks], share: float) -> int:
-    """Index of the best candidate: by recovery, then by AUC, then the earlier."""
-    return max(range(len(ranks)), key=lambda i: (ranks[i].recovered(share), ranks[i].auc, -i))
 
 
 def near_copies(documents: SparseDocuments) -> npt.NDArray[np.int32]:
@@ -256,35 +206,3 @@ def _ranks(
         not_below = len(raw) - np.searchsorted(raw, weights, side="left")
         above[hidden] = not_below + len(raw) - np.searchsorted(raw, weights, side="right")
     return Ranks(above, len(raw_tokens))
-
-
-SHARES = tuple(10.0 ** (-4 + step / 8) for step in range(33))
-"""Shares of the eligible raw documents at which the recovery curve is drawn: 0.01 % to 100 %."""
-
-ENOUGH = 0.95
-"""Recovery that is called enough."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Recovery against the share of eligible raw documents that is selected."""
-
-    shares: tuple[float, ...]
-    recovery: tuple[float, ...]
-
-    @classmethod
-    def of(cls, ranks: Ranks) -> Curve:
-        """The curve at `SHARES`."""
-        return cls(SHARES, tuple(ranks.recovery(share) for share in SHARES))
-
-    @property
-    def knee(self) -> float:
-        """The share at which recovery exceeds that of a random selection the most (Youden's J)."""
-        gains = [recovery - share for share, recovery in zip(self.shares, self.recovery, strict=True)]
-        return self.shares[gains.index(max(gains))]
-
-    @property
-    def enough(self) -> float | None:
-        """The smallest share that recovers `ENOUGH` of the hidden documents; None where that takes all of raw."""
-        reached = (s for s, r in zip(self.shares, self.recovery, strict=True) if r >= ENOUGH and s < 1)
-        return next(reached, None)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import CLASSIFIER
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.store import Draft, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of
 from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
+from dsir_core.stages.document_samples import SampleSize, StoredSample, load_sample, sample_raw, sample_target
 from dsir_core.stages.fit import keeps_raw_model, raw_model_key
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
@@ -51,8 +51,8 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
     targets = {name: sample_target(work, plan, counts, name, config.read.unconditional, size) for name in plan.targets}
     fits = []
     for name in selectors_of(tuple(targets), config.by_target):
-        mine = [targets[target] for target in counts.targets_of(name)]
-        fits.append(FitTask(config.workdir_url, name, config.features, tuple(r for t in mine for r in t), tuple(raw)))
+        mine = tuple(targets[target] for target in counts.targets_of(name))
+        fits.append(FitTask(config.workdir_url, name, config.features, mine, raw))
     keys = [task.key for task in fits]
     run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])
     found = Classifier.joined(work.all(fit_from_samples, fits))
@@ -99,9 +99,9 @@ class FitTask:
     name: str
     """Who selects."""
     features: FeatureSettings
-    target: tuple[Receipt, ...]
-    """Where its documents lie."""
-    raw: tuple[Receipt, ...]
+    target: tuple[StoredSample, ...]
+    """Documents of each of the corpora that it is made of."""
+    raw: StoredSample
 
     @property
     def key(self) -> str:
@@ -109,8 +109,8 @@ class FitTask:
         return CLASSIFIER.key(
             {
                 "features": self.features,
-                "target": [receipt.sha256 for receipt in self.target],
-                "raw": [receipt.sha256 for receipt in self.raw],
+                "target": [sample.signature for sample in self.target],
+                "raw": self.raw.signature,
             }
         )
 
@@ -133,7 +133,7 @@ def fit_from_samples(task: FitTask) -> Classifier:
 
 def _fit(store: Store, task: FitTask) -> tuple[Classifier, int, int]:
     """A classifier, and how many documents of the target and of raw it is fitted on."""
-    target, raw = (load_sample(store, task.features, receipts, BOUND) for receipts in (task.target, task.raw))
+    target, raw = (load_sample(store, task.features, samples, BOUND) for samples in (task.target, (task.raw,)))
     if not len(target) or not len(raw):
         what = f"target {task.name!r}" if not len(target) else "the raw corpus"
         raise RequestError(f"{what} holds no n-gram: it has no documents, or none with a word in it")

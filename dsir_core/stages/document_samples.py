@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dsir_core.checkpoints.store import Receipt, Store
 from dsir_core.config.features import FeatureSettings
@@ -16,6 +17,7 @@ from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
+from dsir_core.stages.sample_rate import rounded_rate
 from dsir_core.stages.work import StageWork
 
 MIN_FILES = 16
@@ -29,28 +31,51 @@ class SampleSize:
     times: float
     """Documents in the blocks that are read, as a multiple of those wanted: neighbours in a file are alike."""
 
+    def rate(self, documents: float) -> float:
+        """Share of so many documents to look at; rounded, so that a corpus that grows a little is not sampled anew."""
+        return rounded_rate(min(1.0, self.times * self.bound.documents / max(documents, 1.0)))
 
-def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) -> list[Receipt]:
-    """Where a sample of raw lies, in order of shards."""
+
+@dataclass(frozen=True)
+class StoredSample:
+    """Where a sample of a corpus lies."""
+
+    receipts: tuple[Receipt, ...]
+    """In order of shards."""
+    rate: float
+    """Share of the corpus's documents that was looked at, about."""
+
+    @property
+    def signature(self) -> list[Any]:
+        """What a result made of it depends on."""
+        return [self.rate, *(receipt.sha256 for receipt in self.receipts)]
+
+
+def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) -> StoredSample:
+    """A sample of raw."""
     known = counts.raw.tally.documents / counts.rate
     return _sample(work, "raw", plan.raw, known, work.run.config.read, counts, size)
 
 
 def sample_target(
     work: StageWork, plan: Plan, counts: Counts, name: str, read: ReadSettings, size: SampleSize
-) -> list[Receipt]:
-    """Where a sample of a target lies, in order of shards."""
+) -> StoredSample:
+    """A sample of a target."""
     counted: CorpusCounts = counts.targets[name]
     return _sample(work, f"target {name}", plan.targets[name], counted.tally.documents, read, counts, size)
 
 
-def load_sample(store: Store, features: FeatureSettings, receipts: Sequence[Receipt], bound: Bound) -> SparseDocuments:
-    """The sample of the shards' parts together."""
+def load_sample(
+    store: Store, features: FeatureSettings, samples: Sequence[StoredSample], bound: Bound
+) -> SparseDocuments:
+    """A sample of some corpora together, in which each has its share of documents."""
     gathering = BottomKSample(bound, features.buckets)
-    for receipt in receipts:
-        part = SparseDocuments.from_bytes(store.read(receipt.name))
-        if len(part):
-            gathering.extend(part)
+    rate = min(sample.rate for sample in samples)
+    for sample in samples:
+        for receipt in sample.receipts:
+            part = SparseDocuments.from_bytes(store.read(receipt.name)).thinned(sample.rate, rate)
+            if len(part):
+                gathering.extend(part)
     found = gathering.found()
     return found.smallest(bound) if len(found) else found
 
@@ -63,8 +88,8 @@ def _sample(
     read: ReadSettings,
     counts: Counts,
     size: SampleSize,
-) -> list[Receipt]:
-    """Where a sample of a corpus lies, in order of shards.
+) -> StoredSample:
+    """A sample of a corpus.
 
     Args:
         known: documents of the corpus, about.
@@ -77,7 +102,7 @@ def _sample(
         for shard in corpus.shards
         if shard not in counts.damaged and (ranges := tuple(r for r in shard.ranges if r.file.path in files))
     ]
-    blocks = BlockSample(min(1.0, wanted / max(documents, 1.0)))
+    blocks = BlockSample(size.rate(documents))
     tasks = LazySequence(
         len(shards),
         lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, size.bound),
@@ -86,7 +111,8 @@ def _sample(
     receipts: dict[int, Receipt] = {}
     for index, result in work.map(gather_shard, tasks, shards):
         receipts[index] = result.receipt.compact()
-    return [receipts[index] for index in sorted(receipts)]
+    rate = blocks.rate * min(1.0, documents / max(known, 1.0))
+    return StoredSample(tuple(receipts[index] for index in sorted(receipts)), rate)
 
 
 def _some_files(corpus: PlannedCorpus, documents: float, wanted: float) -> tuple[set[str], float]:

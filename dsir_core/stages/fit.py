@@ -25,7 +25,7 @@ from dsir_core.model.smoothing import Smoothing
 from dsir_core.resampling.recovery import Candidate
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.recover import Recovery, candidates_of
+from dsir_core.stages.recover import Recovery, candidates_of, proportions_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
 from dsir_core.storage.retries import warn
@@ -106,7 +106,7 @@ def fitted(run: Run, counts: Counts, recovery: Recovery) -> Fit:
         raw.counts,
         smoothing=smoothing,
         separate=config.by_target,
-        proportions=config.proportions or (_own_proportions(run, counts) if config.match else None),
+        proportions=proportions_of(config, counts),
     )
     scaling = {
         name: WeightScaling(length=candidate.length, typical=_typical_length(run, counts, name))
@@ -120,12 +120,6 @@ def _typical_length(run: Run, counts: Counts, name: str) -> float:
     tallies = [counts.targets[target].tally for target in counts.targets_of(name)]
     mean = max(1.0, sum(tally.tokens for tally in tallies) / max(1, sum(tally.documents for tally in tallies)))
     return min(mean, float(run.config.chunk.words)) if run.config.chunk is not None else mean
-
-
-def _own_proportions(run: Run, counts: Counts) -> dict[str, float]:
-    """The targets' own sizes, in what the selection is measured in."""
-    by_tokens = run.config.tokens is not None
-    return {name: float(t.tally.tokens if by_tokens else t.tally.documents) for name, t in counts.targets.items()}
 
 
 def keeps_raw_model(run: Run, counts: Counts) -> bool:

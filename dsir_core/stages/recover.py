@@ -12,16 +12,17 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import RECOVERY
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.store import Draft, Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of, shares_of
 from dsir_core.model.smoothing import Smoothing
-from dsir_core.resampling.recovery import CANDIDATES, Candidate, Curve, Ranks, Sample, measure, pick, tokens_of
+from dsir_core.resampling.ranks import Curve, Ranks, pick
+from dsir_core.resampling.recovery import CANDIDATES, Candidate, Sample, measure, tokens_of
 from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.document_samples import SampleSize, load_sample, sample_raw, sample_target
+from dsir_core.stages.document_samples import SampleSize, StoredSample, load_sample, sample_raw, sample_target
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
@@ -65,19 +66,19 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     Raises:
         RunFailedError: damaged files. StageFailedError: shards failed for a reason that may pass.
     """
-    work = StageWork(run, "recover")
+    work = StageWork(run, "recover", leaves_out=True)
     config = run.config
     # With chunks, the target is cut as raw is.
     read = config.read.model_copy(update={"include": None, "exclude": None})
-    raw = tuple(sample_raw(work, plan, counts, SIZE))
-    targets = {name: tuple(sample_target(work, plan, counts, name, read, SIZE)) for name in plan.targets}
+    raw = sample_raw(work, plan, counts, SIZE)
+    targets = {name: sample_target(work, plan, counts, name, read, SIZE) for name in plan.targets}
     candidates = candidates_of(config)
     tasks: dict[str, MeasureTask] = {}
     for name in selectors_of(tuple(targets), config.by_target):
-        receipts = tuple(receipt for target in counts.targets_of(name) for receipt in targets[target])
+        mine = tuple(targets[target] for target in counts.targets_of(name))
         summed = counts.counts_of(name)
         tasks[name] = MeasureTask(
-            config.workdir_url, config.features, config.min_tokens, candidates, receipts, summed, raw, counts.raw.counts
+            config.workdir_url, config.features, config.min_tokens, candidates, mine, summed, raw, counts.raw.counts
         )
     run.manifest.need("recover", [RECOVERY.name(task.key) for task in tasks.values()])
     found = dict(zip(tasks, work.all(measure_recovery, list(tasks.values())), strict=True))
@@ -125,10 +126,10 @@ class MeasureTask:
     features: FeatureSettings
     min_tokens: int
     candidates: tuple[Candidate, ...]
-    target: tuple[Receipt, ...]
-    """Where its documents lie."""
+    target: tuple[StoredSample, ...]
+    """Documents of each of the corpora that it is made of."""
     target_counts: npt.NDArray[np.int64]
-    raw: tuple[Receipt, ...]
+    raw: StoredSample
     raw_counts: npt.NDArray[np.int64]
 
     @property
@@ -139,8 +140,8 @@ class MeasureTask:
                 "features": self.features,
                 "min_tokens": self.min_tokens,
                 "candidates": [[*asdict(one.smoothing).values(), one.length] for one in self.candidates],
-                "target": [receipt.sha256 for receipt in self.target],
-                "raw": [receipt.sha256 for receipt in self.raw],
+                "target": [sample.signature for sample in self.target],
+                "raw": self.raw.signature,
                 "counts": [content_of(self.target_counts), content_of(self.raw_counts)],
             }
         )
@@ -163,7 +164,7 @@ def measure_recovery(task: MeasureTask) -> Found | None:
     store = Store(task.workdir)
 
     def make(draft: Draft) -> list[Found]:
-        target, raw = (load_sample(store, task.features, receipts, SIZE.bound) for receipts in (task.target, task.raw))
+        target, raw = (load_sample(store, task.features, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
         sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
         found = found_in(sample, task.candidates)
         draft.stream.write(_to_bytes(found))
@@ -230,7 +231,19 @@ def _parts(config: SelectConfig, counts: Counts) -> dict[str, float]:
     if not config.by_target:
         return dict.fromkeys(selectors, 1.0)
     ngrams = [float(counts.counts_of(name).sum()) for name in selectors]
-    return dict(zip(selectors, shares_of(selectors, ngrams, config.proportions), strict=True))
+    return dict(zip(selectors, shares_of(selectors, ngrams, proportions_of(config, counts)), strict=True))
+
+
+def proportions_of(config: SelectConfig, counts: Counts) -> Mapping[str, float] | None:
+    """Share of the selection for each separate target: as asked for, or with `match` the targets' own sizes.
+
+    None where they are divided by numbers of n-grams.
+    """
+    if config.proportions is not None or not config.match:
+        return config.proportions
+    by_tokens = config.tokens is not None
+    tallies = {name: target.tally for name, target in counts.targets.items()}
+    return {name: float(tally.tokens if by_tokens else tally.documents) for name, tally in tallies.items()}
 
 
 def recovery_figures(
@@ -253,19 +266,21 @@ def recovery_figures(
 
 def _figures(found: Measured, share: float) -> dict[str, Any]:
     ranks, curve = found.chosen, Curve.of(found.chosen)
-    low, high = ranks.interval(share)
+    at = max(share, ranks.resolution)
+    low, high = ranks.interval(at)
     return {
-        "recovered": ranks.recovery(share),
-        "low": low,
+        "recovered": ranks.recovery(at),
+        "low": low if share >= ranks.resolution else 0.0,
         "high": high,
         "auc": ranks.auc,
         "share": share,
+        "resolution": ranks.resolution,
         "eligible": found.eligible,
         "documents": len(ranks),
         "ineligible": ranks.ineligible,
         "raw_documents": ranks.n_raw,
         "curve": [[one, value] for one, value in zip(curve.shares, curve.recovery, strict=True)],
-        "twice": ranks.recovery(min(1.0, 2 * share)),
+        "twice": ranks.recovery(min(1.0, 2 * at)),
         "knee": curve.knee,
         "enough": curve.enough,
         "smoothing": str(found.candidate.smoothing),
@@ -274,7 +289,7 @@ def _figures(found: Measured, share: float) -> dict[str, Any]:
             {
                 "smoothing": str(candidate.smoothing),
                 "length_normalise": candidate.length,
-                "recovered": one.recovery(found.share),
+                "recovered": one.recovery(max(found.share, one.resolution)),
                 "auc": one.auc,
             }
             for candidate, one in zip(found.candidates, found.ranks, strict=True)

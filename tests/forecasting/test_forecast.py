@@ -178,6 +178,22 @@ def test_a_size_beyond_what_raw_holds_of_the_kind_is_warned_of(plan: Plan, pool:
     assert said(plan(**request(pool, count=500)).warnings, "select fewer")
 
 
+def test_where_documents_are_cut_recovery_is_that_of_chunks_of_the_target(plan: Plan, pool: Path) -> None:
+    """Speeches are far longer than a chunk: whole ones would be told from chunks of raw by nothing else."""
+    settings = {"chunk": {"words": 100}, "min_tokens": 30}
+    hidden = plan(**request(pool, **settings)).recovery["speeches"]["documents"]
+    assert hidden > 3 * plan(**request(pool)).recovery["speeches"]["documents"]
+
+
+def test_the_time_of_measuring_recovery_is_part_of_the_estimate(plan: Plan, pool: Path) -> None:
+    found = plan(**request(pool))
+    assert list(found.stages) == ["count", "recover", "score", "resample", "write", "report"]
+    assert found.stages["recover"].seconds > 0
+    assert found.seconds is not None
+    assert found.seconds.value == pytest.approx(sum(stage.seconds for stage in found.stages.values()))
+    assert "recover" not in plan(**request(pool, method="random")).stages
+
+
 def test_a_target_that_raw_looks_like_everywhere_is_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
     lines = pool.read_text().splitlines(keepends=True)
     (tmp_path / "t.jsonl").write_text("".join(lines[::25]))

@@ -89,6 +89,19 @@ def test_figures_are_those_of_the_selections(labelled: Path, tmp_path: Path, set
     assert 1 < found["methods"]["heuristic"]["effective_sample_size"] < found["documents"]["eligible"]
 
 
+def test_settings_that_are_auto_are_tuned_as_for_a_selection(labelled: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"raw": [str(labelled)], "target": TARGETS, "count": 70, "separate": True}
+    asked |= {"smoothing": "auto", "length_normalise": "auto", "min_tokens": 0}
+    found = compared(tmp_path, **asked)
+    report, _ = selected(tmp_path, "importance", **asked)
+    assert "recover" in found["stages"]
+    assert found["methods"]["importance"]["kl_reduction"] == report["kl_reduction"]
+    assert (
+        "recover"
+        not in compared(tmp_path, **{**asked, "smoothing": 0.0, "length_normalise": "none"}, overwrite=True)["stages"]
+    )
+
+
 def test_a_comparison_is_the_same_in_all_shards_and_reuses_what_is_there(labelled: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"raw": [str(labelled)], "target": TARGETS, "count": 70}
     first = compared(tmp_path, **asked)

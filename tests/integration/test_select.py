@@ -482,7 +482,9 @@ def test_small_targets_and_text_without_spaces_are_warned_of_and_auto_says_what_
     assert not better["notes"]
     found = better["recovery"]["poetry"]
     by_smoothing = {one["smoothing"]: one["recovered"] for one in found["tried"]}
-    assert by_smoothing[found["smoothing"]] == max(by_smoothing.values()) > plain["recovery"]["poetry"]["recovered"]
+    taken = by_smoothing[found["smoothing"]]
+    assert taken > plain["recovery"]["poetry"]["recovered"]
+    assert max(by_smoothing.values()) - taken < 2 / found["documents"] ** 0.5
     given = run_select(
         raw=[str(pool)],
         target=poetry,

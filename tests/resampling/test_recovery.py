@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,11 @@ from dsir_core.resampling.recovery import (
     CANDIDATES,
     FOLDS,
     GRID,
-    SHARES,
     Candidate,
-    Curve,
-    Ranks,
     Sample,
     folds_of,
     measure,
     near_copies,
-    pick,
     tokens_of,
 )
 
@@ -87,24 +84,6 @@ def test_kinds_that_differ_are_recovered_and_equal_ones_are_not() -> None:
     assert apart.recovery(0.02) > 0.9
     assert abs(same.auc - 0.5) < 0.15
     assert same.recovery(0.02) < 0.2
-
-
-def test_recovery_grows_with_the_share_up_to_everything_eligible() -> None:
-    ranks = Ranks(np.array([0, 1, 20, 199, 200, -1]), 100)
-    curve = Curve.of(ranks)
-    assert list(curve.recovery) == sorted(curve.recovery)
-    assert curve.shares == SHARES
-    assert [ranks.recovered(share) for share in (0.0, 0.005, 0.1, 1.0)] == [0, 1, 2, 4]
-    assert ranks.ineligible == 1
-    low, high = ranks.interval(0.1)
-    assert 0 < low < ranks.recovery(0.1) < high < 1
-
-
-def test_the_best_candidate_is_by_recovery_then_auc_then_the_earlier() -> None:
-    worst, better_auc, best = (Ranks(np.array(above), 100) for above in ([150, 150], [150, 100], [0, 199]))
-    assert pick([worst, better_auc, best], 0.1) == 2
-    assert pick([worst, better_auc], 0.1) == 1
-    assert pick([worst, worst], 0.1) == 0
 
 
 def test_copies_and_near_copies_share_a_fold() -> None:
@@ -178,6 +157,19 @@ def test_hidden_documents_that_are_not_eligible_are_not_recovered() -> None:
     assert ranks.ineligible == 10
     assert ranks.recovery(1.0) <= 0.5
     assert measure(sample_of(target, random_rows(rng, 200, q, 20), min_tokens=30), [PLAIN]) is None
+
+
+def test_chunks_with_ngrams_that_the_whole_documents_lack_are_measured() -> None:
+    """Where a word is cut: the n-grams of a hidden chunk may be none of its whole document."""
+    rng = np.random.default_rng(0)
+    p, q = distributions(rng)
+    sample = sample_of(random_rows(rng, 10, p), random_rows(rng, 200, q))
+    counts = sample.target_counts.copy()
+    counts[np.argmax(counts)] = 0
+    with np.errstate(all="raise"):
+        (ranks,) = measure(replace(sample, target_counts=counts), [PLAIN]) or []
+    assert math.isfinite(ranks.auc)
+    assert len(ranks) == 10
 
 
 @given(st.lists(st.integers(1, 500), max_size=20), st.integers(1, 8))

@@ -1,0 +1,47 @@
+"""Recovery in words: an upper bound is called one, and no advice goes beyond what the sample tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsir_core.report.recovery import advice, sentence, verdict
+from dsir_core.resampling.ranks import Ranks
+from dsir_core.resampling.recovery import CANDIDATES
+from dsir_core.stages.recover import Measured, recovery_figures
+
+
+def figures(share: float, n_raw: int = 1000, hidden: int = 50) -> dict[str, Any]:
+    """All hidden documents above all of the raw sample."""
+    ranks = Ranks(np.zeros(hidden, np.int64), n_raw)
+    found = Measured(CANDIDATES[:1], (ranks,), 0, share, eligible=1e6)
+    return recovery_figures({"t": found})["t"]
+
+
+def test_a_share_that_the_sample_tells_has_an_interval() -> None:
+    assert sentence("t", figures(0.02)) == (
+        "of the documents of t, hidden in raw, 100% (93% to 100%) would have been selected"
+    )
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.0099])
+def test_a_share_below_that_has_an_upper_bound(share: float) -> None:
+    found = figures(share)
+    assert "at most 100% would have been selected" in sentence("t", found)
+    assert "below 1.0%" in sentence("t", found)
+    assert (found["low"], found["resolution"]) == (0.0, 0.01)
+    assert verdict(found) == "good"
+
+
+def test_no_smaller_selection_is_advised_than_the_sample_tells() -> None:
+    """The knee of this curve may be anywhere below 1 % of raw."""
+    for share in (0.0005, 0.005, 0.01, 0.014):
+        assert not [text for text in advice("t", figures(share)) if "select fewer" in text]
+    assert [text for text in advice("t", figures(0.03)) if "select fewer" in text]
+
+
+def test_the_size_that_recovers_enough_is_called_at_most_that_where_the_curve_begins_there() -> None:
+    (text,) = advice("t", figures(0.0005))
+    assert text == "t: at most 10,000 documents would recover 95 %"
