@@ -165,7 +165,7 @@ def _run(request: SelectConfig, executor: Executor | None, observe: Observer) ->
     return Run(request, executor or InlineExecutor(), observe)
 
 
-def _request(config: SelectConfig | None, settings: Mapping[str, Any], **needs: bool) -> SelectConfig:
+def _request(config: SelectConfig | None, settings: Mapping[str, Any], **needs: Any) -> SelectConfig:
     given = config.model_dump(exclude_unset=True) if config is not None else {}
     return parse_config({**given, **{name: _plain(value) for name, value in settings.items()}}, **needs)
 

@@ -16,9 +16,12 @@ from collections.abc import Sequence
 from importlib import import_module, metadata
 from typing import NoReturn
 
+from dsir_core.config.described import did_you_mean
 from dsir_core.errors import DsirError, RequestError
 from dsir_core.urls import without_credentials
-from flows.parser import Parser
+from flows.parser import Parser, command_parser
+
+DESCRIPTION = "Data selection by importance resampling (DSIR)."
 
 COMMANDS = {
     "select": "choose documents from raw that are distributed like target, and write them with a report",
@@ -113,15 +116,56 @@ def _terminate(*_: object) -> NoReturn:
     raise TerminatedError
 
 
+SHELLS = ("bash", "zsh", "tcsh")
+
+
 def _parse(words: list[str]) -> argparse.Namespace:
-    parser = Parser(prog="dsir", description="Data selection by importance resampling (DSIR).", allow_abbrev=False)
-    parser.add_argument("--version", action=_Version)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    name = words[0] if words else ""
+    if name not in COMMANDS:
+        _answer_without_command(words)
+    parser = command_parser(name, COMMANDS[name], words)
+    _add_arguments(parser, name)
+    parsed: argparse.Namespace = parser.parse_args(words[1:], argparse.Namespace(command=name))
+    return parsed
+
+
+def _answer_without_command(words: list[str]) -> NoReturn:
+    """Show help, version or completions, or say what is missing."""
+    parser = Parser(prog="dsir", description=DESCRIPTION)
+    parser.usage = "dsir COMMAND [options]"
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
-        if name in words[:1]:  # the options of the others are not needed, and cost time to make
-            import_module(f"flows.commands.{name}").add_arguments(command)
-    return parser.parse_args(words)
+        commands.add_parser(name, help=text)
+    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--completion", metavar="SHELL", help=f"print completions for {', '.join(SHELLS)} and exit")
+    parser.add_help_options()
+    if not words:
+        parser.error(f"say what to do: {', '.join(COMMANDS)}")
+    if not words[0].startswith("-"):
+        meant = did_you_mean(words[0], COMMANDS)
+        parser.error(f"no command {words[0]!r}{meant}; the commands are {', '.join(COMMANDS)}")
+    shell = parser.parse_args(words).completion
+    if shell not in SHELLS:
+        parser.error(f"--completion: must be one of {', '.join(SHELLS)}")
+    print(_completion(shell))
+    parser.exit()
+
+
+def _add_arguments(parser: Parser, name: str) -> None:
+    import_module(f"flows.commands.{name}").add_arguments(parser)
+    parser.add_help_options()
+
+
+def _completion(shell: str) -> str:
+    """The script that completes `dsir` in a shell."""
+    import shtab
+
+    parser = Parser(prog="dsir", description=DESCRIPTION, completes=True)
+    commands = parser.add_subparsers(parser_class=Parser)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, shows_all=True, completes=True)
+        _add_arguments(command, name)
+    return str(shtab.complete(parser, shell))
 
 
 class _Version(argparse.Action):

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from dsir_core.errors import RequestError
-from flows.options import read_yaml
+from flows.config_file import read_config
+from flows.parser import Parser
 from tasks.cluster_settings import HERE, Cluster, parse_cluster
 
 HELP = (
@@ -17,9 +18,10 @@ HELP = (
 )
 
 
-def add_cluster_option(parser: argparse.ArgumentParser) -> None:
+def add_cluster_option(parser: Parser) -> None:
     """Add `--cluster`."""
-    parser.add_argument("--cluster", nargs="+", action="extend", metavar="KEY=VALUE", help=HELP)
+    group = parser.add_argument_group("cluster")
+    group.add_argument("--cluster", nargs="+", action="extend", metavar="KEY=VALUE", help=parser.rare(HELP))
 
 
 def cluster_of(arguments: argparse.Namespace) -> Cluster:
@@ -29,9 +31,13 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
         RequestError: the settings are wrong.
     """
     if arguments.cluster:
+        if arguments.inline:
+            raise RequestError("--inline and --cluster exclude each other: with --inline this process does the work")
         return parse_cluster(_nested(arguments.cluster))
-    values = read_yaml(arguments.config) if arguments.config else {}
-    return parse_cluster(values["cluster"]) if values.get("cluster") is not None else HERE
+    if arguments.inline or not arguments.config:
+        return HERE
+    given = read_config(arguments.config).values.get("cluster")
+    return HERE if given is None else parse_cluster(given)
 
 
 def _nested(words: list[str]) -> dict[str, Any]:

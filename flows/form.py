@@ -9,23 +9,11 @@ from typing import Any
 
 from pydantic import GetJsonSchemaHandler
 
+from dsir_core.config.described import Mark, marked
 from dsir_core.config.presets import PRESETS
+from dsir_core.config.request import SelectConfig
 
-FIRST = (
-    "raw",
-    "target",
-    "output",
-    "count",
-    "tokens",
-    "fraction",
-    "workdir",
-    "seed",
-    "method",
-    "overwrite",
-    "text_field",
-    "min_tokens",
-    "s3_endpoint",
-)
+FIRST = (*marked(SelectConfig, Mark.COMMON), "s3_endpoint")
 """The rest follows as the settings' classes have it."""
 
 WORDS = {

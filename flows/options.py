@@ -3,67 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import types
-from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Collection
+from typing import Any
 
-import yaml
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import ReadSettings
-from dsir_core.config.request import SelectConfig
-from dsir_core.config.settings import (
-    BudgetSettings,
-    FitSettings,
-    OutputSettings,
-    RuntimeSettings,
-    SampleSettings,
-    ShardSettings,
-    WeightSettings,
-)
+from dsir_core.config.described import Mark, choices_of, groups_of, is_model, kinds_of, marked, shown_default, takes
+from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
+from flows.config_file import ConfigFile, read_config
+from flows.parser import Parser
 
-GROUPS: dict[str, type[BaseModel]] = {
-    "sample": SampleSettings,
-    "features": FeatureSettings,
-    "model": FitSettings,
-    "weights": WeightSettings,
-    "reading": ReadSettings,
-    "output": OutputSettings,
-    "failures": BudgetSettings,
-    "shards": ShardSettings,
-    "object storage": StorageSettings,
-    "runtime": RuntimeSettings,
-}
+SIZES = ("count", "tokens", "fraction")
+PLACES = ("raw", "target", "output", "workdir")
+"""Settings that name files or directories."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add CONFIG.yaml and a flag for every field of a request."""
-    parser.add_argument(
+def add_options(parser: Parser, *, hidden: Collection[str] = ()) -> None:
+    """Add CONFIG.yaml and a flag for every field of a request.
+
+    Args:
+        hidden: settings that the command accepts, so that one CONFIG.yaml serves all, but has no use for.
+    """
+    parser.usage = f"{parser.prog} [CONFIG.yaml] [options]"
+    config = parser.add_argument(
         "config", nargs="?", metavar="CONFIG.yaml", help="settings from a file; flags given here win over it"
     )
-    fields = dict(SelectConfig.model_fields)
-    corpora = parser.add_argument_group("corpora")
-    _add(corpora, "raw", fields.pop("raw"))
-    _add(corpora, "target", fields.pop("target"))
-    _add(corpora, "preset", fields.pop("preset"))
-    for title, owner in GROUPS.items():
-        group = parser.add_argument_group(title)
-        for name in owner.model_fields:
-            _add(group, name, fields.pop(name))
-            if name == "output":
-                _add(group, "workdir", fields.pop("workdir"))
-    assert not fields, f"fields without a flag: {sorted(fields)}"
+    _complete_files(parser, config)
+    common = marked(SelectConfig, Mark.COMMON)
+    first = parser.add_argument_group("common settings")
+    for title, owner in groups_of(SelectConfig).items():
+        group = parser.add_argument_group(title) if parser.shows_all else first
+        for name, field in owner.model_fields.items():
+            text = _help(field) if name in common else parser.rare(_help(field))
+            _add(parser, group, name, field, argparse.SUPPRESS if name in hidden else text)
 
 
-def add_storage_options(parser: argparse.ArgumentParser) -> None:
+def add_storage_options(parser: Parser) -> None:
     """Add the flags that say how object storage is reached."""
-    group = parser.add_argument_group("object storage")
+    group = parser.add_argument_group(StorageSettings.GROUP)
     for name, field in StorageSettings.model_fields.items():
-        _add(group, name, field)
+        _add(parser, group, name, field, _help(field))
 
 
 def storage_of(arguments: argparse.Namespace) -> StorageSettings:
@@ -72,79 +53,80 @@ def storage_of(arguments: argparse.Namespace) -> StorageSettings:
     return StorageSettings(**{name: value for name, value in given.items() if value is not None})
 
 
-def request_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Keys and values of a request: those of the YAML file, with the flags over them.
+def config_of(arguments: argparse.Namespace, *, without: Collection[str] = (), **needs: bool) -> SelectConfig:
+    """The request that a YAML file and flags make; messages name the flag, or the line of the file.
+
+    Args:
+        without: keys and flags that are of the command alone.
+        needs: see `parse_config`.
 
     Raises:
-        RequestError: the file is missing, is not YAML, or is not a mapping.
+        RequestError: the file cannot be read, or a setting is wrong.
     """
-    values = read_yaml(arguments.config) if arguments.config else {}
+    file = read_config(arguments.config) if arguments.config else None
+    values = {name: value for name, value in request_values(arguments, file).items() if name not in without}
+    if not values:
+        raise RequestError(
+            "nothing is asked for: give a CONFIG.yaml, or --raw, --target, --output and --count; "
+            f"dsir {arguments.command} --help has examples"
+        )
+
+    def called(name: str) -> str:
+        if file is not None and name in file.lines and getattr(arguments, name, None) is None:
+            return file.place(name)
+        return f"--{name.replace('_', '-')}"
+
+    return parse_config(values, called=called, **needs)
+
+
+def request_values(arguments: argparse.Namespace, file: ConfigFile | None) -> dict[str, Any]:
+    """Keys and values of a request: those of the YAML file, with the flags over them."""
+    values = dict(file.values) if file else {}
     values.pop("cluster", None)  # who does the work, see `cluster_options`: not what is to be done
-    for name in SelectConfig.model_fields:
-        given = getattr(arguments, name, None)
-        if given is not None:
-            values[name] = given
-    sizes = [name for name in ("count", "tokens", "fraction") if getattr(arguments, name, None) is not None]
-    if sizes:  # a size on the command line replaces the one in the file, whatever its unit
-        values = {k: v for k, v in values.items() if k not in ("count", "tokens", "fraction") or k in sizes}
-    return values
+    flags = {name: getattr(arguments, name, None) for name in SelectConfig.model_fields}
+    given = {name: value for name, value in flags.items() if value is not None}
+    # What is said on the command line replaces what contradicts it in the file.
+    if any(name in given for name in SIZES):
+        values = {name: value for name, value in values.items() if name not in SIZES}
+    if given.get("inline"):
+        values.pop("workers", None)
+    elif "workers" in given or getattr(arguments, "cluster", None):
+        values.pop("inline", None)
+    return values | given
 
 
-def read_yaml(path: str) -> dict[str, Any]:
-    """The settings in a YAML file, with `-` in keys as `_`."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RequestError(f"{path}: settings are `key: value` lines, this is a {type(values).__name__}")
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
-
-
-def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
-    flag = "--" + name.replace("_", "-")
+def _help(field: FieldInfo) -> str:
     text = (field.description or "").replace("%", "%%")
-    default = field.get_default(call_default_factory=True)
-    kinds = _kinds(field.annotation)
-    is_off = default is None or default is False or default == ""  # 0 is a default like any other
-    if not field.is_required() and not is_off:
-        shown = " ".join(default) if isinstance(default, tuple) else default
-        text += f" [{shown}]"
+    default = shown_default(field)
+    return f"{text} [{default}]" if default else text
+
+
+def _add(parser: Parser, group: argparse._ArgumentGroup, name: str, field: FieldInfo, text: str) -> None:
+    flag = "--" + name.replace("_", "-")
+    kinds = kinds_of(field.annotation)
     if kinds == {bool}:
         group.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif tuple in kinds or name == "target":
         many = {"raw": "GLOB", "target": "[NAME=]GLOB"}.get(name, "NAME")
-        group.add_argument(flag, dest=name, nargs="+", action="extend", metavar=many, help=text)
-    elif dict in kinds:
-        words = [f"{kind}|" for kind in sorted(kind for kind in kinds if isinstance(kind, str))]
-        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="".join(words) + "NAME=SHARE", help=text)
-    elif all(map(_is_model, kinds)):
-        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar="KEY=VALUE", help=text)
+        action = group.add_argument(flag, dest=name, nargs="+", action="extend", metavar=many, help=text)
+        if name in PLACES:
+            _complete_files(parser, action)
+    elif dict in kinds or all(map(is_model, kinds)):
+        group.add_argument(flag, dest=name, nargs="+", action=_Pairs, metavar=takes(name, field), help=text)
     else:
-        listed = field.json_schema_extra.get("enum") if isinstance(field.json_schema_extra, dict) else None
-        choices = [kind for kind in (*kinds, *(listed if isinstance(listed, list) else ())) if isinstance(kind, str)]
-        numeric = kinds & {int, float}
-        pairs = [f"{key}=N" for kind in kinds if _is_model(kind) for key in kind.model_fields]
-        metavar = "|".join([*sorted(choices), *pairs, *(["N"] if numeric else [])]) or name.upper()
-        group.add_argument(flag, dest=name, metavar=metavar, type=_number if numeric else str, help=text)
+        kind = _number if kinds & {int, float} else str
+        action = group.add_argument(flag, dest=name, metavar=takes(name, field), type=kind, help=text)
+        if parser.completes:
+            action.choices = choices_of(field) or None
+            if name in PLACES:
+                _complete_files(parser, action)
 
 
-def _kinds(annotation: Any) -> set[Any]:
-    """The plain types and literal values that an annotation allows."""
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return {kind for part in get_args(annotation) for kind in _kinds(part)} - {type(None)}
-    if origin is Literal:
-        return set(get_args(annotation))
-    if origin is Annotated:
-        return _kinds(get_args(annotation)[0])
-    return {origin or annotation}
+def _complete_files(parser: Parser, action: argparse.Action) -> None:
+    if parser.completes:
+        import shtab
 
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 
 def _number(text: str) -> Any:

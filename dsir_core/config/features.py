@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -17,6 +18,7 @@ class FeatureSettings(BaseModel):
     """Hashed n-gram features. Everything here is part of a checkpoint's key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    GROUP: ClassVar = "features"
 
     ngrams: int = Field(default=2, ge=1, le=8)
     """Longest n-gram: all orders from 1 to this are features."""
@@ -45,5 +47,5 @@ class FeatureSettings(BaseModel):
 
 def _known(value: str, entries: Mapping[str, Hash] | Mapping[str, Tokenizer]) -> str:
     if value not in entries:
-        raise ValueError(f"{value!r} is none of {', '.join(entries)}")
+        raise ValueError(f"must be one of {', '.join(entries)}")
     return value

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dsir_core.config.described import Mark
 
 Preset = Literal["reference"]
 
@@ -10,6 +14,17 @@ PRESETS: dict[Preset, dict[str, Any]] = {
     "reference": {"hash": "sha256", "tokenizer": "wordpunct", "smoothing": 0.0, "length_normalise": "none"},
 }
 """reference: the answer of the paper and of the authors' package, `data-selection` 1.0.3."""
+
+
+class PresetSettings(BaseModel):
+    """A named set of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    GROUP: ClassVar = "preset"
+
+    preset: Annotated[Preset | None, Mark.COMMON] = None
+    """reference: exactly the answer of the paper and of the authors' package: sha256 buckets, wordpunct tokens, no
+    smoothing, weights of whole documents. Settings that are given as well win."""
 
 
 def with_preset(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dsir_core.config.described import Mark
 from dsir_core.config.predicate import parse_predicate
 
 
@@ -22,13 +23,14 @@ class ReadSettings(BaseModel):
     """How records become documents. Everything here is part of a checkpoint's key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    GROUP: ClassVar = "reading"
 
-    text_field: tuple[str, ...] = Field(default=("text",), min_length=1)
+    text_field: Annotated[tuple[str, ...], Mark.COMMON] = Field(default=("text",), min_length=1)
     """Where a record's text stands: a field name or a dotted path; several are joined by a newline."""
 
     @field_validator("text_field", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
+    def _text_field_as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("text_field")

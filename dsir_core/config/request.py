@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 
+from dsir_core.config.corpora import CorpusSettings
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.methods import method_of
-from dsir_core.config.presets import Preset, with_preset
+from dsir_core.config.presets import PresetSettings, with_preset
+from dsir_core.config.problems import Called, describe
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import (
     BudgetSettings,
@@ -29,12 +31,14 @@ from dsir_core.urls import without_credentials
 
 
 class SelectConfig(
+    CorpusSettings,
+    OutputSettings,
+    SampleSettings,
+    PresetSettings,
     ReadSettings,
     FeatureSettings,
     FitSettings,
     WeightSettings,
-    SampleSettings,
-    OutputSettings,
     BudgetSettings,
     ShardSettings,
     StorageSettings,
@@ -44,48 +48,17 @@ class SelectConfig(
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    raw: tuple[str, ...] = Field(min_length=1)
-    """The raw corpus to choose from: files, directories, globs, `@list.txt`; local paths or fsspec URLs."""
-
-    target: dict[str, tuple[str, ...]] = Field(min_length=1)
-    """The target corpora: `[NAME=]GLOB`; the same name again adds files to it, no name means `target`."""
-
-    preset: Preset | None = None
-    """reference: exactly the answer of the paper and of the authors' package: sha256 buckets, wordpunct tokens, no
-    smoothing, weights of whole documents. Settings that are given as well win."""
-
-    workdir: str = ""
-    """Where checkpoints are kept, so that later runs reuse them; default: `OUTPUT.work`."""
-
     @model_validator(mode="before")
     @classmethod
     def _filled_in(cls, values: Any) -> Any:
         return with_preset(values) if isinstance(values, dict) else values
 
-    @field_validator("raw", mode="before")
-    @classmethod
-    def _one_or_many_corpora(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("target", mode="before")
-    @classmethod
-    def _named_targets(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [value]
-        if isinstance(value, dict):
-            return {name: (specs,) if isinstance(specs, str) else specs for name, specs in value.items()}
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            return value
-        named: dict[str, list[str]] = {}
-        for item in value:
-            name, spec = split_target(item)
-            named.setdefault(name, []).append(spec)
-        return named
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if sum(size is not None for size in (self.count, self.tokens, self.fraction)) > 1:
             raise ValueError("count, tokens and fraction exclude each other: give one of them")
+        if self.inline and self.workers is not None:
+            raise ValueError("inline and workers exclude each other: with inline this process does the work")
         if self.target_ess is not None and self.temperature != 1.0:
             raise ValueError("temperature and target_ess exclude each other: give one of them")
         if self.proportions is not None and not self.by_target:
@@ -170,16 +143,13 @@ def _check_quotas(quotas: dict[str, float], *, sized: bool) -> None:
         raise ValueError("without count, tokens or fraction quotas are numbers of documents: give whole numbers")
 
 
-def split_target(item: str) -> tuple[str, str]:
-    """Split `[NAME=]GLOB`. A name has no `/`, `:` or glob character, so URLs with `=` in them stay whole."""
-    name, separator, spec = item.partition("=")
-    if separator and name and not set(name) & set("/\\:*?[@"):
-        return name, spec
-    return "target", item
-
-
 def parse_config(
-    values: dict[str, Any], *, sized: bool = True, output: bool = True, workdir: bool = True
+    values: dict[str, Any],
+    *,
+    sized: bool = True,
+    output: bool = True,
+    workdir: bool = True,
+    called: Called = str,
 ) -> SelectConfig:
     """Validate a request; `min-tokens` and `min_tokens` are the same key.
 
@@ -188,6 +158,7 @@ def parse_config(
         sized: whether the request must say how much to select.
         output: whether the request must say where the selection goes (else a workdir is enough).
         workdir: whether it must say where to work, if not by its output.
+        called: how messages name a setting, by its key.
 
     Raises:
         RequestError: one line that names each wrong key and what is wrong with it.
@@ -196,21 +167,12 @@ def parse_config(
     try:
         config = SelectConfig.model_validate(values)
     except ValidationError as error:
-        raise RequestError("; ".join(_describe(problem) for problem in error.errors())) from None
+        raise RequestError(describe(SelectConfig, error, called)) from None
     if sized and not config.is_sized and not isinstance(config.quotas, dict):
-        raise RequestError("say how much to select: give one of count, tokens and fraction")
+        sizes = [called(name) for name in ("count", "tokens", "fraction")]
+        raise RequestError(f"say how much to select: give one of {sizes[0]}, {sizes[1]} and {sizes[2]}")
     if output and not config.output:
-        raise RequestError("output: required, and not given")
+        raise RequestError(f"{called('output')}: required, and not given")
     if workdir and not config.workdir and not config.output:
-        raise RequestError("workdir: required, and not given")
+        raise RequestError(f"{called('workdir')}: required, and not given")
     return config
-
-
-def _describe(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"{place}: required, and not given"
-    if problem["type"] == "extra_forbidden":
-        return f"{place}: no such setting"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message} (got {without_credentials(repr(problem['input'])):.80})" if place else message

@@ -5,11 +5,13 @@ They stand apart from the code that obeys them so that `dsir --help` need not im
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from dsir_core.config.described import Mark
 from dsir_core.config.methods import METHODS, method_of, methods_help
+from dsir_core.config.numbers import share, whole_number
 from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
@@ -40,7 +42,9 @@ DEFAULT_SMOOTHING = RawPrior(raw_prior=10_000)
 class FitSettings(_Settings):
     """How counts become the model."""
 
-    fit_ngrams: Literal["auto", "all"] | int = "auto"
+    GROUP: ClassVar = "model"
+
+    fit_ngrams: Annotated[Literal["auto", "all"] | int, BeforeValidator(whole_number)] = "auto"
     """Fit the raw model on about this many n-grams, spread over the corpus; `auto` is 100,000 x buckets."""
 
     refit: Literal["always", "auto", "never"] = "always"
@@ -88,24 +92,30 @@ class FitSettings(_Settings):
 class SampleSettings(_Settings):
     """Which and how many documents are chosen."""
 
-    count: int | None = Field(default=None, ge=1)
-    """Select this many documents."""
+    GROUP: ClassVar = "sample"
 
-    tokens: int | None = Field(default=None, ge=1)
+    count: Annotated[int | None, BeforeValidator(whole_number), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
+    """Select this many documents; also as 10k, 2M or 1.5B."""
+
+    tokens: Annotated[int | None, BeforeValidator(whole_number), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
     """Select documents up to this many tokens in all (at most; the first that does not fit ends it)."""
 
-    fraction: float | None = Field(default=None, gt=0, le=1)
-    """Select this share of the eligible documents."""
+    fraction: Annotated[float | None, BeforeValidator(share), Mark.COMMON, Mark.CHOOSES] = Field(
+        default=None, gt=0, le=1
+    )
+    """Select this share of the eligible documents, such as 0.05 or 5%."""
 
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Annotated[int, Mark.COMMON, Mark.CHOOSES] = Field(default=0, ge=0, lt=2**63)
     """Seed of the Gumbel noise."""
 
-    method: str = Field(default="importance", description=methods_help(), json_schema_extra={"enum": list(METHODS)})
+    method: Annotated[str, Mark.COMMON] = Field(
+        default="importance", description=methods_help(), json_schema_extra={"enum": list(METHODS)}
+    )
 
-    temperature: float = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
+    temperature: Annotated[float, Mark.CHOOSES] = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
     """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""
 
-    target_ess: float | None = Field(default=None, gt=0, le=1)
+    target_ess: Annotated[float | None, Mark.CHOOSES] = Field(default=None, gt=0, le=1)
     """Find the temperature at which the effective sample size is this share of the eligible documents."""
 
     length_normalise: LengthSetting = "tokens"
@@ -113,7 +123,7 @@ class SampleSettings(_Settings):
     compete; sqrt: in between; none: sums over the document, as the reference; auto: what recovers most held-out target
     documents. The default is none for scores from elsewhere."""
 
-    min_tokens: int = Field(default=100, ge=0)
+    min_tokens: Annotated[int, Mark.COMMON] = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
 
     @field_validator("method")
@@ -121,7 +131,9 @@ class SampleSettings(_Settings):
     def _registered(cls, value: str) -> str:
         return method_of(value).name
 
-    quotas: Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    quotas: Annotated[
+        Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None, Mark.CHOOSES
+    ] = None
     """How the selection is divided among strata: as in raw, as in target, or NAME=SHARE; without a size NAME=COUNT."""
 
     strata: str | None = Field(default=None, min_length=1)
@@ -160,6 +172,8 @@ class ExternalSettings(_Settings):
 class WeightSettings(_Settings):
     """What a document's weight is made of, beside its n-grams."""
 
+    GROUP: ClassVar = "weights"
+
     weights: ExternalSettings | None = None
     """Scores from elsewhere as weights: column=NAME of the records, or table=URL key=FIELD column=NAME; with ngram=A
     external=B both: log_weight = A * n-gram log weight + B * score."""
@@ -168,23 +182,30 @@ class WeightSettings(_Settings):
 class OutputSettings(_Settings):
     """Where and how the selection is written."""
 
-    output: str = ""
+    GROUP: ClassVar = "output"
+
+    output: Annotated[str, Mark.COMMON] = ""
     """Directory or URL that receives the chosen records and the report."""
 
-    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    workdir: Annotated[str, Mark.COMMON] = ""
+    """Where checkpoints are kept, so that later runs reuse them; default: `OUTPUT.work`."""
+
+    overwrite: Annotated[bool, Mark.COMMON] = False
+    """Replace the selection that is at `output`."""
+
+    compression: Annotated[Literal["auto", "none", "gzip", "zstd"], Mark.WRITES] = "auto"
     """Of parts of JSON lines, CSV and TSV; auto: as raw files of these have it, zstd where they differ."""
 
-    whole_documents: bool = False
+    whole_documents: Annotated[bool, Mark.WRITES] = False
     """With chunk: write the documents that hold the chosen chunks, as they are, instead of the chunks."""
-
-    overwrite: bool = False
-    """Replace the selection that is at `output`."""
 
 
 class BudgetSettings(_Settings):
-    """How much that cannot be read is borne."""
+    """How much that cannot be read is tolerated."""
 
-    max_bad_fraction: float = Field(default=0.001, ge=0, le=1)
+    GROUP: ClassVar = "failures"
+
+    max_bad_fraction: Annotated[float, BeforeValidator(share)] = Field(default=0.001, ge=0, le=1)
     """Bad records (invalid JSON, no text, ...) as a share of all records; above it the run fails."""
 
     max_bad_shards: int = Field(default=0, ge=0)
@@ -194,12 +215,16 @@ class BudgetSettings(_Settings):
 class ShardSettings(_Settings):
     """How a corpus is cut into units of work."""
 
+    GROUP: ClassVar = "shards"
+
     shard_bytes: int = Field(default=128 * 2**20, ge=1024)
     """Stored bytes of a unit of work. The selection does not depend on it."""
 
 
 class RuntimeSettings(_Settings):
     """Who does the work. The selection does not depend on it."""
+
+    GROUP: ClassVar = "runtime"
 
     workers: int | None = Field(default=None, ge=1)
     """Dask worker processes; default: one for each core."""

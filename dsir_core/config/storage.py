@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,6 +11,7 @@ class StorageSettings(BaseModel):
     """How object storage is reached. Keys and secrets are never set here: they come from the environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    GROUP: ClassVar = "object storage"
 
     s3_endpoint: str | None = None
     """URL of an S3-compatible server; default: AWS_ENDPOINT_URL, or Amazon's own."""

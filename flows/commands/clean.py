@@ -12,13 +12,15 @@ from dsir_core.checkpoints.store import Store
 from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
+from flows.parser import Parser
 
 HOUR = 3600.0
 TOLD_EVERY = 1000
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
+    parser.usage = f"{parser.prog} WORKDIR [options]"
     parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of one or more outputs")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument(

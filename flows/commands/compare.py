@@ -5,20 +5,26 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dsir_core.config.request import parse_config
+from dsir_core.config.described import Mark, marked
+from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError
 from flows.cluster_options import cluster_of
-from flows.commands.select import add_arguments as add_select_arguments
-from flows.commands.select import begin
-from flows.options import read_yaml, request_values
+from flows.commands.select import add_run_options, begin
+from flows.config_file import read_config
+from flows.options import config_of
+from flows.parser import Parser
 from flows.watching.terminal import say_json
 
 TARGET_LABEL = "target_label"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
-    add_select_arguments(parser)
+    parser.add_examples(
+        "dsir compare --raw 'corpus/**/*.jsonl.zst' --target wiki=wiki.jsonl --count 10k --output compared",
+        "dsir compare run.yaml --strata kind --target-label wiki --output compared",
+    )
+    add_run_options(parser, hidden=("method", *marked(SelectConfig, Mark.WRITES)))
     parser.add_argument(
         "--target-label",
         dest=TARGET_LABEL,
@@ -31,11 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    values = request_values(arguments)
     labels = _labels(arguments)
-    values.pop(TARGET_LABEL, None)
-    values.pop("method", None)  # all of them are tried
-    config = parse_config(values)
+    config = config_of(arguments, without=(TARGET_LABEL, "method"))  # all methods are tried
     cluster = cluster_of(arguments)
 
     from flows.running import run_compare
@@ -58,7 +61,7 @@ def _labels(arguments: argparse.Namespace) -> tuple[str, ...]:
     """
     given: Any = arguments.target_label
     if given is None and arguments.config:
-        given = read_yaml(arguments.config).get(TARGET_LABEL)
+        given = read_config(arguments.config).values.get(TARGET_LABEL)
     if given is None:
         return ()
     labels = [given] if isinstance(given, str) else given

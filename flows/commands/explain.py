@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dsir_core.errors import RequestError
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
+from flows.parser import Parser
 
 if TYPE_CHECKING:
     from dsir_core.finished import ExplainedDocument
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 NGRAM_WIDTH = 40
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
+    parser.usage = f"{parser.prog} OUTPUT [options]"
     parser.add_argument("output", metavar="OUTPUT", help="the output of a finished run")
     document = parser.add_argument_group("document (without these, a text on standard input)")
     document.add_argument("--file", metavar="F", help="path of the document's file below the raw corpus's root")

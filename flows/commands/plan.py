@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dsir_core.config.request import SelectConfig, parse_config
-from flows.options import add_options, request_values
+from dsir_core.config.request import SelectConfig
+from flows.options import add_options, config_of
+from flows.parser import Parser
 
 if TYPE_CHECKING:
     from dsir_core.forecasting.estimates import Estimate
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
 CANNOT_RUN = 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
+    parser.add_examples(
+        "dsir plan --raw 'corpus/**/*.jsonl.zst' --target wiki=wiki.jsonl --count 10k --output selected",
+        "dsir plan run.yaml --json",
+    )
+    add_options(parser, hidden=("inline",))
     parser.add_argument("--json", action="store_true", help="print the forecast as one JSON object")
-    add_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = parse_config(request_values(arguments), sized=False, output=False, workdir=False)
+    config = config_of(arguments, sized=False, output=False, workdir=False)
 
     from dsir_core.forecasting.forecast import forecast
     from dsir_core.runtime.executor import InlineExecutor

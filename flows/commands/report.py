@@ -6,10 +6,12 @@ import argparse
 
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
+from flows.parser import Parser
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
+    parser.usage = f"{parser.prog} WORKDIR|OUTPUT [options]"
     parser.add_argument(
         "place", metavar="WORKDIR|OUTPUT", help="the output of a finished run, or a workdir: then of all its outputs"
     )

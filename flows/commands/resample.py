@@ -6,19 +6,26 @@ import argparse
 
 from dsir_core.checkpoints.kinds import WEIGHTS
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
 from dsir_core.storage.connect import storage_settings
 from flows.commands import select
-from flows.commands.select import add_arguments
-from flows.options import request_values
+from flows.commands.select import add_run_options
+from flows.options import config_of
+from flows.parser import Parser
 
-__all__ = ["add_arguments", "run"]
+
+def add_arguments(parser: Parser) -> None:
+    """See `flows.cli`."""
+    parser.add_examples(
+        "dsir resample run.yaml --seed 1 --output selected-1 --workdir selected.work",
+        "dsir resample run.yaml --tokens 2B --output larger --workdir selected.work",
+    )
+    add_run_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = parse_config(request_values(arguments))
+    config = config_of(arguments)
     with storage_settings(config.storage):
         store = Store(config.workdir_url)
         if not any(entry.name.endswith(WEIGHTS.complete_suffix) for entry in store.entries(WEIGHTS.folder)):

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from dsir_core.config.request import parse_config
+from dsir_core.config.described import Mark, marked
+from dsir_core.config.request import SelectConfig
 from flows.cluster_options import cluster_of
-from flows.commands.select import add_arguments, begin
-from flows.options import request_values
+from flows.commands.select import add_run_options, begin
+from flows.options import config_of
+from flows.parser import Parser
 from flows.watching.terminal import say_json
 
-__all__ = ["add_arguments", "run"]
+
+def add_arguments(parser: Parser) -> None:
+    """See `flows.cli`."""
+    parser.add_examples(
+        "dsir score --raw 'corpus/**/*.jsonl.zst' --target wiki=wiki.jsonl --workdir selected.work",
+        "dsir score run.yaml --cluster address=tcp://scheduler:8786",
+    )
+    add_run_options(parser, hidden=("output", "overwrite", *marked(SelectConfig, Mark.CHOOSES, Mark.WRITES)))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = parse_config(request_values(arguments), sized=False, output=False)
+    config = config_of(arguments, sized=False, output=False)
     cluster = cluster_of(arguments)
 
     from flows.running import run_score

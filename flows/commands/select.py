@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 
-from dsir_core.config.request import SelectConfig, parse_config
+from dsir_core.config.request import SelectConfig
 from flows.cluster_options import add_cluster_option, cluster_of
-from flows.options import add_options, request_values
+from flows.options import add_options, config_of
+from flows.parser import Parser
 from flows.watching.terminal import Watch, add_watch_options, say_json, watch_of
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
-    add_options(parser)
+    parser.add_examples(
+        "dsir select --raw 'corpus/**/*.jsonl.zst' --target wiki=wiki.jsonl --count 10k --output selected",
+        "dsir select run.yaml --seed 1 --output selected-1",
+    )
+    add_run_options(parser)
+
+
+def add_run_options(parser: Parser, *, hidden: Collection[str] = ()) -> None:
+    """Add what all commands take that run stages.
+
+    Args:
+        hidden: see `add_options`.
+    """
+    add_options(parser, hidden=hidden)
     add_cluster_option(parser)
     add_watch_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = parse_config(request_values(arguments))
+    config = config_of(arguments)
     cluster = cluster_of(arguments)
 
     from flows.running import run_select

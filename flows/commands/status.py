@@ -11,13 +11,15 @@ from dsir_core.report.comparison import PAGE
 from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
+from flows.parser import Parser
 
 STAGES = ("count", "score", "resample", "write")
 STAGES_OF_COMPARISON = ("count", "score", "compare")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
+    parser.usage = f"{parser.prog} WORKDIR [options]"
     parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of a run (by default OUTPUT.work)")
     add_storage_options(parser)
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from dsir_core.errors import RequestError
 from dsir_core.runtime.events import Event, Observer
+from flows.parser import Parser
 
 LogFormat = Literal["auto", "plain", "json"]
 
@@ -25,22 +27,31 @@ class Watch:
     """Whether the libraries' own logs are shown."""
 
 
-def add_watch_options(parser: argparse.ArgumentParser) -> None:
+def add_watch_options(parser: Parser) -> None:
     """Add `--log-format`, `--dask-report` and `--verbose`."""
     group = parser.add_argument_group("watching")
     group.add_argument(
         "--log-format",
         choices=("auto", "plain", "json"),
         default="auto",
-        help="auto: a live view on a terminal, else lines with the time; plain: always lines, on standard error; "
-        "json: one JSON object a line on standard output, the summary too [auto]",
+        help=parser.rare(
+            "auto: a live view on a terminal, else lines with the time; plain: always lines, on standard error; "
+            "json: one JSON object a line on standard output, the summary too [auto]"
+        ),
     )
-    group.add_argument("--dask-report", metavar="FILE", help="save Dask's performance report as an HTML file")
-    group.add_argument("--verbose", action="store_true", help="show the libraries' own logs")
+    report = parser.rare("save Dask's performance report as an HTML file")
+    group.add_argument("--dask-report", metavar="FILE", help=report)
+    group.add_argument("--verbose", action="store_true", help=parser.rare("show the libraries' own logs"))
 
 
 def watch_of(arguments: argparse.Namespace) -> Watch:
-    """What the flags ask for."""
+    """What the flags ask for.
+
+    Raises:
+        RequestError: a report of Dask is asked for where there is no Dask.
+    """
+    if arguments.inline and arguments.dask_report:
+        raise RequestError("--inline and --dask-report exclude each other: with --inline there is no Dask")
     return Watch(cast(LogFormat, arguments.log_format), arguments.dask_report, arguments.verbose)
 
 

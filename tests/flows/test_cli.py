@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from dsir_core.config.request import SelectConfig
 from flows.cli import COMMANDS, main
 from tests.integration.conftest import DEMO, without_notes
 
@@ -21,15 +20,11 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
     return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
 
 
-def test_help_names_every_command_and_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
     assert all(name in shown for name in COMMANDS)
-    with pytest.raises(SystemExit):
-        main(["select", "--help"])
-    shown = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')}" in shown for name in SelectConfig.model_fields)
 
 
 def test_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> None:
