@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.kinds import WEIGHTS
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.receipts import Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import FileRange, Shard, SourceFile
 from dsir_core.digests import digest, hash64

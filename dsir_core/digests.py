@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel
+
+CHUNK_BYTES = 8 * 2**20
 
 
 def canonical_json(value: Any) -> bytes:
@@ -22,6 +24,14 @@ def digest(value: Any) -> str:
 def hash64(*parts: str | int) -> int:
     """64-bit hash of strings and integers (BLAKE2b over their canonical JSON), for keys of noise and samples."""
     return int.from_bytes(hashlib.blake2b(canonical_json(parts), digest_size=8).digest(), "little")
+
+
+def stream_digest(stream: IO[bytes]) -> str:
+    """SHA-256 of what a stream still holds, in constant memory."""
+    sha256 = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def _plain(value: Any) -> Any:

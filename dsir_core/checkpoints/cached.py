@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.kinds import Kind
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 
 Value = TypeVar("Value")
 

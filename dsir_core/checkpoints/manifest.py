@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dsir_core.checkpoints.incoming import INCOMING
 from dsir_core.checkpoints.kinds import KINDS
-from dsir_core.checkpoints.store import INCOMING, Entry, Store
+from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
 from dsir_core.urls import absolute

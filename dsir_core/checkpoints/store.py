@@ -9,55 +9,27 @@ There is no lock: two runs that do the same work write the same bytes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import io
-import json
 import os
-import re
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dsir_core.digests import digest
+from dsir_core.checkpoints.incoming import locked_file, remove_abandoned
+from dsir_core.checkpoints.receipts import Draft, Receipt, sealed, unsealed
+from dsir_core.digests import stream_digest
 from dsir_core.runtime.cancellation import check_cancelled
 from dsir_core.storage.connect import connect
 from dsir_core.storage.ranges import RangeReader
 from dsir_core.storage.retries import warn, with_retries
 from dsir_core.urls import is_local, without_credentials
 
-CHUNK_BYTES = 8 * 2**20
 READ_BYTES = 2**20
-INCOMING = ".incoming-"
-"""How the names of files that are being written begin."""
-
-_ABANDONED = re.compile(rf"{re.escape(INCOMING)}[a-z0-9_]{{8}}")
-SEAL = "seal"
-"""Key of a receipt's own digest in its file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Proof that a checkpoint is complete."""
-
-    kind: str
-    key: str
-    name: str
-    """The data file, relative to the workdir."""
-    n_bytes: int
-    sha256: str
-    summary: dict[str, Any]
-    """What the next stage needs to know without reading the data; plain JSON values."""
-
-    def compact(self) -> Receipt:
-        """Without its summary: what is held of every shard must be small."""
-        return replace(self, kind=sys.intern(self.kind), summary={})
 
 
 @dataclass(frozen=True)
@@ -69,23 +41,6 @@ class Entry:
     size: int
     modified: float
     """Seconds since 1970; of now where the storage does not tell."""
-
-
-@dataclass
-class Draft:
-    """A checkpoint being written."""
-
-    stream: IO[bytes]
-    summary: dict[str, Any]
-    """Of the receipt; may be filled until the block of `Store.checkpoint` ends."""
-    receipt: Receipt | None = None
-    """There once the block of `Store.checkpoint` has ended."""
-
-    @property
-    def sealed(self) -> Receipt:
-        """The receipt of a checkpoint that is written."""
-        assert self.receipt is not None, "the checkpoint's block has not ended"
-        return self.receipt
 
 
 class Store:
@@ -181,7 +136,7 @@ class Store:
         folder = Path(self.path(name)).parent if self._local else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = _locked_file(folder)
+        handle, temporary = locked_file(folder)
         try:
             with os.fdopen(handle, "w+b") as stream:
                 yield stream
@@ -199,16 +154,9 @@ class Store:
                 os.unlink(temporary)
 
     def remove_abandoned(self) -> None:
-        """Remove what killed writes have left directly below the root of a local store.
-
-        The lock that a writer holds ends with its process. A file whose lock cannot be asked for is left.
-        """
-        folder = Path(self._root)
-        if not self._local or not folder.is_dir():
-            return
-        for path in folder.iterdir():
-            if _ABANDONED.fullmatch(path.name) and path.is_file() and not path.is_symlink() and _is_unlocked(path):
-                path.unlink(missing_ok=True)
+        """Remove what killed writes have left directly below the root of a local store."""
+        if self._local:
+            remove_abandoned(Path(self._root))
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""
@@ -225,7 +173,7 @@ class Store:
             text = self.read(name)
         except FileNotFoundError:
             return None
-        receipt = _unsealed(text)
+        receipt = unsealed(text)
         if receipt is None or (receipt.kind, receipt.key) != (kind, key):
             warn(f"receipt {self.redacted}/{name} is damaged: its shard is done again")
             return None
@@ -252,7 +200,7 @@ class Store:
             stream.seek(0)
             sha256 = stream_digest(stream)
         receipt = Receipt(kind, key, name, n_bytes, sha256, summary)
-        self.write(f"{kind}/{key}.json", _sealed(receipt), durable=False)
+        self.write(f"{kind}/{key}.json", sealed(receipt), durable=False)
         draft.receipt = receipt
 
     def intact(self, kind: str, key: str) -> Receipt | None:
@@ -285,50 +233,6 @@ def _modified(info: dict[str, Any]) -> float:
     if isinstance(when, int | float):
         return float(when)
     return when.timestamp() if isinstance(when, datetime) else time.time()
-
-
-def _sealed(receipt: Receipt) -> bytes:
-    """A receipt's file: its values and their digest."""
-    values = asdict(receipt)
-    return json.dumps({**values, SEAL: digest(values)}, sort_keys=True, indent=1).encode()
-
-
-def _unsealed(text: bytes) -> Receipt | None:
-    """The receipt in a file, or None where the file is not what was written."""
-    try:
-        values = json.loads(text)
-        seal = values.pop(SEAL)
-        return Receipt(**values) if seal == digest(values) else None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def stream_digest(stream: IO[bytes]) -> str:
-    """SHA-256 of what a stream still holds, in constant memory."""
-    sha256 = hashlib.sha256()
-    while chunk := stream.read(CHUNK_BYTES):
-        sha256.update(chunk)
-    return sha256.hexdigest()
-
-
-def _locked_file(folder: Path | None) -> tuple[int, str]:
-    """Descriptor and path of a new temporary file, with the lock that shows it is being written."""
-    while True:
-        handle, path = tempfile.mkstemp(prefix=INCOMING, dir=folder)
-        with contextlib.suppress(OSError):  # a filesystem without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return handle, path
-        os.close(handle)  # `remove_abandoned` came in between
-
-
-def _is_unlocked(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 @functools.cache

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
+
+from dsir_core.model.importance import distribution
 
 EPSILON = 1e-10
 """Added to both probabilities inside the logarithms of a KL divergence."""
@@ -18,6 +22,39 @@ def kl_divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> flo
         p, q: float64[buckets], each sums to 1.
     """
     return float(np.sum(p * (np.log(p + EPSILON) - np.log(q + EPSILON))))
+
+
+class KLReduction(TypedDict):
+    """How much nearer a selection is to its target than raw is, in nats."""
+
+    kl_raw: float
+    """KL(target || raw)."""
+    kl_selected: float | None
+    """KL(target || selection); None where nothing is selected."""
+    kl_reduction: float | None
+    """Their difference."""
+
+
+def kl_reduction(
+    target: npt.NDArray[np.int64], raw: npt.NDArray[np.int64], selected: npt.NDArray[np.int64]
+) -> KLReduction:
+    """KL reduction of a selection for one target.
+
+    Args:
+        target, raw, selected: int64[buckets], counts without smoothing.
+    """
+    p = distribution(target)
+    kl_raw = kl_divergence(p, distribution(raw))
+    kl_selected = kl_divergence(p, distribution(selected)) if selected.any() else None
+    return KLReduction(
+        kl_raw=kl_raw, kl_selected=kl_selected, kl_reduction=None if kl_selected is None else kl_raw - kl_selected
+    )
+
+
+def mean_reduction(reductions: Iterable[float | None]) -> float | None:
+    """Mean KL reduction over the targets for which something is selected; None where nothing is."""
+    found = [reduction for reduction in reductions if reduction is not None]
+    return float(np.mean(found)) if found else None
 
 
 @dataclass(frozen=True)

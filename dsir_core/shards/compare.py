@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COMPARISON
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import Chunking
 from dsir_core.corpus.fields import MAX_STRATA
 from dsir_core.corpus.tally import Tally

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COUNTS
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.hashes import HASHES
 from dsir_core.corpus.fields import check_strata, stratum_of
 from dsir_core.corpus.tally import Tally

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
 from dsir_core.checkpoints.kinds import EXTRACT
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import Chunking
 from dsir_core.corpus.batches import texts_of
 from dsir_core.corpus.formats.registry import format_named, format_of

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.checkpoints.kinds import EXTERNAL
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.receipts import Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.tally import Tally

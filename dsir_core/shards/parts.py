@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
-from dsir_core.checkpoints.store import Store, stream_digest
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.formats.registry import Format, RecordWriter, format_named
+from dsir_core.digests import stream_digest
 
 EXTRACT_BYTES = 256 * 2**20
 """Uncompressed bytes after which an extract begins a new file, so that parts can be cut there."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from dsir_core.checkpoints.cached import find_or_make
 from dsir_core.checkpoints.kinds import DOCUMENTS
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.cached import find_or_make
 from dsir_core.checkpoints.kinds import MODEL, WEIGHTS
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.settings import ExternalSettings
 from dsir_core.corpus.fields import check_strata

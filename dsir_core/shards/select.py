@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.cached import find_or_make, load_or_make
 from dsir_core.checkpoints.kinds import OVERVIEW, SELECTION
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.tally import Tally
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.keys import Chooser, Cut, View

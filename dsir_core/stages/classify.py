@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import CLASSIFIER
-from dsir_core.checkpoints.store import Draft, Store
+from dsir_core.checkpoints.receipts import Draft
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier

@@ -12,7 +12,7 @@ from dsir_core.checkpoints.store import Store
 from dsir_core.config.methods import METHODS
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
-from dsir_core.model.metrics import kl_divergence
+from dsir_core.model.metrics import kl_divergence, kl_reduction, mean_reduction
 from dsir_core.report.comparison import PAGE, render_comparison
 from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import LazySequence
@@ -20,7 +20,7 @@ from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weigh
 from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
-from dsir_core.stages.report import mean_reduction, stage_figures, versions
+from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, scalings_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
@@ -167,7 +167,7 @@ def _method(index: int, counts: Counts, model: FittedModel, found: Compared, tar
         "tokens": int(found.tokens[index].sum()),
         "effective_sample_size": min(sizes.values(), default=None),
         "effective_sample_sizes": sizes,
-        "kl_reduction": mean_reduction(targets),
+        "kl_reduction": mean_reduction(target["kl_reduction"] for target in targets.values()),
         "targets": targets,
         "labels": {label: count for label, count in labels.items() if count},
         "precision": _share(sum(labels.get(label, 0) for label in target_labels), n) if target_labels else None,
@@ -178,13 +178,11 @@ def _target(index: int, name: str, counts: Counts, model: FittedModel, found: Co
     # With separate targets, what a target asked for is what it chose itself.
     mine = [model.selectors.index(name)] if name in model.selectors else list(range(len(model.selectors)))
     chosen = found.counts[index, mine].sum(axis=0)
-    p = distribution(counts.targets[name].counts)
-    kl_raw = kl_divergence(p, distribution(counts.raw.counts))
-    kl_selected = kl_divergence(p, distribution(chosen)) if chosen.any() else None
+    reduction = kl_reduction(counts.targets[name].counts, counts.raw.counts, chosen)
     return {
         "selected": int(found.documents[index, mine].sum()),
-        "kl_selected": kl_selected,
-        "kl_reduction": None if kl_selected is None else kl_raw - kl_selected,
+        "kl_selected": reduction["kl_selected"],
+        "kl_reduction": reduction["kl_reduction"],
     }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.receipts import Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.types import SourceFile

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dsir_core.checkpoints.kinds import EXTERNAL
-from dsir_core.checkpoints.store import Receipt
+from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError

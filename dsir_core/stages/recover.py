@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import RECOVERY
-from dsir_core.checkpoints.store import Draft, Store
+from dsir_core.checkpoints.receipts import Draft
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior

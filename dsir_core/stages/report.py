@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-import numpy as np
-
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RunFailedError
 from dsir_core.features import TOKENIZER_VERSION
-from dsir_core.model.importance import FittedModel, distribution
-from dsir_core.model.metrics import kl_divergence
+from dsir_core.model.importance import FittedModel
+from dsir_core.model.metrics import kl_reduction, mean_reduction
 from dsir_core.report.groups import Group, by_file, by_length, largest
 from dsir_core.report.html import render
 from dsir_core.stages.count import Counts
@@ -62,7 +59,7 @@ def report(
         "tokens": {"raw": scores.tally.tokens, "selected": sum(sample.account.selected_tokens.values())},
         "targets": targets,
         "recovery": recovery_figures(recovery, _shares(sample), fitted.used),
-        "kl_reduction": mean_reduction(targets),
+        "kl_reduction": mean_reduction(target["kl_reduction"] for target in targets.values()),
         "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
         "weights": _weights(sample, scores),
         "histograms": histograms(run.config.method, stages),
@@ -92,12 +89,6 @@ def report(
     commit_output(run, written.place, written.parts, content)
     run.manifest.end(ends)
     return figures
-
-
-def mean_reduction(targets: Mapping[str, Json]) -> float | None:
-    """Mean KL reduction over the targets for which something is selected; None where nothing is."""
-    found = [target["kl_reduction"] for target in targets.values() if target["kl_reduction"] is not None]
-    return float(np.mean(found)) if found else None
 
 
 def _fit(fitted: Fit) -> Json:
@@ -164,21 +155,15 @@ def _rates(sample: ResampleResult) -> Json:
 
 
 def _targets(counts: Counts, model: FittedModel, sample: ResampleResult, written: Written) -> Json:
-    q_raw = distribution(counts.raw.counts)
     targets: Json = {}
     for name, found in counts.targets.items():
         # With separate targets, what a target asked for is what it chose itself.
         chosen = written.counts[model.selectors.index(name)] if name in model.selectors else written.counts.sum(axis=0)
-        p = distribution(found.counts)
-        kl_raw = kl_divergence(p, q_raw)
-        kl_selected = kl_divergence(p, distribution(chosen)) if chosen.sum() else None
         targets[name] = {
             "documents": found.tally.documents,
             "tokens": found.tally.tokens,
             "selected": sample.account.selected.get(name, sample.account.n_selected),
-            "kl_raw": kl_raw,
-            "kl_selected": kl_selected,
-            "kl_reduction": None if kl_selected is None else kl_raw - kl_selected,
+            **kl_reduction(found.counts, counts.raw.counts, chosen),
         }
     return targets
 

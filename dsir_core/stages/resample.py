@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsir_core.checkpoints.kinds import OVERVIEW
-from dsir_core.checkpoints.store import Receipt
+from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsir_core.checkpoints.store import Receipt
+from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard

@@ -9,7 +9,8 @@ import pytest
 
 from dsir_core.checkpoints.cached import Cached, array_from, find_or_make, load_or_make, write_array
 from dsir_core.checkpoints.kinds import COUNTS, WEIGHTS
-from dsir_core.checkpoints.store import Draft, Receipt, Store
+from dsir_core.checkpoints.receipts import Draft, Receipt
+from dsir_core.checkpoints.store import Store
 
 KEY = "k" * 64
 

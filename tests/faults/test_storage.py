@@ -13,13 +13,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from dsir_core.checkpoints.store import Store, stream_digest
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange
+from dsir_core.digests import stream_digest
 from dsir_core.errors import DamagedFileError, DsirError
 from dsir_core.forecasting.forecast import forecast
 from dsir_core.pipeline import select

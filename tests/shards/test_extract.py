@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsir_core.checkpoints.store import Receipt
+from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.types import Batch, FileRange, Shard, SourceFile

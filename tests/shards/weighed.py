@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.kinds import WEIGHTS
-from dsir_core.checkpoints.store import Receipt, Store
+from dsir_core.checkpoints.receipts import Receipt
+from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard

@@ -11,26 +11,23 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dsir_core.config.predicate import Condition
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats.columns import FIELD_SETTINGS, no_column
+from dsir_core.corpus.formats.csv_blocks import CHUNK_BYTES, byte_array, record_blocks
 from dsir_core.corpus.formats.json_records import JOINT, TOO_LARGE, BadRecordError
-from dsir_core.corpus.formats.line_blocks import BOM
 from dsir_core.corpus.formats.tables import wanted_positions
 from dsir_core.corpus.formats.text import TextFormat
 from dsir_core.corpus.source import ByteStream, damaged, decompressed, open_source
 from dsir_core.corpus.types import BadRecord, Batch, FileRange, ReadRequest, SourceFile
 from dsir_core.errors import RequestError
-from dsir_core.kernels.cache_key import read_only
-from dsir_core.kernels.csv_records import QUOTED, START, record_ends
+from dsir_core.kernels.csv_records import START, record_ends
 from dsir_core.urls import without_credentials
 
-CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**24
 MAX_ROW_BYTES = 2**24
 """Of a table of scores."""
@@ -100,7 +97,7 @@ class Csv(TextFormat):
         """See `TextFormat`."""
         state, ends = START, np.empty(CHUNK_BYTES, np.int64)
         while chunk := bytes(lines.read(CHUNK_BYTES)):
-            n, state = record_ends(_bytes(chunk), ord(self._delimiter), state, ends)
+            n, state = record_ends(byte_array(chunk), ord(self._delimiter), state, ends)
             if n:
                 return chunk[ends[0] :]
         return b""
@@ -122,7 +119,7 @@ class _Table:
 
     def __init__(self, file: SourceFile, stream: ByteStream, delimiter: str, limit: int) -> None:
         self.file, self._delimiter = file, delimiter
-        self._blocks = _record_blocks(file, stream, ord(delimiter), max(limit, MAX_HEADER_BYTES))
+        self._blocks = record_blocks(file, stream, ord(delimiter), max(limit, MAX_HEADER_BYTES))
         self._limit = limit
         first = next(self._blocks, [])
         if not first or first[0] is None:
@@ -212,7 +209,7 @@ class _DocumentReader:
             if self._fields:
                 found.fields.append([_value(fields[place]) for place in self._fields])
         found.positions = positions[taken]
-        found.text_data = _bytes(b"".join(texts))
+        found.text_data = byte_array(b"".join(texts))
         found.text_offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(text) for text in texts], out=found.text_offsets[1:])
         if self._wanted.keep_records:
@@ -249,56 +246,3 @@ def _number_or_text(field: str) -> float | str | None:
     if not NUMBER.fullmatch(field):
         return _value(field)
     return float(field) if len(field) > 15 or not field.lstrip("-").isdigit() else int(field)
-
-
-def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
-    return cast(npt.NDArray[np.uint8], read_only(np.frombuffer(data, np.uint8), np.uint8))
-
-
-def _record_blocks(file: SourceFile, stream: ByteStream, delimiter: int, limit: int) -> Iterator[list[bytes | None]]:
-    """Records without their line feed, some at a time; None for those of more than `limit` bytes. Blank lines are none.
-
-    Memory is that of a few blocks, or of the largest record up to the limit.
-
-    Raises:
-        DamagedFileError: the stream ends inside a quoted field.
-    """
-    state, ends = START, np.empty(CHUNK_BYTES, np.int64)
-    waiting: list[bytes] = []
-    n_waiting = 0
-    data = _without_bom(stream)
-    while data:
-        n, state = record_ends(_bytes(data), delimiter, state, ends)
-        block: list[bytes | None] = []
-        start = 0
-        for end in ends[:n].tolist():
-            record = b"".join([*waiting, data[start : end - 1]]) if waiting else data[start : end - 1]
-            if n_waiting > limit or len(record) > limit:
-                block.append(None)
-            elif record not in (b"", b"\r"):
-                block.append(record)
-            waiting, n_waiting, start = [], 0, end
-        if block:
-            yield block
-        n_waiting += len(data) - start
-        if n_waiting <= limit:
-            waiting.append(data[start:])
-        else:
-            waiting = []
-        data = stream.read(CHUNK_BYTES)
-    if state == QUOTED:
-        raise damaged(file, "ends inside a quoted field: it is cut short, or has a quote too many")
-    last = b"".join(waiting)
-    if n_waiting > limit:
-        yield [None]
-    elif last not in (b"", b"\r"):
-        yield [last]
-
-
-def _without_bom(stream: ByteStream) -> bytes:
-    """The first bytes of a stream, without a byte order mark."""
-    data = b""
-    while len(data) < len(BOM) and (more := stream.read(CHUNK_BYTES - len(data))):
-        data += more
-    rest = data.removeprefix(BOM)
-    return rest or stream.read(CHUNK_BYTES)
