@@ -123,7 +123,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     name = words[0] if words else ""
     if name not in COMMANDS:
         _answer_without_command(words)
-    parser = command_parser(name, COMMANDS[name], words)
+    parser = command_parser(name, COMMANDS[name], shows_all="--help-all" in words)
     _add_arguments(parser, name)
     parsed: argparse.Namespace = parser.parse_args(words[1:], argparse.Namespace(command=name))
     return parsed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from dsir_core.config.described import did_you_mean
@@ -56,10 +55,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def command_parser(
-    name: str, description: str, words: Sequence[str] = (), *, completes: bool = False, **options: Any
-) -> Parser:
+def command_parser(name: str, description: str, *, shows_all: bool) -> Parser:
     """The parser of one command, without its options."""
-    shows_all = completes or "--help-all" in words
     text = f"{description[0].upper()}{description[1:]}."
-    return Parser(prog=f"dsir {name}", description=text, shows_all=shows_all, completes=completes, **options)
+    return Parser(prog=f"dsir {name}", description=text, shows_all=shows_all)

@@ -9,13 +9,17 @@ from importlib import import_module
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.storage import StorageSettings
 from flows.cli import COMMANDS, INTERRUPTED, TERMINATED
-from flows.parser import Parser
+from flows.parser import command_parser
 from scripts.reference import cell
 
 
 def commands_page() -> str:
     """Every command, with the options that are no settings, and the exit statuses."""
-    lines = ["# Commands\n", "`dsir --version` shows the version, `dsir COMMAND --help` the options of a command.\n"]
+    lines = [
+        "# Commands\n",
+        "`dsir --version` shows the version, `dsir COMMAND --help` the common options of a command, `--help-all` all",
+        "of them. `dsir --completion SHELL` prints completions for bash, zsh or tcsh.\n",
+    ]
     for name, summary in COMMANDS.items():
         lines += _command(name, summary)
     statuses = {
@@ -34,10 +38,14 @@ def commands_page() -> str:
 
 
 def _command(name: str, summary: str) -> Iterator[str]:
-    parser = Parser(prog=f"dsir {name}", add_help=False)
+    parser = command_parser(name, summary, shows_all=True)
     import_module(f"flows.commands.{name}").add_arguments(parser)
     settings = _settings(parser)
-    own = [action for action in parser._actions if action.dest not in settings or not action.option_strings]
+    own = [
+        action
+        for action in parser._actions
+        if action.help != argparse.SUPPRESS and (action.dest not in settings or not action.option_strings)
+    ]
     yield f"## dsir {name}\n"
     yield f"{summary[0].upper()}{summary[1:]}.\n"
     placed = [f"[{one.metavar}]" if one.nargs == "?" else str(one.metavar) for one in own if not one.option_strings]
@@ -57,7 +65,7 @@ def _command(name: str, summary: str) -> Iterator[str]:
 
 def _settings(parser: argparse.ArgumentParser) -> list[str]:
     """Settings among a command's options: names like theirs mean other things where no request is made."""
-    options = [action.dest for action in parser._actions if action.option_strings]
+    options = [action.dest for action in parser._actions if action.option_strings and action.help != argparse.SUPPRESS]
     makes_request = any(action.dest == "config" for action in parser._actions)
     fields = SelectConfig.model_fields if makes_request else StorageSettings.model_fields
     return [name for name in options if name in fields]

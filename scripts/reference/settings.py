@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dsir_core.config.described import groups_of
 from dsir_core.config.request import SelectConfig
-from flows.options import GROUPS
 from scripts.reference.reruns import MEASURED
 
 MIB = 2**20
@@ -20,12 +20,10 @@ def settings_page() -> str:
     """Every setting: what it means, its type and default, and what runs again when it changes."""
     properties = SelectConfig.model_json_schema()
     reruns: Mapping[str, str] = json.loads(MEASURED.read_text(encoding="utf-8"))
-    grouped = {"corpora": ("raw", "target", "preset"), "workdir": ("workdir",)}
-    grouped |= {title: tuple(owner.model_fields) for title, owner in GROUPS.items()}
     lines = [SETTINGS_INTRODUCTION]
-    for title, names in grouped.items():
+    for title, owner in groups_of(SelectConfig).items():
         lines.append(f"## {title.capitalize()}\n")
-        for name in names:
+        for name in owner.model_fields:
             lines += _setting(name, SelectConfig.model_fields[name], properties, reruns)
     return "\n".join(lines)
 
