@@ -123,5 +123,5 @@ def test_a_method_from_outside_selects_by_its_keys(lines: list[str], tmp_path: P
     assert sorted(rows.column("n_tokens").to_pylist()) == eligible[:50]
     assert rows.column("key").to_pylist() == [-float(n) for n in rows.column("n_tokens").to_pylist()]
     assert found.figures["config"]["method"] == "shortest"
-    with pytest.raises(dsir_core.RequestError, match=r"no method 'longest', only .*shortest"):
+    with pytest.raises(dsir_core.RequestError, match=r"method: must be .*shortest.*'longest'"):
         dsir_core.select(**settings, method="longest", output=tmp_path / "other")

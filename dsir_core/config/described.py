@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 
@@ -55,11 +56,21 @@ def is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
+def one_of(registry: Mapping[str, Any]) -> Callable[[JsonDict], None]:
+    """As `json_schema_extra` of a setting: its values are the names in a registry, also those added later."""
+
+    def extend(schema: JsonDict) -> None:
+        schema["enum"] = list(registry)
+
+    return extend
+
+
 def choices_of(field: FieldInfo) -> tuple[str, ...]:
     """The words that a setting takes; others may be allowed, too, such as numbers."""
-    extra = field.json_schema_extra
-    listed = extra.get("enum") if isinstance(extra, dict) else None
-    words = [*kinds_of(field.annotation), *(listed if isinstance(listed, list) else ())]
+    schema: JsonDict = {}
+    if callable(field.json_schema_extra):
+        field.json_schema_extra(schema)
+    words = [*kinds_of(field.annotation), *cast(list[Any], schema.get("enum", []))]
     return tuple(sorted(word for word in words if isinstance(word, str)))
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dsir_core.config.described import one_of
 from dsir_core.config.hashes import HASHES, TOKENIZERS, Hash, Tokenizer
 
 
@@ -23,15 +24,13 @@ class FeatureSettings(BaseModel):
     ngrams: int = Field(default=2, ge=1, le=8)
     """Longest n-gram: all orders from 1 to this are features."""
 
-    tokenizer: str = Field(
-        default="unicode", description=_help(TOKENIZERS), json_schema_extra={"enum": list(TOKENIZERS)}
-    )
+    tokenizer: str = Field(default="unicode", description=_help(TOKENIZERS), json_schema_extra=one_of(TOKENIZERS))
 
     buckets: int = Field(default=10_000, ge=2, le=2**20)
     """Number of buckets that n-grams are hashed into."""
 
     hash: str = Field(
-        default="xxh3", description=f"Hash of an n-gram; {_help(HASHES)}", json_schema_extra={"enum": list(HASHES)}
+        default="xxh3", description=f"Hash of an n-gram; {_help(HASHES)}", json_schema_extra=one_of(HASHES)
     )
 
     @field_validator("tokenizer")

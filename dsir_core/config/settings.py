@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from dsir_core.config.described import Mark
+from dsir_core.config.described import Mark, one_of
 from dsir_core.config.methods import METHODS, method_of, methods_help
 from dsir_core.config.numbers import share, whole_number
 from dsir_core.urls import without_credentials
@@ -109,7 +109,7 @@ class SampleSettings(_Settings):
     """Seed of the Gumbel noise."""
 
     method: Annotated[str, Mark.COMMON] = Field(
-        default="importance", description=methods_help(), json_schema_extra={"enum": list(METHODS)}
+        default="importance", description=methods_help(), json_schema_extra=one_of(METHODS)
     )
 
     temperature: Annotated[float, Mark.CHOOSES] = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
