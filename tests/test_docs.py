@@ -1,39 +1,79 @@
-"""The Python in the documentation runs."""
+"""The code and the commands in the documentation run."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+import dsir_core
 from dsir_core import ImportanceModel, sample
 from dsir_core.corpus.compression import CODECS
 from dsir_core.corpus.formats.registry import ENTRIES
-from flows.cli import main
+from flows.cli import _parse, main
+from flows.options import config_of
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = re.findall(
     r"```python\n(.*?)```\n+```text\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), re.DOTALL
 )
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/tutorial.md", "docs/python.md")}
-CODE = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
-BLOCKS = [block for name in ("README.md", "docs/python.md") for block in CODE[name]]
-COMMANDS = re.findall(r"```console\n\$ dsir (.*?)\n(.*?)```", (ROOT / "docs" / "sampling.md").read_text(), re.DOTALL)
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+FOUND = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
+CODE = {name: blocks for name, blocks in FOUND.items() if blocks}
+ELSEWHERE = {"docs/deploying.md", "docs/features.md", "docs/tutorial.md", "docs/watching.md"}
+"""Pages whose code needs a server, or a session of its own: other tests run it."""
+
+BLOCKS = [
+    pytest.param(name, block, marks=[pytest.mark.long] if "data_selection" in block else [])
+    for name in sorted(CODE.keys() - ELSEWHERE)
+    for block in CODE[name]
+]
+COMMANDS = [
+    command
+    for page in PAGES.values()
+    for command in re.findall(r"```console\n\$ dsir (.*?)\n(.*?)```", page, re.DOTALL)
+]
+REQUESTS = [
+    (name, shlex.split(words.partition(" < ")[0], comments=True))
+    for name, page in PAGES.items()
+    for block in re.findall(r"```(?:sh[^\n]*)?\n(.*?)```", page, re.DOTALL)
+    for words in re.findall(r"^(?:\S*/)?dsir (\w.*)$", block.replace("\\\n", " "), re.MULTILINE)
+    if "..." not in words
+]
+"""Commands of all pages, as words."""
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_examples_run(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where pages are followed: the demo corpus, a raw and a target file, a finished selection, settings."""
     (tmp_path / "demo").symlink_to(ROOT / "demo")
+    (tmp_path / "raw.jsonl").symlink_to(ROOT / "demo" / "raw" / "pool-1.jsonl")
+    (tmp_path / "target.jsonl").symlink_to(ROOT / "demo" / "targets" / "speeches.jsonl")
+    for name in ("settings.yaml", "nightly.yaml"):
+        (tmp_path / name).write_text("{raw: raw.jsonl, target: target.jsonl, count: 5, output: selected}")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+def test_examples_run(page: str, block: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    if '"out/' in block:
+        dsir_core.select(raw="raw.jsonl", target="target.jsonl", count=5, output="out")
     exec(block, {})
-    assert capsys.readouterr().out
+    assert capsys.readouterr().out or "print(" not in block
 
 
-@pytest.mark.parametrize("page", CODE)
+@pytest.mark.parametrize(("page", "words"), REQUESTS, ids=lambda value: value if isinstance(value, str) else value[0])
+def test_a_command_of_a_page_is_one(page: str, words: list[str], folder: Path) -> None:
+    arguments = _parse(words)
+    if hasattr(arguments, "count"):
+        config_of(arguments, output=arguments.command not in ("score", "plan"), sized=arguments.command != "score")
+
+
+@pytest.mark.parametrize("page", sorted(CODE.keys() - {"docs/deploying.md"}))
 def test_pages_import_nothing_deeper_than_the_package(page: str) -> None:
     assert CODE[page]
     for block in CODE[page]:
@@ -88,8 +128,8 @@ def test_sample_refuses_what_is_no_weight() -> None:
         sample([0.0, float("nan")], 1)
 
 
-def test_the_page_on_selecting_names_every_format_and_codec() -> None:
-    page = (ROOT / "docs" / "selecting.md").read_text()
+def test_the_page_on_input_files_names_every_format_and_codec() -> None:
+    page = PAGES["docs/input.md"]
     suffixes = [suffix for entry in ENTRIES.values() for suffix in entry.suffixes]
     suffixes += [codec.suffixes[0] for codec in CODECS.values() if codec.suffixes[0]]
     assert [suffix for suffix in suffixes if f"`{suffix}`" not in page] == []

@@ -54,7 +54,7 @@ def test_shell_steps_hold_no_expression_that_a_tag_could_fill(release: dict[str,
 
 def test_images_are_tagged_with_the_version() -> None:
     folder = ROOT / "deployments"
-    pages = [ROOT / "docs" / "deploying.md", *folder.rglob("*.yaml"), folder / "Dockerfile"]
+    pages = [*(ROOT / "docs").glob("*.md"), *folder.rglob("*.yaml"), folder / "Dockerfile"]
     tagged = [tag for page in pages for tag in re.findall(r"(?:dsir-pipeline:|newTag: )([\w.]+)", page.read_text())]
     assert len(tagged) >= 4
     assert set(tagged) == {VERSION}

@@ -58,7 +58,7 @@ FILES = """\
 
 | file | content |
 |---|---|
-| `part-*` | The selected records, see [Selecting](../selecting.md#what-is-written) |
+| `part-*` | The selected records, see [Output](../output.md) |
 | `selected.parquet` | One row for each selected document, in order of file and position |
 | `report.json` | All figures of the run, see [report.json](report-json.md); written last |
 | `report.html` | [The report](../report.md) |

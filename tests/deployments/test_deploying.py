@@ -1,4 +1,4 @@
-"""docs/deploying.md, command by command: a newcomer comes to runs on demand, by schedule and over two hosts."""
+"""The pages on deploying, command by command: a newcomer comes to runs on demand, by schedule and over two hosts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ from tests.deployments.conftest import ROOT
 from tests.s3 import s3_server
 from tests.waiting import until
 
-PAGE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+PAGES = ("deploying.md", "clusters.md", "containers.md")
+"""In the order in which they are read."""
+
+PAGE = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in PAGES)
 PATIENCE = 400.0
 SAYS = {"serve": "started!", "scheduler": "Scheduler at:", "worker": "Registered to:"}
 """What each of the page's terminals says when it is ready."""

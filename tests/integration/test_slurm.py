@@ -28,7 +28,7 @@ def environment() -> Iterator[dict[str, str]]:
 
 
 def cluster(folder: Path) -> dict[str, Any]:
-    """The settings of docs/deploying.md, for a node on this machine."""
+    """The settings of docs/clusters.md, for a node on this machine."""
     options = {
         "queue": PARTITION,
         "cores": 1,
