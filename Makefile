@@ -8,7 +8,7 @@ DOCS := .venv/.docs
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers browser lint docs bench scale \
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers test-programs lint docs bench scale \
   quality faults release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
@@ -40,17 +40,17 @@ serve: install ## start a local Prefect server, worker and the deployments; Ctrl
 test: install ## run the tests that need no browser and no server, in a few minutes
 	$(PYTEST) $(PARALLEL) -m "not ($(SLOW))"
 
-test-all: $(DOCS) browser ## run every test, and measure which branches they reach
+test-all: $(DOCS) test-programs ## run every test, and measure which branches they reach
 	$(PYTEST) $(PARALLEL) --cov
 
-test-rest: $(DOCS) browser ## run the tests that make test leaves out
+test-rest: $(DOCS) test-programs ## run the tests that make test leaves out
 	$(PYTEST) $(PARALLEL) -m "$(SLOW)"
 
 test-deep: install ## run the property tests on thousands of examples, others each time
 	$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=deep
 
-browser: install
-	@$(BIN)/python -m tests.browser
+test-programs: install
+	@$(BIN)/python -m tests.programs
 
 test-containers: install ## build the image and run what deployments/ ships, from nothing (needs Debian and root)
 	tests/containers/run.sh $(BIN)/python

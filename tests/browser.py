@@ -1,14 +1,7 @@
-"""A real browser for tests of pages: the system's Chromium, headless, driven by Playwright; tests fail without one.
-
-`python -m tests.browser` makes sure that there is one: see `install`.
-"""
+"""A real browser for tests of pages: the system's Chromium, headless, driven by Playwright; tests fail without one."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,44 +12,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Playwright, Request, expect, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from tests.programs import browser
+
 FLAGS = ("--disable-gpu", "--disable-quic")
 """Beside Playwright's own, which keep the browser from looking for anything on the network but the page under test."""
 
 SECONDS = 60.0
 """How long a page may take to load, and an element to come; no test's promise."""
 expect.set_options(timeout=1000 * SECONDS)
-
-
-def browser() -> str:
-    """The browser's path: what CHROMIUM names, else the first of the usual names.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    named = os.environ.get("CHROMIUM")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        raise RuntimeError(f"no browser: install Chromium, or name one by CHROMIUM (looked for {named or NAMES})")
-    return found
-
-
-def install() -> None:
-    """Install Chromium by the system's package manager, where that needs no question; do nothing if there is a browser.
-
-    Raises:
-        RuntimeError: there is none, and it cannot be installed without asking; says what to install.
-    """
-    try:
-        browser()
-    except RuntimeError:
-        if os.geteuid() or shutil.which("apt-get") is None:
-            raise
-        for words in (["update", "--quiet"], ["install", "--yes", "--quiet", "--no-install-recommends", "chromium"]):
-            done = subprocess.run(["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            if done.returncode:
-                raise RuntimeError(f"apt-get {words[0]} failed:\n{done.stdout}") from None
-        browser()
 
 
 @contextmanager
@@ -137,10 +100,3 @@ def _shared() -> Browser:
     except BaseException:
         playwright.stop()  # else its loop stays in the thread, and every later start fails for that reason
         raise
-
-
-if __name__ == "__main__":
-    try:
-        install()
-    except RuntimeError as missing:
-        sys.exit(str(missing))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.browser import browser
+from tests.programs import browser
 
 KINDS = {
     "browser": "in a browser",

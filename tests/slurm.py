@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -11,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo")
-PACKAGES = "slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
+from tests import programs
+
 READY_SECONDS = 60.0
 PARTITION = "cpu"
 
@@ -51,8 +50,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     Args:
         folder: for its files; its path must be short, as that of a socket.
     """
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    assert not missing, f"{', '.join(missing)} missing: apt-get install --no-install-recommends {PACKAGES}"
+    programs.slurm()
     assert os.geteuid() == 0, "Slurm's node runs jobs as root here: run this test as root"
     for name in ("state", "spool"):
         (folder / name).mkdir()

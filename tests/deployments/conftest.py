@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +82,8 @@ def request(folder: Path, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(home: Path, folder: Path = ROOT) -> Iterator[Served]:
-    """`make serve` in a folder, with nothing in its environment but what a user has."""
+def serving(home: Path, folder: Path = ROOT, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """`make serve` in a folder, with nothing in its environment but what a user has, and some settings of Prefect."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         port = bound.getsockname()[1]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -93,7 +93,7 @@ def serving(home: Path, folder: Path = ROOT) -> Iterator[Served]:
         process = subprocess.Popen(
             [sys.executable, "-m", "deployments.serve", "--port", str(port)],
             cwd=folder,
-            env=inherited | {"PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT)},
+            env={**inherited, **(settings or {}), "PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT)},
             stdout=stream,
             stderr=stream,
             text=True,
