@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 ROOT_PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "demo/SOURCES.md": "demo-sources.md",
 }
 """Page outside docs/ -> page of the site."""

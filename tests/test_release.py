@@ -23,11 +23,23 @@ def release() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_is_one_by_githubs_schema(workflow: Path) -> None:
-    command = [Path(sysconfig.get_path("scripts")) / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    done = subprocess.run([*command, workflow], capture_output=True, text=True)
+SCHEMAS = {
+    **dict.fromkeys(WORKFLOWS, "github-workflows"),
+    **{ROOT / ".github" / "ISSUE_TEMPLATE" / name: "github-issue-forms" for name in ("bug.yml", "feature.yml")},
+    ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml": "github-issue-config",
+    ROOT / "CITATION.cff": "citation-file-format",
+}
+
+
+@pytest.mark.parametrize(("path", "schema"), SCHEMAS.items(), ids=lambda value: getattr(value, "name", value))
+def test_a_file_is_what_its_readers_expect(path: Path, schema: str) -> None:
+    command = [Path(sysconfig.get_path("scripts")) / "check-jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run([*command, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_citation_names_the_version() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == VERSION
 
 
 def test_what_is_published_is_what_was_built_and_tried(release: dict[str, Any]) -> None:
