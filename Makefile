@@ -28,6 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) --require-hashes --no-deps -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation -e .
+	@echo "compiling kernels (once a machine)"
+	@$(BIN)/python -c "from dsir_core.shards.warm_up import warm_up; warm_up()"
 	@touch $@
 
 demo: install ## select speeches from 2,730 documents of twelve kinds, and say how well it went

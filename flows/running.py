@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.runtime.executor import InlineExecutor
+from dsir_core.shards.warm_up import kernels_are_kept, warm_up
+from dsir_core.stages.compare import check_comparison
+from dsir_core.stages.output_dir import check_output
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.preflight import preflight
 from dsir_core.stages.run import Run
-from flows.watching.terminal import Watch, watching
-from tasks.cluster_settings import HERE, Cluster
+from flows.watching.terminal import Watch, saying, watching
+from tasks.cluster_settings import HERE, Cluster, Local
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -23,12 +28,13 @@ if TYPE_CHECKING:
 
 def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> dict[str, Any]:
     """Run the whole pipeline; the content of report.json."""
+    planned = _look(config, watch, check_output)
     if config.inline:
         from dsir_core.pipeline import select
 
-        with watching(watch) as observe:
-            return select(Run(config, InlineExecutor(), observe))
-    with _orchestrated(config, cluster, watch) as prepared:
+        with _inline(config, planned, watch) as run:
+            return select(run)
+    with _orchestrated(config, cluster, watch, planned) as prepared:
         from flows.select import select_flow
 
         figures: dict[str, Any] = _call(select_flow, config, prepared)
@@ -37,13 +43,14 @@ def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -
 
 def run_score(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> tuple[str, int]:
     """Run the stages up to the weights; the name of their list in the workdir, and how many documents it covers."""
+    planned = _look(config, watch)
     if config.inline:
         from dsir_core.pipeline import score_only
 
-        with watching(watch) as observe:
-            name, scores = score_only(Run(config, InlineExecutor(), observe))
+        with _inline(config, planned, watch) as run:
+            name, scores = score_only(run)
         return name, scores.tally.documents
-    with _orchestrated(config, cluster, watch) as prepared:
+    with _orchestrated(config, cluster, watch, planned) as prepared:
         from flows.select import score_flow
 
         found: tuple[str, int] = _call(score_flow, config, prepared)
@@ -54,28 +61,56 @@ def run_compare(
     config: SelectConfig, target_labels: Sequence[str], cluster: Cluster = HERE, *, watch: Watch
 ) -> dict[str, Any]:
     """Compare the methods; the content of compare.json."""
+    planned = _look(config, watch, check_comparison)
     if config.inline:
         from dsir_core.pipeline import compare_methods
 
-        with watching(watch) as observe:
-            return compare_methods(Run(config, InlineExecutor(), observe), target_labels)
-    with _orchestrated(config, cluster, watch) as prepared:
+        with _inline(config, planned, watch) as run:
+            return compare_methods(run, target_labels)
+    with _orchestrated(config, cluster, watch, planned) as prepared:
         from flows.select import compare_flow
 
         figures: dict[str, Any] = _call(compare_flow, config, prepared, list(target_labels))
         return figures
 
 
-@contextmanager
-def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Iterator[Prepared]:
-    """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
-    if any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
+def _look(config: SelectConfig, watch: Watch, check_place: Callable[[Run], None] = lambda _: None) -> Plan:
+    """What is to be read; what can be seen to be wrong is refused before anything slow begins."""
+    if not config.inline and any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
         raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
+    with saying(watch, "looking at raw and target", to_logs=False):
+        return preflight(Run(config, InlineExecutor()), check_place)
 
+
+@contextmanager
+def _inline(config: SelectConfig, planned: Plan, watch: Watch) -> Iterator[Run]:
+    """A run in this process, for the block."""
+    _compile(watch)
+    with watching(watch) as observe:
+        yield Run(config, InlineExecutor(), observe, planned=planned)
+
+
+def _compile(watch: Watch) -> None:
+    """Compile the kernels where that has not been done, so that no stage's speed and time left are of compilation."""
+    if not kernels_are_kept():
+        with saying(watch, "compiling kernels (once a machine)"):
+            warm_up()
+
+
+@contextmanager
+def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan) -> Iterator[Prepared]:
+    """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
     from flows.prefect_server import prefect_api
     from flows.prefect_settings import quiet_prefect
 
-    with quiet_prefect(watch.verbose), prefect_api(verbose=watch.verbose) as api:
+    if isinstance(cluster, Local):
+        _compile(watch)
+    with (
+        ExitStack() as starting,
+        quiet_prefect(watch.verbose),
+        prefect_api(verbose=watch.verbose) as api,
+    ):
+        starting.enter_context(saying(watch, "starting Prefect and Dask"))
         from tasks.cluster import start_in_background
         from tasks.clusters import open_cluster
 
@@ -88,8 +123,9 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch) -> Itera
             from tasks.executor import DaskExecutor
 
             executor = DaskExecutor(start.result())
+            starting.close()
             with watching(watch) as observe, dask_report(start.result(), watch.dask_report):
-                prepared = Prepared(executor, observe, config)
+                prepared = Prepared(executor, observe, config, planned)
                 token = PREPARED.set(prepared)
                 try:
                     yield prepared

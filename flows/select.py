@@ -17,6 +17,7 @@ from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.runtime.events import Observer
 from dsir_core.runtime.executor import Executor, InlineExecutor
+from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, entered_again, turn_at
@@ -42,6 +43,8 @@ class Prepared:
     observe: Observer
     config: SelectConfig
     """The request as it was given; Prefect's records get it without credentials."""
+    planned: Plan | None = None
+    """What is read, listed before."""
     results: list[Any] = field(default_factory=list)
     """What the flow has returned, for when Prefect's server goes away between a flow's end and its record."""
 
@@ -173,7 +176,7 @@ def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True)
     with log_to_run(str(run_id)), artifacts(run_id) as shown:
         if prepared is not None:
             observe = together(prepared.observe, RunLog(), shown, *_metrics(prepared.executor, run_id))
-            yield Run(prepared.config, prepared.executor, observe), shown
+            yield Run(prepared.config, prepared.executor, observe, planned=prepared.planned), shown
             return
         request = parse_config(config.model_dump(exclude_unset=True), sized=selects, output=selects)
         with (

@@ -39,12 +39,11 @@ def _of_setting(config: type[BaseModel], name: str, problems: Sequence[Any], cal
     field = config.model_fields[name]
     choices = choices_of(field)
     specific = [problem for problem in problems if not problem["type"].endswith(MISMATCHES)]
-    is_other_word = isinstance(first["input"], str) and choices and first["input"] not in choices
-    if is_other_word or (not specific and (len(problems) > 1 or choices)):
+    if not specific and (len(problems) > 1 or choices):
         return f"{called(name)}: must be {takes(name, field)}{_got(first, choices)}"
     said = specific[0] if specific else first
     inner = "" if len(kinds_of(field.annotation)) > 1 else "".join(f".{part}" for part in said["loc"][1:])
-    return f"{called(name)}{inner}: {_words(said)}{_got(said)}"
+    return f"{called(name)}{inner}: {_words(said)}{_got(said, choices)}"
 
 
 def _words(problem: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -36,6 +37,12 @@ def compiled(*packages: str) -> Callable[[Callable[..., Any]], Any]:
         return kernel
 
     return decorate
+
+
+def is_kept(kernel: Any) -> bool:
+    """Whether a kernel's machine code, for some types of arguments, is on disk."""
+    found: bool = kernel._cache.is_kept()
+    return found
 
 
 class _PrivateTemporary(caching.InTreeCacheLocator):
@@ -86,6 +93,14 @@ class _Cache(caching.FunctionCache):
             caching.IndexDataCacheFile(path, self._impl.filename_base, self._impl.locator.get_source_stamp())
             for path in dict.fromkeys([self._cache_path, beside.get_cache_path()])
         ]
+
+    def is_kept(self) -> bool:
+        """Whether code that was compiled from these sources can be loaded."""
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                if any(key[-1] == self._sources for key in file._load_index()):
+                    return True
+        return False
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         # Numba's own key knows of no source but the function's.

@@ -19,6 +19,16 @@ def warm_up() -> None:
     noise.warm_up()
 
 
+def kernels_are_kept() -> bool:
+    """Whether `warm_up` finds on disk what it would compile; quick, if not sure: other processors need other code."""
+    from dsir_core.features.kernels import run_batch
+    from dsir_core.kernels.compiled import is_kept
+    from dsir_core.kernels.json_lines import take_texts
+    from dsir_core.model.noise import _gumbel
+
+    return all(map(is_kept, (run_batch, take_texts, _gumbel)))
+
+
 def warm_up_in_background() -> None:
     """Return at once: the first shard waits for what it needs, and only for that."""
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

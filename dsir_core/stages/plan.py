@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.runtime.events import StageEnds
 from dsir_core.stages.run import Run
+
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,54 +38,69 @@ class Plan:
     raw: PlannedCorpus
     targets: Mapping[str, PlannedCorpus]
     """In the order in which separate targets select."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of them."""
 
 
 def plan(run: Run) -> Plan:
-    """List the corpora and cut them into shards.
+    """List the corpora and cut them into shards, or take what was listed before the run.
 
     Raises:
         RequestError: a glob matches nothing, a file is of no known kind, ...
     """
     begin = time.perf_counter()
-    raw = _planned(run, "raw", run.config.raw)
-    targets = {name: _planned(run, f"target {name}", specs) for name, specs in run.config.target.items()}
-    ends = StageEnds("plan", time.perf_counter() - begin, len(raw.shards), 0, 0)
+    found = run.planned or make_plan(run.config)
+    for text in found.notes:
+        run.note(text)
+    ends = StageEnds("plan", time.perf_counter() - begin, len(found.raw.shards), 0, 0)
     run.stages["plan"] = ends
     run.observe(ends)
-    return Plan(raw, targets)
+    return found
 
 
-def _planned(run: Run, what: str, specs: tuple[str, ...]) -> PlannedCorpus:
+def make_plan(config: SelectConfig) -> Plan:
+    """List the corpora of a request and cut them into shards.
+
+    Raises:
+        RequestError: a glob matches nothing, a file is of no known kind, ...
+    """
+    notes: list[str] = []
+    raw = _planned(config, "raw", config.raw, notes.append)
+    targets = {name: _planned(config, f"target {name}", specs, notes.append) for name, specs in config.target.items()}
+    return Plan(raw, targets, tuple(notes))
+
+
+def _planned(config: SelectConfig, what: str, specs: tuple[str, ...], note: Note) -> PlannedCorpus:
     try:
         corpus = list_corpus(specs)
     except RequestError as error:
         raise RequestError(f"{what}: {error}") from None
     if corpus.ignored:
         shown = ", ".join(corpus.ignored[:3])
-        run.note(f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}")
+        note(f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}")
     if corpus.special:
         shown = ", ".join(corpus.special[:3])
-        run.note(f"{what}: {len(corpus.special):,} entries are no regular files and are left out: {shown}")
+        note(f"{what}: {len(corpus.special):,} entries are no regular files and are left out: {shown}")
     if corpus.unversioned:
-        run.note(
+        note(
             f"{what}: storage reports no version (ETag, time of modification) of {corpus.unversioned:,} files: a "
             f"change of their content cannot be seen, and later runs do not reuse what was computed from them"
         )
-    files = _not_ours(run, what, corpus)
-    return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, run.config.shard_bytes)))
+    files = _not_ours(config, what, corpus, note)
+    return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, config.shard_bytes)))
 
 
-def _not_ours(run: Run, what: str, corpus: Corpus) -> tuple[SourceFile, ...]:
+def _not_ours(config: SelectConfig, what: str, corpus: Corpus, note: Note) -> tuple[SourceFile, ...]:
     """The files of a corpus that do not lie in this run's output or workdir: those are results, and may be replaced.
 
     Raises:
         RequestError: all of them do.
     """
-    ours = [Store(url) for url in (run.config.output, run.config.workdir_url) if url]
+    ours = [Store(url) for url in (config.output, config.workdir_url) if url]
     files = tuple(file for file in corpus.files if not any(store.holds(file.url) for store in ours))
     left_out = len(corpus.files) - len(files)
     if left_out and not files:
         raise RequestError(f"{what}: all its files lie in the output or the workdir of this run; choose others")
     if left_out:
-        run.note(f"{what}: {left_out:,} files are passed over, they lie in the output or the workdir of this run")
+        note(f"{what}: {left_out:,} files are passed over, they lie in the output or the workdir of this run")
     return files

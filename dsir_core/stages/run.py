@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dsir_core.checkpoints.manifest import Manifest
 from dsir_core.checkpoints.store import Store
@@ -15,6 +16,9 @@ from dsir_core.runtime.executor import Executor, WatchedExecutor
 from dsir_core.storage.connect import storage_settings
 from dsir_core.storage.retries import Effects, collect_effects, is_transient
 from dsir_core.urls import without_credentials
+
+if TYPE_CHECKING:
+    from dsir_core.stages.plan import Plan
 
 
 class StageFailedError(RunFailedError):
@@ -35,6 +39,8 @@ class Run:
     notes: list[str] = field(default_factory=list)
     """Warnings that belong into the report."""
 
+    planned: Plan | None = None
+    """What is read, where it was listed before the run."""
     retries: int = 0
     """Requests to storage that were made again."""
     _said: set[str] = field(default_factory=set)

@@ -35,19 +35,20 @@ class PlainLines:
         """See Observer."""
         stage = self._standing.add(event)
         if isinstance(event, Note):
-            self._say(f"note: {event.text}")
+            self.say(f"note: {event.text}")
         elif isinstance(event, ShardFailed):
-            self._say(f"{event.stage}: {event.shard} failed: {event.reason}")
+            self.say(f"{event.stage}: {event.shard} failed: {event.reason}")
         elif isinstance(event, StageBegins):
             self._pace.rest()
         elif stage is not None and isinstance(event, StageEnds):
             if stage.of_shards:
-                self._say(f"{stage.stage}: done, {words_of(stage)}")
+                self.say(f"{stage.stage}: done, {words_of(stage)}")
         elif stage is not None and self._pace.is_due():
-            self._say(f"{stage.stage}: {words_of(stage)}")
+            self.say(f"{stage.stage}: {words_of(stage)}")
 
     @staticmethod
-    def _say(text: str) -> None:
+    def say(text: str) -> None:
+        """Write one line, with the time."""
         print(f"{now()} {text}", file=sys.stderr, flush=True)
 
 

@@ -73,6 +73,26 @@ def watching(watch: Watch) -> Iterator[Observer]:
         yield PlainLines()
 
 
+@contextmanager
+def saying(watch: Watch, text: str, *, to_logs: bool = True) -> Iterator[None]:
+    """Say what is being done, for the block: a spinner on a terminal, else one line.
+
+    Args:
+        to_logs: whether it is worth a line where nobody watches.
+    """
+    if watch.log_format == "auto" and sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True, highlight=False).status(f"{text} ..."):
+            yield
+        return
+    if to_logs and watch.log_format != "json":
+        from flows.watching.lines import PlainLines
+
+        PlainLines.say(text)
+    yield
+
+
 def say_json(event: str, **values: Any) -> None:
     """One JSON line that is not about a stage: the beginning, the end or the failure of a run."""
     from flows.watching.lines import JsonLines

@@ -43,6 +43,28 @@ def test_plan_and_status_do_not_import_prefect_or_dask(tmp_path: Path) -> None:
         assert done.stdout
 
 
+@pytest.mark.parametrize(
+    "change",
+    [["--raw", "/none/x.jsonl"], ["--raw", str(DEMO / "SOURCES.md")], ["--text-field", "body"], ["--output", "."]],
+    ids=" ".join,
+)
+def test_a_wrong_request_is_refused_before_prefect_and_dask_are_imported(change: list[str], tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text('{"documents": {"selected": 1}, "parts": []}')
+    program = (
+        "import sys; from flows.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        "heavy = {'prefect', 'distributed', 'dask'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else status)"
+    )
+    words = ["--raw", str(DEMO / "raw"), "--target", SPEECHES, "--count", "5", "--output", "out", *change]
+    if "--raw" in change:
+        words = words[2:]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "select", *words], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+
+
 def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(
@@ -148,7 +170,7 @@ def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
     told = json.loads(run(*words, "--json", "--output", str(tmp_path / "out")).stdout)
     assert told["raw"]["documents"] == {"value": 2730, "low": 2730, "high": 2730}
     assert told["can_run"]
-    assert set(told["stages"]) == {"count", "score", "resample", "write", "report"}
+    assert set(told["stages"]) == {"count", "recover", "score", "resample", "write", "report"}
     assert not list(tmp_path.iterdir())
 
 

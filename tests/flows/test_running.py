@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from prefect import Flow, flow
 from prefect.runtime import flow_run
 
+from dsir_core import pipeline
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.runtime.events import ignore
 from dsir_core.runtime.executor import InlineExecutor
+from flows import running
 from flows.running import _call, run_select
 from flows.select import Prepared, compare_flow, score_flow, select_flow
 from flows.watching.terminal import Watch
@@ -40,6 +43,20 @@ def test_a_result_that_is_there_outlives_the_server(capsys: pytest.CaptureFixtur
     prepared.results.append({"documents": 5})
     assert _call(lost, CONFIG, prepared) == {"documents": 5}
     assert "has not recorded" in capsys.readouterr().err
+
+
+def test_compiling_is_said_and_is_over_before_the_first_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(running, "kernels_are_kept", lambda: False)
+    monkeypatch.setattr(running, "warm_up", lambda: done.append("compiled"))
+    monkeypatch.setattr(pipeline, "select", lambda _: done.append("selected"))
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    corpora = {"raw": (str(tmp_path / "a.jsonl"),), "target": {"t": (str(tmp_path / "a.jsonl"),)}}
+    run_select(CONFIG.model_copy(update={"inline": True, "output": str(tmp_path / "o"), **corpora}), watch=Watch())
+    assert done == ["compiled", "selected"]
+    assert capsys.readouterr().err.endswith("Z compiling kernels (once a machine)\n")
 
 
 def test_memory_urls_need_inline() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from dsir_core.kernels.compiled import is_kept
+
 ROOT = Path(__file__).parents[2]
 SOURCE = """
 from dsir_core.kernels.compiled import compiled
@@ -45,6 +47,13 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return imported
+
+
+def test_whether_code_is_kept_is_known_without_compiling(load: Callable[[], Any]) -> None:
+    function = load()
+    assert not is_kept(function)
+    function(1)
+    assert is_kept(load())
 
 
 def refuse(directory: Path) -> None:

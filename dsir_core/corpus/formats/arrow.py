@@ -92,6 +92,10 @@ class ArrowFile(TableFormat):
                         )
                 first += n_rows
 
+    def schema_of(self, file: SourceFile, source: Source) -> pa.Schema:
+        """See `TableFormat`."""
+        return _Opened(file, source).schema
+
     def columns(self, file: SourceFile, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         """See `registry.Format`."""
         with open_source(file, file.size) as source:

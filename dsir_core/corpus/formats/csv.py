@@ -65,6 +65,13 @@ class Csv(TextFormat):
             for first, records in table.blocks():
                 yield reader.batch(first, records)
 
+    def check_fields(self, file: SourceFile, settings: ReadSettings) -> None:
+        """See `registry.Format`."""
+        with open_source(file) as source, decompressed(file, source) as stream:
+            table = _Table(file, stream, self._delimiter, settings.max_record_bytes)
+            for name in settings.text_field:
+                table.place(name, "text_field")
+
     def columns(self, file: SourceFile, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         """See `registry.Format`."""
         with open_source(file, file.size) as source, decompressed(file, source) as stream:

@@ -8,8 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.source import decompressed, open_source
 from dsir_core.corpus.types import SourceFile
+from dsir_core.errors import RequestError
+from dsir_core.urls import without_credentials
 
 HEAD_BYTES = 2**20
 MAX_RECORDS = 100
@@ -33,6 +36,32 @@ def suggest_fields(file: SourceFile, missing: str) -> list[str]:
     near = difflib.get_close_matches(missing, list(lengths), N_SUGGESTED, 0.5)
     longest = sorted(lengths, key=lambda name: (-lengths[name], name))
     return list(dict.fromkeys([*near, *longest]))[:N_SUGGESTED]
+
+
+def check_fields(file: SourceFile, settings: ReadSettings) -> None:
+    """Refuse text fields that none of a JSONL file's first records has.
+
+    Raises:
+        RequestError: there is such a field; names fields that are there.
+        DamagedFileError, OSError: the file cannot be read.
+    """
+    if settings.include or settings.exclude:
+        return  # the first records may be none of those that are read
+    records = [record for record in _first_records(file) if isinstance(record, Mapping)]
+    for name in settings.text_field:
+        if records and not any(_has_text(record, name) for record in records):
+            found = " or ".join(map(repr, suggest_fields(file, name))) or "none that holds text"
+            url = without_credentials(file.url)
+            raise RequestError(
+                f"{url}: its first records have no text in a field {name!r}; is it {found}? Set text_field"
+            )
+
+
+def _has_text(record: Mapping[str, Any], name: str) -> bool:
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return isinstance(value, str)
 
 
 def _first_records(file: SourceFile) -> Iterator[Any]:

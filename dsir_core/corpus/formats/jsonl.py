@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.compression import PLAIN
 from dsir_core.corpus.fields import field_decoder
-from dsir_core.corpus.formats.field_suggestions import suggest_fields
+from dsir_core.corpus.formats.field_suggestions import check_fields, suggest_fields
 from dsir_core.corpus.formats.line_blocks import LineBlock, read_line_blocks
 from dsir_core.corpus.formats.line_reader import LineFilter, LineReader
 from dsir_core.corpus.formats.text import TextFormat
@@ -82,6 +82,10 @@ class JsonLines(TextFormat):
                 if block.too_large:
                     raise RequestError(f"{file.path}: a row of more than {MAX_ROW_BYTES:,} bytes at {block.position}")
                 yield tuple([row[i] for row in rows] for i in range(len(names)))
+
+    def check_fields(self, file: SourceFile, settings: ReadSettings) -> None:
+        """See `registry.Format`; records of a file may have other fields each, so all of its first must lack one."""
+        check_fields(file, settings)
 
     def suggest_fields(self, file: SourceFile, missing: str) -> list[str]:
         """See `registry.Format`."""

@@ -85,6 +85,10 @@ class Parquet(TableFormat):
                     batch.excluded, excluded = excluded, 0
                     yield batch
 
+    def schema_of(self, file: SourceFile, source: Source) -> pa.Schema:
+        """See `TableFormat`."""
+        return _opened(file, source, 1).schema_arrow
+
     def columns(self, file: SourceFile, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         """See `registry.Format`."""
         with open_source(file) as source, damage(file, source):

@@ -58,6 +58,15 @@ class Format(Protocol):
         """Stored bytes behind so many bytes (`Batch.n_bytes`), and records, of a file's beginning."""
         ...
 
+    def check_fields(self, file: SourceFile, settings: ReadSettings) -> None:
+        """Look at the beginning of a file for the fields that are read; quick, and compiles nothing.
+
+        Raises:
+            RequestError: a text field is not there.
+            DamagedFileError, OSError: the file cannot be read.
+        """
+        ...
+
     def suggest_fields(self, file: SourceFile, missing: str) -> list[str]:
         """Fields that may be meant by one that records lack; none where a missing field is a wrong request."""
         ...

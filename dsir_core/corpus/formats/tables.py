@@ -18,7 +18,7 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats.columns import check_text, column_of, type_of, values_of
 from dsir_core.corpus.formats.json_records import JOINT, TOO_LARGE
 from dsir_core.corpus.formats.registry import ENTRIES, RecordWriter
-from dsir_core.corpus.source import Source, damaged
+from dsir_core.corpus.source import Source, damaged, open_source
 from dsir_core.corpus.types import BLOCK_ROWS, BadRecord, Batch, FileRange, ReadRequest, SourceFile
 
 GROUP_BYTES = 64 * 2**20
@@ -47,6 +47,15 @@ class TableFormat:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def check_fields(self, file: SourceFile, settings: ReadSettings) -> None:
+        """See `registry.Format`."""
+        with open_source(file) as source:
+            check_columns(file, self.schema_of(file, source), settings, ReadRequest())
+
+    def schema_of(self, file: SourceFile, source: Source) -> pa.Schema:
+        """The schema of a file's rows."""
+        raise NotImplementedError
 
     def suggest_fields(self, file: SourceFile, missing: str) -> list[str]:
         """None: a missing column is a wrong request."""

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.compression import CODECS, compressing
 from dsir_core.corpus.formats.registry import ENTRIES, RecordWriter
-from dsir_core.corpus.source import stored_ratio
+from dsir_core.corpus.source import open_source, stored_ratio
 from dsir_core.corpus.types import FileRange, SourceFile
 from dsir_core.runtime.cancellation import check_cancelled
 
@@ -41,6 +42,11 @@ class TextFormat:
     def stored_bytes(self, file: SourceFile, n_bytes: int, n_records: int) -> float:
         """See `registry.Format`."""
         return n_bytes * stored_ratio(file)
+
+    def check_fields(self, file: SourceFile, settings: ReadSettings) -> None:
+        """See `registry.Format`: only the file's first bytes are looked at."""
+        with open_source(file):
+            pass
 
     def suggest_fields(self, file: SourceFile, missing: str) -> list[str]:
         """None: a missing field is a wrong request."""

@@ -18,7 +18,7 @@ from dsir_core.corpus.formats.registry import ENTRIES, format_of
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import BLOCK_BYTES, BLOCK_ROWS, FileRange
-from dsir_core.errors import DamagedFileError
+from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.external.table import read_table
 from dsir_core.pipeline import select
 from dsir_core.runtime.executor import InlineExecutor
@@ -83,6 +83,12 @@ class FormatSuite:
         path = self.file(tmp_path, rows_of(1))
         self.write(path, [])
         assert read_all(FileRange(source(path))) == ([], [])
+
+    def test_a_text_field_that_is_not_there_is_refused_with_what_is_there(self, tmp_path: Path) -> None:
+        file = source(self.file(tmp_path, rows_of(20)))
+        format_of(file).check_fields(file, SETTINGS)
+        with pytest.raises(RequestError, match=r"'texts'.*; is it 'text'.*\? Set text_field"):
+            format_of(file).check_fields(file, ReadSettings(text_field=("texts",)))
 
     def test_positions_do_not_depend_on_shards(self, tmp_path: Path) -> None:
         file = source(self.file(tmp_path, rows_of(1500)))

@@ -1,0 +1,55 @@
+"""What can be known to be wrong with a request before anything slow begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.formats.registry import format_of
+from dsir_core.corpus.types import SourceFile
+from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.stages.plan import Plan, make_plan
+from dsir_core.stages.run import Run
+
+LOOKED_AT = 8
+"""Files of a kind that are looked into where the first ones lack a field."""
+
+
+def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
+    """List the corpora, and look at the beginning of some files and at the place that is written to.
+
+    Args:
+        check_place: refuses a place that the run must not write to.
+
+    Raises:
+        RequestError: a path, a text field or the output is wrong.
+        DamagedFileError: a file is not what its name says.
+        RunFailedError: storage failed.
+    """
+    with run.with_storage():
+        check_place(run)
+        planned = make_plan(run.config)
+        for name, corpus in planned.targets.items():
+            _look(f"target {name}", corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
+        _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
+    return planned
+
+
+def _look(what: str, files: Sequence[SourceFile], settings: ReadSettings, max_bad_shards: int) -> None:
+    """Look into one file of each kind; where it has no text, others may have."""
+    kinds = dict.fromkeys((file.format, file.compression) for file in files)
+    for kind in kinds:
+        mine = [file for file in files if (file.format, file.compression) == kind]
+        refused = None
+        for file in mine[:: max(1, len(mine) // LOOKED_AT)][:LOOKED_AT]:
+            try:
+                format_of(file).check_fields(file, settings)
+                break
+            except RequestError as error:
+                refused = refused or error
+            except DamagedFileError:
+                if not max_bad_shards:
+                    raise
+        else:
+            if refused is not None:
+                raise RequestError(f"{what}: {refused}") from None
