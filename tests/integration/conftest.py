@@ -55,8 +55,8 @@ def run_select(tmp_path: Path) -> Select:
     return run
 
 
-ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |\w+: (done, )?([\d,]+ of |[\d.]+ (s|min|h)\b))")
-"""A note, or a stage's progress."""
+ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |starting |compiling |\w+: (done, )?([\d,]+ of |[\d.]+ (s|min|h)\b))")
+"""A note, what begins, or a stage's progress."""
 
 
 def without_notes(stderr: str) -> list[str]:
