@@ -24,7 +24,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "api.md": api_page(),
     }
-    return {name: WRITTEN_BY + text for name, text in made.items()}
+    return {name: text.replace("\n", f"\n\n{WRITTEN_BY}", 1) for name, text in made.items()}
 
 
 def metrics_page() -> str:

@@ -59,7 +59,7 @@ def _command(name: str, summary: str) -> Iterator[str]:
         yield f"Takes the settings {_linked(settings)}.\n"
     if own:
         yield "| argument | meaning |\n|---|---|"
-        yield from (f"| `{_flag(action)}` | {cell(action.help or '')} |" for action in own)
+        yield from (f"| {_flag(action)} | {cell(action.help or '')} |" for action in own)
         yield ""
 
 
@@ -77,8 +77,9 @@ def _linked(names: list[str]) -> str:
 
 def _flag(action: argparse.Action) -> str:
     if not action.option_strings:
-        return str(action.metavar).replace("|", "\\|")
-    value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+        return " or ".join(f"`{name}`" for name in str(action.metavar).split("|"))
+    flag = action.option_strings[-1]
     if action.choices:
-        value = "|".join(map(str, action.choices))
-    return f"{action.option_strings[-1]} {value}".strip().replace("|", "\\|")
+        return f"`{flag}` followed by " + " or ".join(f"`{choice}`" for choice in action.choices)
+    value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+    return f"`{f'{flag} {value}'.strip()}`"
