@@ -55,7 +55,9 @@ def run_select(tmp_path: Path) -> Select:
     return run
 
 
-ORDINARY = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |starting |compiling |\w+: (done, )?([\d,]+ of |[\d.]+ (s|min|h)\b))")
+ORDINARY = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]+Z (note: |starting |compiling |\w+: (done, )?([\d,]+ of |[\d.]+ (s|min|h)\b))"
+)
 """A note, what begins, or a stage's progress."""
 
 
