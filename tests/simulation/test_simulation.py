@@ -1,0 +1,34 @@
+"""Whole selections under simulated faults: the same bytes, or a named failure after which the next run goes on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.simulation.scenario import simulate
+
+N_SEEDS = int(os.environ.get("DSIR_SIMULATION_SEEDS", "100"))
+PER_TEST = 25
+
+FOUND: dict[int, str] = {}
+"""Seeds that once failed, and what they found."""
+
+
+@pytest.mark.parametrize("first", range(0, N_SEEDS, PER_TEST))
+def test_a_selection_is_the_same_whatever_goes_wrong_on_the_way(first: int) -> None:
+    for seed in range(first, min(first + PER_TEST, N_SEEDS)):
+        try:
+            simulate(seed)
+        except BaseException as error:
+            error.add_note(f"replay with: python -m tests.simulation.scenario {seed}")
+            raise
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_was_found_once(seed: int) -> None:
+    simulate(seed)
+
+
+def test_a_seed_replays_exactly() -> None:
+    assert simulate(3) == simulate(3)
