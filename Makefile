@@ -48,8 +48,9 @@ test-all: $(DOCS) test-programs ## run every test, and measure which branches th
 test-rest: $(DOCS) test-programs ## run the tests that make test leaves out
 	$(PYTEST) $(PARALLEL) -m "$(SLOW)"
 
-test-deep: install ## run the property tests on thousands of examples, others each time
+test-deep: install ## run the property tests on thousands of examples, others each time, and simulate thousands of seeds
 	$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=deep
+	$(BIN)/python -m tests.simulation 0 $(or $(SEEDS),10000)
 
 test-programs: install
 	@$(BIN)/python -m tests.programs

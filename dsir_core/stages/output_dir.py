@@ -44,7 +44,8 @@ def complete_report(output: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        pass
+        if store.exists(MANIFEST):  # storage on which a write can be cut short
+            return None
     raise RequestError(f"{store.redacted}/{REPORT} is not a report of ours; choose another output")
 
 
@@ -150,15 +151,26 @@ def _ours(output: Store) -> list[str]:
     """
     report = complete_report(output.url)
     ours = [part["name"] for part in report["parts"]] if report is not None else []
+    present = [name for name in output.names() if "/" not in name]
     under_way = output.exists(MANIFEST)
     if under_way:
-        ours += json.loads(output.read(MANIFEST))
+        ours += _under_way(output, present)
     if under_way or report is not None:
         ours += OURS
-    present = [name for name in output.names() if "/" not in name]
     foreign = [name for name in present if name.startswith(LIKE_OURS) and name not in ours]
     if foreign:
         raise RequestError(
             f"{output.redacted} holds {foreign[0]}, which no selection of ours has written: choose another --output"
         )
     return [name for name in present if name in ours]
+
+
+def _under_way(output: Store, present: Sequence[str]) -> list[str]:
+    """What a run that was at an output has listed there.
+
+    Where storage has cut the list short, all that looks like ours: nothing else did when the list was first written.
+    """
+    try:
+        return list(json.loads(output.read(MANIFEST)))
+    except ValueError:
+        return [name for name in present if name.startswith(LIKE_OURS)]

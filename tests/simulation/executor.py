@@ -101,4 +101,4 @@ class SimulatedExecutor:
 
 
 def _travel(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))
+    return pickle.loads(pickle.dumps(value))  # noqa: S301

@@ -1,14 +1,10 @@
-"""Whole selections in a simulated world, driven by one seed; what must hold after each.
-
-`python -m tests.simulation.scenario SEED` shows what one seed does.
-"""
+"""Whole selections in a simulated world, driven by one seed; what must hold after each."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.cleaning import plan_cleaning
+from dsir_core.checkpoints.kinds import KINDS
 from dsir_core.checkpoints.manifest import recorded_runs
 from dsir_core.checkpoints.store import Store, _unsealed
 from dsir_core.config.request import parse_config
@@ -110,9 +107,9 @@ def inside(world: World) -> Iterator[None]:
     pa.set_io_thread_count(1)
     SimulatedFileSystem.world = world
     with (
-        mock.patch.object(retries._RETRYING, "sleep", lambda seconds: None),
+        mock.patch.object(retries._RETRYING, "sleep"),
         mock.patch.object(ranges, "_POOL", _Here()),
-        mock.patch("dsir_core.stages.report.render", lambda figures: "page"),
+        mock.patch("dsir_core.stages.report.render", return_value="page"),
     ):
         yield
 
@@ -168,12 +165,16 @@ def simulate(seed: int) -> Story:
     for variant in range(len(VARIANTS)):
         plain(variant)
     with inside(world):
+        if rng.random() < 0.5:
+            _stands(world, rng.randrange(len(VARIANTS)))
+        world.changed = lambda: check_outputs(world)
         for _ in range(rng.choice((1, 1, 2))):
             if rng.random() < 0.3:
                 variants["out"] = rng.randrange(len(VARIANTS))
             world.rates = _rates(rng)
             _phase(world, rng, variants, story)
-            check_outputs(world)
+            if rng.random() < 0.3:
+                _rot(world, rng)
         world.quiet()
         for output in sorted({phase.split()[0] for phase in story.phases}):
             _last(world, rng, variants[output], output)
@@ -181,6 +182,24 @@ def simulate(seed: int) -> Story:
         check_receipts(world)
         check_clean(world)
     return story
+
+
+def _stands(world: World, variant: int) -> None:
+    """Let a complete selection stand at the output, and what it has left in the workdir."""
+    for name, data in plain(variant).everything.items():
+        world.put(f"bucket/{name}", data)
+
+
+def _rot(world: World, rng: random.Random) -> None:
+    """Damage a few checkpoints or receipts, as a disk may."""
+    folders = tuple(f"bucket/work/{kind.folder}/" for kind in KINDS if kind.has_receipt)
+    names = sorted(name for name in world.objects if name.startswith(folders) and not name.endswith(".current"))
+    for name in rng.sample(names, min(len(names), 3)):
+        data = world.objects[name].data
+        at = rng.randrange(len(data))
+        cut = rng.random() < 0.5
+        world.put(name, data[:at] if cut else data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        world.counts["rot"] += 1
 
 
 def _rates(rng: random.Random) -> Rates:
@@ -298,9 +317,3 @@ def check_clean(world: World) -> None:
     for entry in plan_cleaning(store, forget=outputs, before=NEVER).removable:
         store.remove(entry.name)
     assert store.names() == [], "clean leaves files of forgotten runs"
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        told = simulate(int(argument))
-        print(told.seed, dict(told.faults), *told.phases, sep="\n  ")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.simulation.scenario import simulate
 
-N_SEEDS = int(os.environ.get("DSIR_SIMULATION_SEEDS", "100"))
+N_SEEDS = 100
 PER_TEST = 25
 
-FOUND: dict[int, str] = {}
+FOUND: dict[int, str] = {
+    55: "on storage that can cut a write short: a list of files under way that is no JSON ended every later run",
+}
 """Seeds that once failed, and what they found."""
 
 
@@ -21,7 +21,7 @@ def test_a_selection_is_the_same_whatever_goes_wrong_on_the_way(first: int) -> N
         try:
             simulate(seed)
         except BaseException as error:
-            error.add_note(f"replay with: python -m tests.simulation.scenario {seed}")
+            error.add_note(f"replay with: python -m tests.simulation {seed}")
             raise
 
 

@@ -130,6 +130,9 @@ class World:
     operations: list[str] = field(default_factory=list)
     """All operations, for who reads a failure."""
 
+    changed: Callable[[], None] = lambda: None
+    """Is called whenever an object has changed."""
+
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.process = Process()
@@ -141,12 +144,14 @@ class World:
     def put(self, name: str, data: bytes) -> None:
         """Store an object, as it is."""
         self.objects[name] = Stored(data, self.steps)
+        self.changed()
 
     def remove(self, name: str) -> None:
         """Remove an object."""
         if name not in self.objects:
             raise FileNotFoundError(name)
         del self.objects[name]
+        self.changed()
 
     def quiet(self) -> None:
         """Let all that is under way arrive, and nothing go wrong any more."""

@@ -48,3 +48,13 @@ def test_a_write_under_way_is_left_alone(run: Run, output: Path) -> None:
         begin_output(run, ["part-00000.jsonl"])
     assert (output / "part-00000.jsonl").read_bytes() == b"whole"
     assert not list(output.glob(".incoming-*"))
+
+
+@pytest.mark.parametrize("cut", [".dsir-output.json", "report.json"])
+def test_a_file_that_storage_has_cut_short_does_not_end_the_next_run(run: Run, output: Path, cut: str) -> None:
+    begin_output(run, ["part-00000.jsonl"])
+    (output / "part-00000.jsonl").write_bytes(b"of the run before")
+    (output / cut).write_bytes(b'["part-0')
+    place = begin_output(run, [])
+    commit_output(run, place, [], b"{}")
+    assert [path.name for path in output.iterdir()] == ["report.json"]
