@@ -54,7 +54,9 @@ SAID = [part for tree in TREES.values() for part in strings(tree)]
 
 @pytest.mark.parametrize("place", MESSAGES)
 def test_a_message_is_on_the_page(place: str) -> None:
-    assert any(fragment in part for part in MESSAGES[place] for fragment in FRAGMENTS), MESSAGES[place]
+    assert any(fragment in part for part in MESSAGES[place] for fragment in FRAGMENTS), (
+        f"docs/troubleshooting.md does not explain {MESSAGES[place]}"
+    )
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS)
