@@ -8,7 +8,8 @@ DOCS := .venv/.docs
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-containers test-programs lint docs bench scale \
+.PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-newest test-resolved test-containers \
+  test-programs lint docs bench scale \
   quality faults release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
@@ -86,12 +87,17 @@ faults: install ## inject faults into whole runs, and print what was survived an
 release-check: install ## build sdist and wheel, and try the wheel in an empty folder
 	@bash scripts/release_check.sh
 
-test-lowest: install ## run the fast tests with the lowest versions that pyproject.toml allows (needs uv)
+test-lowest: RESOLUTION := lowest-direct
+test-lowest: test-resolved ## run the fast tests with the lowest versions that pyproject.toml allows (needs uv)
+test-newest: RESOLUTION := highest
+test-newest: test-resolved ## run the fast tests with the newest versions that pyproject.toml allows (needs uv)
+
+test-resolved: install
 	@mkdir -p build
-	$(UV) pip compile --quiet --resolution lowest-direct --extra test --no-header pyproject.toml -o build/lowest.txt
-	$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
-	$(UV) pip install --quiet --python build/lowest -r build/lowest.txt
-	build/lowest/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
+	$(UV) pip compile --quiet --resolution $(RESOLUTION) --extra test --no-header pyproject.toml -o build/$(RESOLUTION).txt
+	$(UV) venv --quiet --clear --python $(BIN)/python build/$(RESOLUTION)
+	$(UV) pip install --quiet --python build/$(RESOLUTION) -r build/$(RESOLUTION).txt
+	build/$(RESOLUTION)/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
 
 lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
 lock: RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
