@@ -1,20 +1,32 @@
-"""A request as the form that Prefect's UI makes of its JSON schema: what is asked first stands first.
+"""A request as the form that Prefect's UI makes of its JSON schema: a few fields, and all others under `advanced`.
 
-The schema is also what the server refuses a run by (`enforce_parameter_schema`).
+The schema is also what the server refuses a run by (`enforce_parameter_schema`). Callers of the API may give each
+setting by its own name, as in a YAML file, or in its group under `advanced`, as the form does.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from pydantic import GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from dsir_core.config.described import Mark, marked
+from dsir_core.config.described import groups_of
 from dsir_core.config.presets import PRESETS
 from dsir_core.config.request import SelectConfig
 
-FIRST = (*marked(SelectConfig, Mark.COMMON), "s3_endpoint")
-"""The rest follows as the settings' classes have it."""
+FIRST = ("raw", "target", "output", "count", "tokens", "fraction", "preset", "text_field")
+"""The settings that stand in the form itself."""
+
+ADVANCED = "advanced"
+
+GROUPS = {
+    title.replace(" ", "_"): fields
+    for title, owner in groups_of(SelectConfig).items()
+    if (fields := tuple(name for name in owner.model_fields if name not in FIRST))
+}
+"""Names of the settings under `advanced`, by the name of their group."""
 
 WORDS = {
     "target": "The target corpora as JSON, each name with its files: "
@@ -40,8 +52,10 @@ NULL: dict[str, Any] = {"type": "null"}
 NO_NUMBERS = {"type": ["null", "string"]}
 """Of `quotas`: none, or `raw` and `target`, which divide a size and give none."""
 
+NO_QUOTAS = {"properties": {"sample": {"properties": {"quotas": NO_NUMBERS}}}}
+
 SIZED: dict[str, Any] = {
-    "if": {"properties": {"count": NULL, "tokens": NULL, "fraction": NULL, "quotas": NO_NUMBERS}},
+    "if": {"properties": {"count": NULL, "tokens": NULL, "fraction": NULL, "quotas": NO_NUMBERS, ADVANCED: NO_QUOTAS}},
     "then": {"properties": {"count": {"type": "integer"}}, "required": ["count"]},
     "else": {
         "if": {"not": {"properties": {"tokens": NULL}}},
@@ -57,6 +71,25 @@ them (of `anyOf` it would make tabs); the server refuses the run by them, and na
 `required`, for the server takes those out when it looks at a deployment's own parameters."""
 
 
+def flattened(values: Any) -> Any:
+    """A request with the settings under `advanced` beside the others.
+
+    Raises:
+        ValueError: there is no such group, or a setting is given twice.
+    """
+    if not isinstance(values, dict) or ADVANCED not in values:
+        return values
+    given = {name: value for name, value in values.items() if name != ADVANCED}
+    for group, settings in (values[ADVANCED] or {}).items():
+        if group not in GROUPS:
+            raise ValueError(f"{ADVANCED}: no group {group}, only {', '.join(GROUPS)}")
+        for name, value in (settings or {}).items():
+            if name in given:
+                raise ValueError(f"{name}: given twice, the second time under {ADVANCED}.{group}")
+            given[name] = value
+    return given
+
+
 class Form:
     """Annotates `SelectConfig` where it is the parameter of a flow.
 
@@ -69,13 +102,16 @@ class Form:
     def __init__(self, *, selects: bool) -> None:
         self.selects = selects
 
-    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """See pydantic."""
+        return core_schema.no_info_before_validator_function(flattened, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """See pydantic."""
         schema = handler(core)
         form = handler.resolve_ref_schema(schema)
         fields = form["properties"]
-        form["properties"] = {name: fields[name] for name in (*FIRST, *(name for name in fields if name not in FIRST))}
-        for field in form["properties"].values():
+        for field in fields.values():
             if "description" in field:
                 field["description"] = " ".join(field["description"].split())
         for name in {name for settings in PRESETS.values() for name in settings}:
@@ -84,8 +120,33 @@ class Form:
             fields[name]["description"] = words
         if self.selects:
             form["required"] = [*form["required"], "output"]
-            form["properties"]["output"] |= {"minLength": 1}
-            form["properties"]["output"].pop("default", None)
+            fields["output"] |= {"minLength": 1}
+            fields["output"].pop("default", None)
             fields["count"]["description"] += f" {ONE_SIZE}"
             form |= SIZED
+        form["properties"] = {name: fields[name] for name in FIRST} | {ADVANCED: _advanced(fields)}
+        # The UI shows no field for these.
+        form["patternProperties"] = {f"^{name}$": fields[name] for names in GROUPS.values() for name in names}
         return schema
+
+
+def _advanced(fields: dict[str, Any]) -> dict[str, Any]:
+    groups = {
+        group: _optional(
+            {
+                "type": "object",
+                "title": group.replace("_", " ").capitalize(),
+                "additionalProperties": False,
+                "properties": {name: copy.deepcopy(fields[name]) for name in names},
+            },
+            group.replace("_", " ").capitalize(),
+        )
+        for group, names in GROUPS.items()
+    }
+    settings = {"type": "object", "title": "Settings", "additionalProperties": False, "properties": groups}
+    return _optional(settings, "Advanced") | {"description": "All other settings, in groups."}
+
+
+def _optional(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    """A group that the form opens when it is asked to."""
+    return {"anyOf": [schema, NULL], "default": None, "title": title}

@@ -21,7 +21,7 @@ from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, entered_again, turn_at
-from flows.form import Form
+from flows.form import Form, flattened
 from flows.summary import page_of, summary
 from flows.watching.artifacts import Artifacts, artifacts
 from flows.watching.metrics import Metrics
@@ -56,7 +56,7 @@ PREPARED: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
 def _given(name: str) -> str:
     """A URL of the request, as a run's name may show it: names are in logs, and in messages to webhooks."""
     config = flow_run.parameters["config"]
-    values = config.model_dump(exclude_unset=True) if isinstance(config, SelectConfig) else config
+    values = config.model_dump() if isinstance(config, SelectConfig) else flattened(config)
     return without_credentials(values.get(name) or "")
 
 

@@ -49,6 +49,13 @@ def field(page: Page, label: str) -> Locator:
     return page.locator(".schema-form-property").filter(has=named).last
 
 
+def open_groups(page: Page, *names: str) -> None:
+    """Open some groups of advanced settings."""
+    field(page, "Advanced").get_by_role("button", name="Settings", exact=True).click()
+    for name in names:
+        page.get_by_role("button", name=name, exact=True).click()
+
+
 def fill(page: Page, wanted: dict[str, Any]) -> None:
     """Put a request into the form, as a person does."""
     for path in wanted["raw"]:
@@ -71,6 +78,8 @@ def submit(page: Page) -> None:
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_the_form_explains_itself_and_has_defaults_and_choices(form: Callable[[int], Page], width: int) -> None:
     page = form(width)
+    expect(page.get_by_text("Seed of the Gumbel noise.")).to_be_hidden()
+    open_groups(page, "Sample", "Features")
     expect(page.get_by_text("Seed of the Gumbel noise.")).to_be_visible()
     expect(field(page, "Seed").get_by_role("spinbutton")).to_have_value("0")
     field(page, "Hash").locator(".p-select-button__control").press("Space")
@@ -149,6 +158,7 @@ def test_the_form_is_filled_in_the_run_moves_completes_and_links_its_report(
     page = form(WIDE)
     fill(page, wanted)
     fill_number(page, "Count", wanted["count"])
+    open_groups(page, "Shards")
     field(page, "Shard Bytes").get_by_role("spinbutton").fill("20000")
     drawn = page.get_by_role("textbox").first.input_value()
     submit(page)

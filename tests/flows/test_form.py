@@ -7,6 +7,7 @@ import re
 from typing import Any, Literal, get_origin
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
@@ -38,13 +39,18 @@ SIZES = {
 @pytest.mark.parametrize("values", list(itertools.product(*SIZES.values())), ids=str)
 def test_the_form_takes_and_refuses_the_sizes_that_the_run_does(values: tuple[Any, ...], absent: bool) -> None:
     sizes = dict(zip(SIZES, values, strict=True))
-    config = GIVEN | {"strata": "shelf"} | {name: size for name, size in sizes.items() if not absent or size}
+    given = {name: size for name, size in sizes.items() if not absent or size}
+    config = GIVEN | {"strata": "shelf"} | given
+    form = {name: size for name, size in config.items() if name not in ("strata", "quotas")}
+    sample = {"strata": "shelf"} | {name: size for name, size in given.items() if name == "quotas"}
     try:
         parse_config(config)
     except RequestError:
         assert problems(SELECT, config)
+        assert problems(SELECT, form | {"advanced": {"sample": sample}})
     else:
         assert problems(SELECT, config) == []
+        assert problems(SELECT, form | {"advanced": {"sample": sample}}) == []
 
 
 def test_a_request_without_a_size_is_told_so_at_a_field_that_takes_one() -> None:
@@ -107,32 +113,81 @@ def test_a_wrong_cluster_is_refused(cluster: Any) -> None:
     assert problems(SELECT, GIVEN | {"count": 5}, cluster)
 
 
-def test_the_form_asks_for_everything_in_a_sensible_order_and_explains_each_field() -> None:
-    form = SELECT["definitions"]["SelectConfig"]["properties"]
-    assert tuple(form)[: len(FIRST)] == FIRST
-    assert set(form) == set(SelectConfig.model_fields)
-    assert [name for name, field in form.items() if not field.get("description")] == []
+FORM = SELECT["definitions"]["SelectConfig"]
+GROUP_FORMS = {
+    name: group["anyOf"][0] for name, group in FORM["properties"]["advanced"]["anyOf"][0]["properties"].items()
+}
+ADVANCED = {name: field for group in GROUP_FORMS.values() for name, field in group["properties"].items()}
+FIELDS = {**{name: FORM["properties"][name] for name in FIRST}, **ADVANCED}
+
+
+def test_the_form_asks_for_eight_fields_and_has_all_others_under_advanced() -> None:
+    assert (*FIRST, "advanced") == tuple(FORM["properties"])
+    assert len(FIRST) == 8
+    assert set(FIELDS) == set(SelectConfig.model_fields)
+    assert len(FIELDS) == len(FIRST) + sum(len(group["properties"]) for group in GROUP_FORMS.values())
+    assert [name for name, field in FIELDS.items() if not field.get("description")] == []
     assert SELECT["properties"]["cluster"]["description"]
-    assert not re.search(r"\w=[A-Z]|--\w", str([field["description"] for field in form.values()])), "flags in a form"
+    assert not re.search(r"\w=[A-Z]|--\w", str([field["description"] for field in FIELDS.values()])), "flags in a form"
+
+
+def test_a_group_that_is_not_opened_changes_nothing() -> None:
+    assert FORM["properties"]["advanced"]["default"] is None
+    groups = FORM["properties"]["advanced"]["anyOf"][0]["properties"]
+    assert {group["default"] for group in groups.values()} == {None}
 
 
 def test_a_field_that_need_not_be_filled_in_has_a_default_and_choices_are_listed() -> None:
-    for name, kind in SELECT["definitions"].items():
+    nested = {name: kind for name, kind in SELECT["definitions"].items() if name != "SelectConfig"}
+    for name, kind in [*nested.items(), *GROUP_FORMS.items(), ("form", FORM)]:
         required = set(kind.get("required", ()))
         for field, schema in kind["properties"].items():
             # A form sends defaults as if they were given, and no preset could win over them.
-            of_preset = name == "SelectConfig" and field in PRESETS["reference"]
+            of_preset = kind not in nested.values() and field in PRESETS["reference"]
             assert ("default" in schema) != (field in required or of_preset), (name, field)
             assert schema.get("description") or "$ref" in schema, (name, field)
     literals = {name for name, field in SelectConfig.model_fields.items() if get_origin(field.annotation) is Literal}
-    form = SELECT["definitions"]["SelectConfig"]["properties"]
     assert {"refit", "compression", "length_normalise"} <= literals
     named = {*literals, "method", "hash", "tokenizer"}
-    assert {name for name in named if not form[name].get("enum")} == set()
+    assert {name for name in named if not FIELDS[name].get("enum")} == set()
 
 
 def test_choices_and_defaults_stand_in_the_form() -> None:
-    form = SELECT["definitions"]["SelectConfig"]["properties"]
-    assert form["hash"]["enum"] == ["xxh3", "sha256"]
-    assert form["min_tokens"]["default"] == 100
-    assert "default" not in form["output"]
+    assert FIELDS["hash"]["enum"] == ["xxh3", "sha256"]
+    assert FIELDS["min_tokens"]["default"] == 100
+    assert "default" not in FIELDS["output"]
+
+
+def of_group(name: str) -> str:
+    return next(group for group, form in GROUP_FORMS.items() if name in form["properties"])
+
+
+@pytest.mark.parametrize("name", sorted(ADVANCED))
+def test_an_advanced_setting_is_taken_in_its_group_and_by_its_name_alike(name: str) -> None:
+    wrong = GIVEN | {"count": 5, name: {"no": ["such", "value"]}}
+    assert problems(SELECT, wrong)
+    assert problems(SELECT, GIVEN | {"count": 5, "advanced": {of_group(name): {name: {"no": ["such", "value"]}}}})
+    default = ADVANCED[name].get("default", "sha256" if name == "hash" else None)
+    if default is not None:
+        assert problems(SELECT, GIVEN | {"count": 5, name: default}) == []
+        assert problems(SELECT, GIVEN | {"count": 5, "advanced": {of_group(name): {name: default}}}) == []
+
+
+def parsed(config: dict[str, Any]) -> SelectConfig:
+    return select_flow.validate_parameters({"config": config})["config"]
+
+
+def test_what_the_form_sends_is_the_request() -> None:
+    sent = GIVEN | {"count": 5, "preset": None, "advanced": {"features": {"buckets": 7}, "sample": None}}
+    assert parsed(sent) == parsed(GIVEN | {"count": 5, "buckets": 7})
+    assert parsed(GIVEN | {"count": 5, "advanced": None}) == parsed(GIVEN | {"count": 5})
+
+
+@pytest.mark.parametrize(
+    ("advanced", "message"),
+    [({"features": {"count": 6}}, "count: given twice"), ({"feature": {"buckets": 6}}, "no group feature, only")],
+    ids=str,
+)
+def test_a_setting_that_is_given_twice_or_in_no_group_is_refused(advanced: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterTypeError, match=message):
+        parsed(GIVEN | {"count": 5, "advanced": advanced})
