@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links between the root and docs/ become links within the site."""
     if page.file.src_uri in ROOT_PAGES.values():
         markdown = re.sub(r"\]\(docs/", "](", markdown)
+    folder = posixpath.dirname(page.file.src_uri)
     for name, site_page in ROOT_PAGES.items():
-        markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(name)}", f"]({site_page}", markdown)
+        there = posixpath.relpath(site_page, folder or ".")
+        markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(name)}", f"]({there}", markdown)
     return markdown

@@ -133,3 +133,17 @@ def test_the_page_on_input_files_names_every_format_and_codec() -> None:
     suffixes = [suffix for entry in ENTRIES.values() for suffix in entry.suffixes]
     suffixes += [codec.suffixes[0] for codec in CODECS.values() if codec.suffixes[0]]
     assert [suffix for suffix in suffixes if f"`{suffix}`" not in page] == []
+
+
+LINKING = [str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]]
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_the_site_has_every_page() -> None:
+    order = (ROOT / "mkdocs.yml").read_text()
+    assert [page for page in PAGES if page != "README.md" and page.removeprefix("docs/") not in order] == []

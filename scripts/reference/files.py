@@ -112,7 +112,7 @@ def report_page() -> str:
 {rows}
 
 Keys may be added in any release; a key that is removed or changes its meaning is named in the
-[changelog](../changelog.md).
+[changelog](../../CHANGELOG.md).
 """
 
 
