@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-newest test-resolved test-containers \
   test-programs lint docs bench scale \
-  quality faults release-check lock clean
+  quality faults fuzz release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
 PYTEST := $(BIN)/python -m pytest

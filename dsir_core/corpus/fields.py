@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dsir_core.corpus.formats.json_records import msgspec_knows
 from dsir_core.errors import RequestError
 
 MAX_STRATA = 1000
@@ -23,6 +24,8 @@ def field_decoder(fields: Sequence[str]) -> Callable[[bytes], Values | None]:
     What it cannot read, the text's decoder refuses, too, and says why.
     """
     paths = [name.split(".") for name in fields]
+    if not msgspec_knows(fields):
+        return lambda line: _slowly(line, paths)
     tree: dict[str, Any] = {}
     for path in paths:
         node = tree

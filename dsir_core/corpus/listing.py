@@ -142,6 +142,17 @@ def _unlisted(specs: Sequence[str]) -> Iterator[tuple[str, _Place | None]]:
 
 
 def _expand(spec: str, base: _Place | None) -> _Found:
+    if "\0" in spec:
+        raise RequestError(f"{without_credentials(spec)!r}: a name cannot hold the character NUL")
+    try:
+        return _expand_name(spec, base)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise RequestError(f"{without_credentials(spec)}: the name is too long") from None
+        raise
+
+
+def _expand_name(spec: str, base: _Place | None) -> _Found:
     filesystem, path = connect(spec, listing=True)
     if isinstance(filesystem, LocalFileSystem):
         filesystem = _LocalListing()

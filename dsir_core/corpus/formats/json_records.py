@@ -7,7 +7,7 @@ the text fields; what it refuses goes to the slow one, which gives the text afte
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,8 +28,10 @@ class BadRecordError(ValueError):
 
 def text_decoder(settings: ReadSettings) -> Callable[[bytes], str]:
     """A function from a line to its text, which raises `BadRecordError` where there is none."""
-    fast = _fast_decoder(settings.text_field)
     fields = settings.text_field
+    if not msgspec_knows(fields):
+        return lambda line: slow_text(line, fields)
+    fast = _fast_decoder(fields)
 
     def decode(line: bytes) -> str:
         try:
@@ -75,6 +77,15 @@ def _field(record: Any, name: str) -> str:
     except UnicodeEncodeError:
         raise BadRecordError(f"{name} holds half of a surrogate pair") from None
     return value
+
+
+def msgspec_knows(fields: Sequence[str]) -> bool:
+    """Whether msgspec, the fast decoder, can look for fields: not where JSON has to escape a character of the name."""
+    return all(json.dumps(name, ensure_ascii=False) == f'"{name}"' and _is_text(name) for name in fields)
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _fast_decoder(fields: tuple[str, ...]) -> Callable[[bytes], str]:
