@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from dsir_core.checkpoints.kinds import MODEL
-from dsir_core.checkpoints.manifest import recorded_runs
+from dsir_core.checkpoints.manifest import FOLDER, recorded_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
@@ -64,8 +64,7 @@ class FinishedSelection:
 
     def __init__(self, output: str, workdir: str = "") -> None:
         self.report = finished_report(output)
-        recorded = self.report.get("workdir") or self.report["config"].get("workdir") or output.rstrip("/") + ".work"
-        self._store = Store(workdir or recorded)
+        self._store = Store(workdir or _recorded_workdir(output, self.report))
         made_by = self.report["versions"]["tokenizer"]
         if made_by != TOKENIZER_VERSION:
             raise RequestError(f"the selection was made by tokenizer {made_by}, this package has {TOKENIZER_VERSION}")
@@ -138,6 +137,23 @@ class FinishedSelection:
 
     def _settings(self, kind: type[Settings]) -> Settings:
         return kind(**{name: value for name, value in self.report["config"].items() if name in kind.model_fields})
+
+
+def workdir_of(place: str) -> str:
+    """The workdir of an output; of a run that has not finished, by its default name. A workdir itself as it is.
+
+    Raises:
+        RequestError: there is a report that is none of ours.
+    """
+    if (report := complete_report(place)) is not None:
+        return _recorded_workdir(place, report)
+    default = place.rstrip("/") + ".work"
+    return default if not Store(place).entries(FOLDER) and Store(default).entries(FOLDER) else place
+
+
+def _recorded_workdir(output: str, report: dict[str, Any]) -> str:
+    recorded: str = report.get("workdir") or report["config"].get("workdir") or output.rstrip("/") + ".work"
+    return recorded
 
 
 def finished_report(output: str) -> dict[str, Any]:

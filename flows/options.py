@@ -53,17 +53,20 @@ def storage_of(arguments: argparse.Namespace) -> StorageSettings:
     return StorageSettings(**{name: value for name, value in given.items() if value is not None})
 
 
-def config_of(arguments: argparse.Namespace, *, without: Collection[str] = (), **needs: bool) -> SelectConfig:
+def config_of(
+    arguments: argparse.Namespace, *, base: ConfigFile | None = None, without: Collection[str] = (), **needs: bool
+) -> SelectConfig:
     """The request that a YAML file and flags make; messages name the flag, or the line of the file.
 
     Args:
+        base: what stands in for the file.
         without: keys and flags that are of the command alone.
         needs: see `parse_config`.
 
     Raises:
         RequestError: the file cannot be read, or a setting is wrong.
     """
-    file = read_config(arguments.config) if arguments.config else None
+    file = base or (read_config(arguments.config) if arguments.config else None)
     values = {name: value for name, value in request_values(arguments, file).items() if name not in without}
     if not values:
         raise RequestError(

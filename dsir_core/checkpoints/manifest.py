@@ -122,9 +122,14 @@ def _recorded(store: Store, name: str, folder: str) -> Recorded:
         ) from None
 
 
+def is_of_a_run(name: str) -> bool:
+    """Whether a name below a directory is one that runs write to a workdir."""
+    return _OURS.fullmatch(name) is not None
+
+
 def of_runs(entries: Sequence[Entry]) -> list[Entry]:
     """The files that runs have written: an output may lie in a workdir, too, or whatever its owner has put there."""
-    return [entry for entry in entries if _OURS.fullmatch(entry.name)]
+    return [entry for entry in entries if is_of_a_run(entry.name)]
 
 
 def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: float) -> list[Entry]:

@@ -226,6 +226,10 @@ def _estimate_sizes(config: SelectConfig, planned: Plan, found: Forecast, raw: S
 
 def _warn(config: SelectConfig, planned: Plan, found: Forecast, samples: _Samples, figures: RawFigures) -> None:
     said: list[str | None] = []
+    by_name = {**{f"target {name}": target for name, target in samples.targets.items()}, "raw": samples.raw}
+    for what, sample in by_name.items():
+        if (why := warnings.too_many_bad(config, sample)) is not None:
+            found.checks.append(Check(f"records of {what}", False, why))
     for name, target in samples.targets.items():
         tokens = found.targets[name].tokens
         said += warnings.warn_of_target(config, name, target, tokens.value * config.ngrams if tokens else 0.0)

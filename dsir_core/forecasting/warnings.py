@@ -26,7 +26,7 @@ def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: flo
     Args:
         ngrams: of the whole target, about.
     """
-    yield from _bad(config, f"target {name!r}", target)
+    yield from _no_record(f"target {name!r}", target)
     if config.smoothing == 0.0 and 0 < ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
         yield (
             f"target {name!r} is small: about {ngrams:,.0f} n-grams for {config.buckets:,} buckets, and what it lacks "
@@ -42,7 +42,7 @@ def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: flo
 
 def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selection: Selection | None) -> Iterator[str]:
     """Of the raw corpus."""
-    yield from _bad(config, "raw", raw)
+    yield from _no_record("raw", raw)
     documents, eligible = raw.total("documents"), raw.total("eligible")
     if documents and eligible < FEW_ELIGIBLE * documents:
         yield (
@@ -50,7 +50,7 @@ def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selecti
             f"and only those can be chosen: is --min-tokens {config.min_tokens} meant?"
         )
     wanted = config.count
-    if selection is not None and wanted is not None and wanted > figures.eligible.high:
+    if selection is not None and wanted is not None and 0 < figures.eligible.high < wanted:
         yield (
             f"count: {wanted:,} documents are asked for, and raw has about {figures.eligible.value:,.0f} that are "
             f"eligible: all of them will be chosen"
@@ -87,13 +87,18 @@ def missing_field(planned: PlannedCorpus, sample: Sampled) -> str | None:
     return f"{path}: records have no field {name!r}; is it {' or '.join(map(repr, found))}? Set --text-field"
 
 
-def _bad(config: SelectConfig, what: str, sample: Sampled) -> Iterator[str]:
+def too_many_bad(config: SelectConfig, sample: Sampled) -> str | None:
+    """Why the run would fail, where more records of a corpus are bad than the request allows."""
     bad, records = sample.total("bad"), sample.total("bad") + sample.total("documents") + sample.total("excluded")
-    if records and bad > config.max_bad_fraction * records:
-        first = next(read.first_bad for read in sample.reads if read.first_bad)
-        yield (
-            f"{what}: {bad:,} of {records:,} records in the sample are bad, more than --max-bad-fraction "
-            f"{config.max_bad_fraction:g} allows: the run would fail. First {first}"
-        )
-    if not records:
+    if not records or bad <= config.max_bad_fraction * records:
+        return None
+    first = next(read.first_bad for read in sample.reads if read.first_bad)
+    return (
+        f"{bad:,} of {records:,} in the sample are bad, more than --max-bad-fraction {config.max_bad_fraction:g} "
+        f"allows: the run would fail. First {first}"
+    )
+
+
+def _no_record(what: str, sample: Sampled) -> Iterator[str]:
+    if not sample.total("bad") + sample.total("documents") + sample.total("excluded"):
         yield f"{what}: no record begins in the sample: its records are very large, or its files empty"

@@ -9,7 +9,7 @@ from dsir_core.report.charts import Bars, bar_chart
 from dsir_core.report.html import render_fragment, render_page
 from dsir_core.report.sections import Chart, Figures
 
-PAGE = "compare.html"
+FIGURES, PAGE = "compare.json", "compare.html"
 
 N_LABELS = 20
 """Labels that are shown by name: those of most chosen documents."""

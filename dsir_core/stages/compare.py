@@ -13,7 +13,7 @@ from dsir_core.config.methods import METHODS
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence, kl_reduction, mean_reduction
-from dsir_core.report.comparison import PAGE, render_comparison
+from dsir_core.report.comparison import FIGURES, PAGE, render_comparison
 from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
@@ -25,8 +25,6 @@ from dsir_core.stages.resample import reading_weights, scalings_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.score import Scores
 from dsir_core.stages.work import StageWork
-
-FIGURES = "compare.json"
 
 Json = dict[str, Any]
 

@@ -13,6 +13,7 @@ from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.runtime.events import StageEnds
+from dsir_core.stages.earlier_runs import is_in_workdir, is_page, written_by_runs
 from dsir_core.stages.run import Run
 
 Note = Callable[[str], None]
@@ -75,9 +76,10 @@ def _planned(config: SelectConfig, what: str, specs: tuple[str, ...], note: Note
         corpus = list_corpus(specs)
     except RequestError as error:
         raise RequestError(f"{what}: {error}") from None
-    if corpus.ignored:
-        shown = ", ".join(corpus.ignored[:3])
-        note(f"{what}: {len(corpus.ignored):,} files of no known kind are passed over: {shown}")
+    ignored = [name for name in corpus.ignored if not (is_in_workdir(name) or is_page(name))]
+    if ignored:
+        shown = ", ".join(ignored[:3])
+        note(f"{what}: {len(ignored):,} files of no known kind are passed over: {shown}")
     if corpus.special:
         shown = ", ".join(corpus.special[:3])
         note(f"{what}: {len(corpus.special):,} entries are no regular files and are left out: {shown}")
@@ -86,7 +88,7 @@ def _planned(config: SelectConfig, what: str, specs: tuple[str, ...], note: Note
             f"{what}: storage reports no version (ETag, time of modification) of {corpus.unversioned:,} files: a "
             f"change of their content cannot be seen, and later runs do not reuse what was computed from them"
         )
-    files = _not_ours(config, what, corpus, note)
+    files = _not_of_earlier_runs(_not_ours(config, what, corpus, note), what, specs, note)
     return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, config.shard_bytes)))
 
 
@@ -104,3 +106,20 @@ def _not_ours(config: SelectConfig, what: str, corpus: Corpus, note: Note) -> tu
     if left_out:
         note(f"{what}: {left_out:,} files are passed over, they lie in the output or the workdir of this run")
     return files
+
+
+def _not_of_earlier_runs(
+    files: tuple[SourceFile, ...], what: str, specs: tuple[str, ...], note: Note
+) -> tuple[SourceFile, ...]:
+    """The files that no earlier run has written.
+
+    Raises:
+        RequestError: all of them were.
+    """
+    written = written_by_runs(files, specs)
+    kept = tuple(file for file in files if file.path not in written)
+    if written and not kept:
+        raise RequestError(f"{what}: all its files lie in workdirs and outputs of earlier runs; name the files to read")
+    if written:
+        note(f"{what}: {len(written):,} files are passed over, they lie in workdirs and outputs of earlier runs")
+    return kept

@@ -9,6 +9,7 @@ from collections import Counter
 
 from dsir_core.checkpoints.cleaning import plan_cleaning
 from dsir_core.checkpoints.store import Store
+from dsir_core.finished import workdir_of
 from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
@@ -20,8 +21,8 @@ TOLD_EVERY = 1000
 
 def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
-    parser.usage = f"{parser.prog} WORKDIR [options]"
-    parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of one or more outputs")
+    parser.usage = f"{parser.prog} WORKDIR|OUTPUT [options]"
+    parser.add_argument("workdir", metavar="WORKDIR|OUTPUT", help="the workdir of one or more outputs, or one of these")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument(
         "--hours", type=float, default=24.0, metavar="N", help="keep what is younger: a run may be under way [24]"
@@ -35,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     with storage_settings(storage_of(arguments)):
-        store = Store(arguments.workdir)
+        store = Store(workdir_of(arguments.workdir))
         found = plan_cleaning(store, forget=arguments.forget, before=time.time() - arguments.hours * HOUR)
         kinds, stored = Counter[str](), Counter[str]()
         for entry in found.removable:
@@ -50,5 +51,5 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"\r{n + 1:,} of {len(found.removable):,} removed", end="", file=sys.stderr, flush=True)
     words = "would be removed" if arguments.dry_run else "removed"
     total = f"{len(found.removable):,} of {found.n_files:,} files {words}, {human_bytes(stored.total())}"
-    print(f"{total}; what the last runs to {found.n_outputs} outputs need is kept")
+    print(f"{store.redacted}: {total}; what the last runs to {found.n_outputs} outputs need is kept")
     return 0

@@ -34,7 +34,11 @@ def add_run_options(parser: Parser, *, hidden: Collection[str] = ()) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
-    config = config_of(arguments)
+    return run_request(arguments, config_of(arguments))
+
+
+def run_request(arguments: argparse.Namespace, config: SelectConfig) -> int:
+    """Run a request of this command, or of one that ends like it; the exit status."""
     cluster = cluster_of(arguments)
 
     from flows.running import run_select

@@ -7,9 +7,11 @@ import sys
 
 from dsir_core.checkpoints.status import RunStatus, StageStatus, workdir_status
 from dsir_core.checkpoints.store import Store
+from dsir_core.finished import workdir_of
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.formatting import human_bytes
 from dsir_core.storage.connect import storage_settings
+from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
 
@@ -19,15 +21,18 @@ STAGES_OF_COMPARISON = ("count", "score", "compare")
 
 def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
-    parser.usage = f"{parser.prog} WORKDIR [options]"
-    parser.add_argument("workdir", metavar="WORKDIR", help="the workdir of a run (by default OUTPUT.work)")
+    parser.usage = f"{parser.prog} WORKDIR|OUTPUT [options]"
+    parser.add_argument("workdir", metavar="WORKDIR|OUTPUT", help="the workdir of a run, or its output")
     add_storage_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     with storage_settings(storage_of(arguments)):
-        found = workdir_status(Store(arguments.workdir))
+        workdir = workdir_of(arguments.workdir)
+        found = workdir_status(Store(workdir))
+    if workdir != arguments.workdir:
+        print(f"workdir {without_credentials(workdir)}")
     for kind in found.kinds:
         print(f"{kind.complete:>10,}  {kind.kind.words:<52}{human_bytes(kind.n_bytes):>10}")
     print(f"{'':>10}  {'in all':<52}{human_bytes(found.n_bytes):>10}")

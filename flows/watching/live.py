@@ -13,16 +13,23 @@ from dsir_core.report.formatting import human_seconds
 from dsir_core.runtime.events import Event, Note, Observer, ShardFailed, StageEnds
 from flows.watching.standing import RunStanding, Standing
 
+BAR_WIDTH = 12
+BESIDE_WORDS = 9 + 1 + BAR_WIDTH + 1 + 4 + 1
+"""Columns of the line before its words: stage, bar and percentage, with a space behind each."""
+
+LEAST_FIRST = ("requests again", "reused", "documents", "pass", "speed", "shards")
+"""What is left out of a line that is too long, in this order."""
+
 
 @contextmanager
-def live_view() -> Iterator[Observer]:
-    """An observer that draws on standard error, for the block."""
-    console = Console(stderr=True, highlight=False)
+def live_view(console: Console | None = None) -> Iterator[Observer]:
+    """An observer that draws on a console, by default on standard error, for the block."""
+    console = console or Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description:<9}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=BAR_WIDTH),
         TextColumn("{task.percentage:>3.0f}%"),
-        _Words(),
+        _Words(console),
     )
     with Progress(*columns, console=console) as progress:
         yield _Bars(progress)
@@ -47,28 +54,41 @@ class _Bars:
 
 
 class _Words(ProgressColumn):
-    """Shards, documents, speed, time left, and what went wrong."""
+    """Shards, documents, speed, time left, and what went wrong, as far as the line has room for them."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
 
     def render(self, task: Task) -> Text:
         """See rich."""
-        return Text(words_of(task.fields["standing"]))
+        room = self._console.width - BESIDE_WORDS
+        return Text(words_of(task.fields["standing"], room), no_wrap=True, overflow="ellipsis")
 
 
-def words_of(stage: Standing) -> str:
-    """A stage in one line: `12 of 80 shards, 1,234 documents, 345 MB/s, 20 s left, 3 bad, 1 retry`."""
-    parts = [f"{stage.shards:,} of {stage.of_shards:,} shards"] if stage.of_shards else []
+def words_of(stage: Standing, room: int | None = None) -> str:
+    """A stage in one line: `12 of 80 shards, 1,234 documents, 345 MB/s, 20 s left, 3 bad, 1 retry`.
+
+    Args:
+        room: characters; what matters least is left out where there is not enough. None for as many as it takes.
+    """
+    parts: dict[str, str] = {}
+    if stage.of_shards:
+        parts["shards"] = f"{stage.shards:,} of {stage.of_shards:,} shards"
     if stage.passes and not stage.shards:
-        parts.append(f"pass {stage.passes} over the weights: {stage.pass_shards:,} of {stage.of_pass_shards:,}")
+        parts["pass"] = f"pass {stage.passes} over the weights: {stage.pass_shards:,} of {stage.of_pass_shards:,}"
     if stage.documents:
-        parts.append(f"{stage.documents:,} documents")
+        parts["documents"] = f"{stage.documents:,} documents"
     if stage.read_bytes and stage.seconds:
-        parts.append(f"{stage.bytes_per_second / 1e6:,.0f} MB/s")
+        parts["speed"] = f"{stage.bytes_per_second / 1e6:,.0f} MB/s"
     if stage.is_done:
-        parts.append(human_seconds(stage.seconds))
+        parts["time"] = human_seconds(stage.seconds)
     elif stage.seconds_left is not None:
-        parts.append(f"{human_seconds(stage.seconds_left)} left")
-    parts += [f"{stage.reused:,} reused"] if stage.reused else []
-    parts += [f"{stage.bad:,} bad"] if stage.bad else []
-    parts += [f"{stage.failed:,} failed"] if stage.failed else []
-    parts += [f"{stage.retries:,} requests again"] if stage.retries else []
-    return ", ".join(parts)
+        parts["time"] = f"{human_seconds(stage.seconds_left)} left"
+    counted = {"reused": stage.reused, "bad": stage.bad, "failed": stage.failed, "requests again": stage.retries}
+    parts |= {words: f"{n:,} {words}" for words, n in counted.items() if n}
+    for least in LEAST_FIRST:
+        if room is None or len(", ".join(parts.values())) <= room:
+            break
+        parts.pop(least, None)
+    return ", ".join(parts.values())

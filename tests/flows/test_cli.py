@@ -95,6 +95,29 @@ def test_resample_refuses_a_workdir_without_weights(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+def test_an_output_stands_for_its_settings_and_its_workdir(tmp_path: Path) -> None:
+    corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}"]
+    first = ["--count", "20", "--min-tokens", "50", "--output", "first", "--workdir", "kept"]
+    assert run("select", *corpora, *first, "--inline", cwd=tmp_path).returncode == 0
+    done = run("resample", "first", "--count", "10", "--output", "second", "--inline", cwd=tmp_path)
+    assert (done.returncode, without_notes(done.stderr)) == (0, [])
+    report = json.loads((tmp_path / "second" / "report.json").read_text())
+    assert (report["documents"]["selected"], report["config"]["min_tokens"]) == (10, 50)
+    assert report["stages"]["score"]["reused"] == 1
+    assert "workdir kept\n" in run("status", "second", cwd=tmp_path).stdout
+    assert run("clean", "second", "--dry-run", cwd=tmp_path).stdout.startswith("kept: 0 of ")
+    done = run("resample", "kept", "--count", "10", "--output", "third", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "kept: neither a CONFIG.yaml nor the output of a finished run" in done.stderr
+
+
+def test_random_from_an_output_has_no_note_on_settings_that_nobody_gave(tmp_path: Path) -> None:
+    corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}", "--inline"]
+    assert run("select", *corpora, "--count", "20", "--output", "first", cwd=tmp_path).returncode == 0
+    more = ["--method", "random", "--count", "10", "--output", "second", "--inline"]
+    assert "makes no use of" not in run("resample", "first", *more, cwd=tmp_path).stderr
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from dsir_core.runtime.events import (
     Note,
@@ -32,9 +33,9 @@ from dsir_core.runtime.events import (
 from flows.cli import _fail
 from flows.watching.limiting import AT_ONCE, Limit
 from flows.watching.lines import JSON_SECONDS, WORDS_SECONDS, JsonLines, PlainLines
-from flows.watching.live import words_of
+from flows.watching.live import live_view, words_of
 from flows.watching.run_log import log_to_run
-from flows.watching.standing import Pace, RunStanding
+from flows.watching.standing import Pace, RunStanding, Standing
 from flows.watching.summary_page import escaped
 from tests.integration.conftest import DEMO
 
@@ -74,6 +75,22 @@ def test_a_standing_adds_up_what_events_tell() -> None:
     standing.add(StageEnds("count", 3.5, 4, 1, 300, 3))
     assert (stage.share, stage.is_done, stage.seconds) == (1.0, True, 3.5)
     assert standing.retries == 3
+
+
+def test_a_line_fits_a_terminal_and_what_went_wrong_stays_in_it() -> None:
+    stage = Standing("count", 0.0, of_shards=400_000, shards=123_456, of_bytes=10**15, n_bytes=10**14, reused=12_345)
+    stage.read_bytes, stage.documents, stage.bad, stage.failed, stage.seconds = 10**14, 10**10, 1_234, 2, 9000.0
+    text = io.StringIO()
+    with live_view(Console(file=text, width=80, force_terminal=True)) as view:
+        view(StageBegins("count", 400_000, 10**15))
+        view(ShardDone("count", 10**14, 10**10, 1_234, False, 0.5))
+        view(ShardFailed("count", "a.jsonl", "truncated"))
+    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]+", text.getvalue())]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("count ") and "1,234 bad, 1 failed" in line]
+    assert "documents" not in words_of(stage, 50)
+    assert words_of(stage, 50).endswith("1,234 bad, 2 failed")
+    assert len(words_of(stage, 50)) <= 50
 
 
 def test_a_stage_that_is_entered_again_begins_anew() -> None:

@@ -144,7 +144,8 @@ def test_a_field_that_is_not_there_is_answered_with_those_that_are(plan: Plan, t
     (tmp_path / "raw.jsonl").write_text((json.dumps(record) + "\n") * 50)
     found = plan(**request(tmp_path / "raw.jsonl"))
     assert said(found.warnings, "no field 'text'; is it 'meta.texts' or 'content' or 'id'? Set --text-field")
-    assert said(found.warnings, "the run would fail")
+    assert not found.can_run
+    assert said([check.detail for check in found.checks if not check.ok], "the run would fail. First raw.jsonl at 0")
     pq.write_table(pa.table({"body": ["a"]}), tmp_path / "raw.parquet")
     found = plan(**request(tmp_path / "raw.parquet"))
     assert "'body'" in next(check.detail for check in found.checks if not check.ok)
