@@ -22,7 +22,7 @@ class FeatureSettings(BaseModel):
     GROUP: ClassVar = "features"
 
     ngrams: int = Field(default=2, ge=1, le=8)
-    """Longest n-gram: all orders from 1 to this are features."""
+    """Longest n-gram; all orders from 1 to this are features."""
 
     tokenizer: str = Field(default="unicode", description=_help(TOKENIZERS), json_schema_extra=one_of(TOKENIZERS))
 

@@ -50,8 +50,8 @@ HASHES = {found.name: found for found in (XXH3, SHA256)}
 WORDPUNCT = Tokenizer("wordpunct", "words and runs of punctuation, as the reference", splits_unspaced=False)
 UNICODE = Tokenizer(
     "unicode",
-    "the same, but each ideograph, kana, hangul, Thai, Lao, Khmer or Myanmar letter is a token: for text without "
-    "spaces, which wordpunct takes for long words",
+    "the same, but each ideograph, kana, hangul, Thai, Lao, Khmer or Myanmar letter is a token of its own, for text "
+    "without spaces",
     splits_unspaced=True,
 )
 TOKENIZERS = {found.name: found for found in (WORDPUNCT, UNICODE)}

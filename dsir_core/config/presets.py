@@ -23,8 +23,8 @@ class PresetSettings(BaseModel):
     GROUP: ClassVar = "preset"
 
     preset: Annotated[Preset | None, Mark.COMMON] = None
-    """reference: exactly the answer of the paper and of the authors' package: sha256 buckets, wordpunct tokens, no
-    smoothing, weights of whole documents. Settings that are given as well win."""
+    """reference: the answer of the paper and of the authors' package: sha256 buckets, wordpunct tokens, no smoothing,
+    weights of whole documents. Settings that are given as well override it."""
 
 
 def with_preset(values: dict[str, Any]) -> dict[str, Any]:

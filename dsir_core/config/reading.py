@@ -26,7 +26,7 @@ class ReadSettings(BaseModel):
     GROUP: ClassVar = "reading"
 
     text_field: Annotated[tuple[str, ...], Mark.COMMON] = Field(default=("text",), min_length=1)
-    """Where a record's text stands: a field name or a dotted path; several are joined by a newline."""
+    """Field that holds a record's text: a name or a dotted path; several are joined by a newline."""
 
     @field_validator("text_field", mode="before")
     @classmethod
@@ -44,16 +44,16 @@ class ReadSettings(BaseModel):
         return value
 
     max_record_bytes: int = Field(default=256 * 2**20, ge=1)
-    """A record of more bytes than this is bad; no more than this is held in memory for one record."""
+    """Records of more bytes than this are bad; no more than this is held in memory of one record."""
 
     include: str | None = None
-    """Only raw records for which this holds are read: 'lang == "en" and (score > 0.5 or source in ["a", "b"])'."""
+    """Read only raw records that meet this condition: 'lang == "en" and (score > 0.5 or source in ["a", "b"])'."""
 
     exclude: str | None = None
-    """Raw records for which this holds are passed over."""
+    """Leave out raw records that meet this condition."""
 
     chunk: Chunking | None = None
-    """Cut raw documents into chunks of equal word count, which are then selected, as in the paper: words=128."""
+    """Cut raw documents into chunks of equal word count and select chunks, as in the paper: words=128."""
 
     @field_validator("include", "exclude")
     @classmethod

@@ -45,25 +45,28 @@ class FitSettings(_Settings):
     GROUP: ClassVar = "model"
 
     fit_ngrams: Annotated[Literal["auto", "all"] | int, BeforeValidator(whole_number)] = "auto"
-    """Fit the raw model on about this many n-grams, spread over the corpus; `auto` is 100,000 x buckets."""
+    """Fit the model of raw on about this many n-grams, spread over the corpus; `auto` is 100,000 per bucket."""
 
     refit: Literal["always", "auto", "never"] = "always"
-    """Whether raw that has grown gets a new model: always (the selection then depends on nothing of before), never, or
-    auto: when the drift of raw is over 0.001 nats. Without a new model only new shards are scored."""
+    """Whether raw that has grown gets a new model. always: yes, so that the selection does not depend on earlier
+    runs; never: no; auto: if raw has drifted by more than 0.001 nats. Without a new model only new shards are
+    scored."""
 
     smoothing: Literal["auto"] | Laplace | RawPrior = DEFAULT_SMOOTHING
-    """Added to the target's counts: raw_prior=N n-grams in the proportions of raw, a number for every bucket (Laplace;
-    0 is the reference), or auto: what recovers most held-out target documents."""
+    """What is added to the target's counts: raw_prior=N n-grams in the proportions of raw, a number for every bucket
+    (Laplace; 0 is the reference), or auto: whatever recovers most held-out target documents."""
 
     separate: bool = False
-    """Fit and select for each target by itself, in the order given, instead of pooling them."""
+    """Fit and select separately for each target, in the order given, instead of pooling them."""
 
     match: bool = False
-    """As separate, but each target first takes of the documents that are nearest to it, then of the rest, so that the
-    selection meets the proportions; default proportions: the targets' own, in documents (with --tokens: in tokens)."""
+    """As separate, but each target selects first from the documents that are nearest to it, then from the rest, so
+    that the selection meets the proportions; default proportions: the targets' own, in documents (with --tokens: in
+    tokens)."""
 
     proportions: dict[str, float] | None = None
-    """Share of the selection for each separate target, `NAME=SHARE`; default: by their n-grams, as the reference."""
+    """Share of the selection for each separate target, `NAME=SHARE`; default: by their n-grams, as in the
+    reference."""
 
     @field_validator("smoothing", mode="before")
     @classmethod
@@ -98,7 +101,8 @@ class SampleSettings(_Settings):
     """Select this many documents; also as 10k, 2M or 1.5B."""
 
     tokens: Annotated[int | None, BeforeValidator(whole_number), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
-    """Select documents up to this many tokens in all (at most; the first that does not fit ends it)."""
+    """Select documents with at most this many tokens in total; the first document that does not fit ends the
+    selection."""
 
     fraction: Annotated[float | None, BeforeValidator(share), Mark.COMMON, Mark.CHOOSES] = Field(
         default=None, gt=0, le=1
@@ -113,15 +117,15 @@ class SampleSettings(_Settings):
     )
 
     temperature: Annotated[float, Mark.CHOOSES] = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
-    """Divides the log weights before noise is added: above 1 the choice spreads, below it narrows."""
+    """Divides the log weights before noise is added: above 1 the selection spreads, below 1 it narrows."""
 
     target_ess: Annotated[float | None, Mark.CHOOSES] = Field(default=None, gt=0, le=1)
     """Find the temperature at which the effective sample size is this share of the eligible documents."""
 
     length_normalise: LengthSetting = "tokens"
-    """tokens: log weights are per token, scaled to the target's mean document length, so that documents of any length
-    compete; sqrt: in between; none: sums over the document, as the reference; auto: what recovers most held-out target
-    documents. The default is none for scores from elsewhere."""
+    """tokens: log weights per token, scaled to the target's mean document length, so that documents of any length
+    compete; sqrt: in between; none: sums over the document, as in the reference; auto: whatever recovers most
+    held-out target documents. For scores from elsewhere the default is none."""
 
     min_tokens: Annotated[int, Mark.COMMON] = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
@@ -134,10 +138,12 @@ class SampleSettings(_Settings):
     quotas: Annotated[
         Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None, Mark.CHOOSES
     ] = None
-    """How the selection is divided among strata: as in raw, as in target, or NAME=SHARE; without a size NAME=COUNT."""
+    """How the selection is divided among strata: as in raw, as in target, by NAME=SHARE, or without a size by
+    NAME=COUNT."""
 
     strata: str | None = Field(default=None, min_length=1)
-    """Field of the raw records (domain, language, cluster, ...) by whose values the selection is told and filled."""
+    """Field of the raw records (domain, language, cluster, ...). The report lists the selection by its values, and
+    quotas refer to them."""
 
 
 class ExternalSettings(_Settings):
@@ -175,8 +181,8 @@ class WeightSettings(_Settings):
     GROUP: ClassVar = "weights"
 
     weights: ExternalSettings | None = None
-    """Scores from elsewhere as weights: column=NAME of the records, or table=URL key=FIELD column=NAME; with ngram=A
-    external=B both: log_weight = A * n-gram log weight + B * score."""
+    """Scores from elsewhere as log weights: column=NAME of the records, or table=URL key=FIELD column=NAME. With
+    ngram=A external=B, log_weight = A * n-gram log weight + B * score."""
 
 
 class OutputSettings(_Settings):
@@ -194,10 +200,10 @@ class OutputSettings(_Settings):
     """Replace the selection that is at `output`."""
 
     compression: Annotated[Literal["auto", "none", "gzip", "zstd"], Mark.WRITES] = "auto"
-    """Of parts of JSON lines, CSV and TSV; auto: as raw files of these have it, zstd where they differ."""
+    """Compression of JSON lines, CSV and TSV parts; auto: that of the raw files, or zstd if they differ."""
 
     whole_documents: Annotated[bool, Mark.WRITES] = False
-    """With chunk: write the documents that hold the chosen chunks, as they are, instead of the chunks."""
+    """With chunk: write the documents that contain selected chunks, unchanged, instead of the chunks."""
 
 
 class BudgetSettings(_Settings):
@@ -206,10 +212,11 @@ class BudgetSettings(_Settings):
     GROUP: ClassVar = "failures"
 
     max_bad_fraction: Annotated[float, BeforeValidator(share)] = Field(default=0.001, ge=0, le=1)
-    """Bad records (invalid JSON, no text, ...) as a share of all records; above it the run fails."""
+    """Largest tolerated share of bad records (invalid JSON, no text, ...); above it the run fails."""
 
     max_bad_shards: int = Field(default=0, ge=0)
-    """How many shards may be left out, each with its name, since a file of theirs is damaged or they end any worker."""
+    """How many shards may be left out, and reported, because a file of theirs is damaged or because they end every
+    worker."""
 
 
 class ShardSettings(_Settings):
@@ -227,10 +234,10 @@ class RuntimeSettings(_Settings):
     GROUP: ClassVar = "runtime"
 
     workers: int | None = Field(default=None, ge=1)
-    """Dask worker processes; default: one for each core."""
+    """Dask worker processes; default: one per core."""
 
     keep_bytes: int = Field(default=256 * 2**20, ge=0)
-    """Memory of each worker for n-grams kept from counting to scoring, so that a small corpus is read once."""
+    """Memory of each worker for n-grams kept from counting to scoring, so that small corpora are read once."""
 
     inline: bool = False
     """Do the work in this process, without Prefect and Dask: for small corpora and notebooks."""

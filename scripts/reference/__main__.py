@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import dsir_core
+from dsir_core.runtime.events import Event
 from scripts.reference import REFERENCE
 from scripts.reference.commands import commands_page
 from scripts.reference.files import files_page, report_page
@@ -21,25 +22,35 @@ def pages() -> dict[str, str]:
         "commands.md": commands_page(),
         "files.md": files_page(),
         "report-json.md": report_page(),
-        "metrics.md": metrics_page(),
+        "events.md": events_page(),
         "api.md": api_page(),
     }
     return {name: text.replace("\n", f"\n\n{WRITTEN_BY}", 1) for name, text in made.items()}
 
 
-def metrics_page() -> str:
-    """The metrics that Dask's scheduler serves."""
+def events_page() -> str:
+    """What a run tells: JSON lines, events in Python, metrics."""
+    events = "\n".join(f"::: {event.__module__}.{event.__name__}\n" for event in get_args(Event))
     rows = "\n".join(f"| `dsir_{name}` | {text} |" for name, text in METRICS.items())
     return f"""\
-# Metrics
+# Events and metrics
+
+The JSON lines of `--log-format json` are described in [Watch a run](../watching.md#as-json-lines).
+
+## Metrics
 
 A Dask scheduler that works for a run serves these at `/metrics`, for Prometheus. All are gauges with the labels `run`
-(id of the flow run) and `stage`; see [Watching a run](../watching.md).
+(id of the flow run) and `stage`.
 
 | metric | meaning |
 |---|---|
 {rows}
-"""
+
+## Events in Python
+
+`dsir_core.select(..., observe=function)` calls `function` with each of these, in order, in the process of the caller.
+
+{events}"""
 
 
 def api_page() -> str:

@@ -33,6 +33,7 @@ SETTINGS_INTRODUCTION = """\
 
 Each setting is a key of the YAML file, a field of the deployments' form, a keyword of `dsir_core.select`, and a flag
 of the command: `min_tokens` is the key and the keyword, `--min-tokens` the flag. In YAML, `min-tokens` works as well.
+All settings exist since 0.1.0.
 
 *Runs again* lists the stages that cannot use the checkpoints of an earlier run in the same workdir after the setting
 has changed. It was measured, and a test checks it. Even a listed stage is skipped where its inputs come out the same
