@@ -7,10 +7,9 @@ setting by its own name, as in a YAML file, or in its group under `advanced`, as
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BeforeValidator, GetJsonSchemaHandler
 
 from dsir_core.config.described import groups_of
 from dsir_core.config.presets import PRESETS
@@ -102,11 +101,7 @@ class Form:
     def __init__(self, *, selects: bool) -> None:
         self.selects = selects
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """See pydantic."""
-        return core_schema.no_info_before_validator_function(flattened, handler(source))
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """See pydantic."""
         schema = handler(core)
         form = handler.resolve_ref_schema(schema)
@@ -150,3 +145,10 @@ def _advanced(fields: dict[str, Any]) -> dict[str, Any]:
 def _optional(schema: dict[str, Any], title: str) -> dict[str, Any]:
     """A group that the form opens when it is asked to."""
     return {"anyOf": [schema, NULL], "default": None, "title": title}
+
+
+SelectionRequest = Annotated[SelectConfig, BeforeValidator(flattened), Form(selects=True)]
+"""Parameter of a flow that writes a selection, or a comparison of some."""
+
+ScoreRequest = Annotated[SelectConfig, BeforeValidator(flattened), Form(selects=False)]
+"""Parameter of a flow that only scores."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from prefect import flow
@@ -21,7 +21,7 @@ from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, entered_again, turn_at
-from flows.form import Form, flattened
+from flows.form import ScoreRequest, SelectionRequest, flattened
 from flows.summary import page_of, summary
 from flows.watching.artifacts import Artifacts, artifacts
 from flows.watching.metrics import Metrics
@@ -85,9 +85,7 @@ def _compare_name() -> str:
     result_serializer="json",
     validate_parameters=True,
 )
-def select_flow(
-    config: Annotated[SelectConfig, Form(selects=True)], cluster: ClusterSettings | None = None
-) -> dict[str, Any]:
+def select_flow(config: SelectionRequest, cluster: ClusterSettings | None = None) -> dict[str, Any]:
     """Select from raw the documents distributed like target.
 
     Args:
@@ -112,9 +110,7 @@ def select_flow(
     result_serializer="json",
     validate_parameters=True,
 )
-def score_flow(
-    config: Annotated[SelectConfig, Form(selects=False)], cluster: ClusterSettings | None = None
-) -> dict[str, Any]:
+def score_flow(config: ScoreRequest, cluster: ClusterSettings | None = None) -> dict[str, Any]:
     """Compute the importance weights of raw.
 
     Args:
@@ -140,7 +136,7 @@ def score_flow(
     validate_parameters=True,
 )
 def compare_flow(
-    config: Annotated[SelectConfig, Form(selects=True)],
+    config: SelectionRequest,
     target_labels: list[str] | None = None,
     cluster: ClusterSettings | None = None,
 ) -> dict[str, Any]:

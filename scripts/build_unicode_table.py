@@ -1,4 +1,4 @@
-"""Writes dsir_core/ngrams/unicode.npz: case and class of every code point, as the running Python has them.
+"""Writes dsir_core/features/unicode.npz: case and class of every code point, as the running Python has them.
 
 The table is frozen: run this only to move to another Unicode version, with a Python that has it, and raise the
 tokenizer's version. The shipped table was made with Python 3.11 (Unicode 14.0.0).
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-OUT = Path(__file__).parents[1] / "dsir_core" / "ngrams" / "unicode.npz"
+OUT = Path(__file__).parents[1] / "dsir_core" / "features" / "unicode.npz"
 CODE_POINTS = 0x110000
 BLOCK = 256
 DELTA_ZERO = 1 << 20

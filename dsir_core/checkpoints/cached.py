@@ -1,4 +1,4 @@
-"""Take a checkpoint that is there, or make it: the one way in which checkpoints are loaded, made and written.
+"""Take a checkpoint that is there, or make it.
 
 `load_or_make` is for data that are small enough to hold, `find_or_make` for data that stay in the store, of which only
 the receipt is wanted. Either way the data are proven by their SHA-256 before they are reused. A function that makes

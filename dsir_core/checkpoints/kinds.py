@@ -1,7 +1,8 @@
 """The kinds of checkpoints in a workdir: the one table that keys, records, `dsir status` and workers go by.
 
 A new kind is one constant, listed in `KINDS`. A kind's version changes whenever the same inputs would give other bytes,
-or bytes that mean something else: it is part of every key, and workers refuse to work for a run that has another.
+or bytes that mean something else. It is part of each key that `Kind.key` makes, and workers refuse to work for a run
+that has another. Models and counts of raw are named by their content.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ RAW_MODEL = Kind("raw-model", 1, "npy", "counts of raw that a model was fitted o
 DOCUMENTS = Kind("documents", 1, "npz", "shards with sampled documents")
 CLASSIFIER = Kind("classifier", 1, "npz", "classifiers")
 RECOVERY = Kind("recovery", 1, "npz", "targets whose recovery is measured")
-MODEL = Kind("model", 1, "npz", "models")
+MODEL = Kind("model", 2, "npz", "models")
 EXTERNAL = Kind("external", 1, "npz", "shards joined to a table of scores")
 WEIGHTS = Kind("weights", 1, "parquet", "shards scored")
 SCORE = Kind("score", 1, "json", "lists of weights", has_receipt=False)

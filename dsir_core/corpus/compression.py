@@ -1,6 +1,6 @@
 """Codecs of source files and output parts: one table of names, suffixes, first bytes, readers and writers.
 
-fsspec has a registry of codecs, too, which is not used: see docs/architecture.md.
+fsspec has a registry of codecs, too, which is not used: see docs/design-notes.md.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class FittedModel:
     selectors: tuple[str, ...]
     """Who selects: the targets when they are separate, else one name."""
     proportions: tuple[float, ...]
-    """Share of the selection for each of `selectors`; they sum to 1."""
+    """Share of the selection for each of `selectors`; they sum to 1. Empty in a model that was read from a file."""
     log_ratio: npt.NDArray[np.float64]
     """float64[len(selectors), buckets]."""
     classifier: Classifier | None = None
@@ -88,25 +88,19 @@ class FittedModel:
         return np.concatenate([self.log_ratio, self.classifier.coefficients])
 
     def to_bytes(self) -> bytes:
-        """The model as a NumPy `.npz` without pickle."""
+        """What scoring depends on, as a NumPy `.npz` without pickle: the same bytes for the same `digest`."""
         buffer = io.BytesIO()
         more = {} if self.classifier is None else vars(self.classifier)
-        np.savez(
-            buffer,
-            names=np.array(self.selectors),
-            proportions=np.array(self.proportions),
-            log_ratio=self.log_ratio,
-            **more,
-        )
+        np.savez(buffer, names=np.array(self.selectors), log_ratio=self.log_ratio, **more)
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FittedModel:
-        """Inverse of `to_bytes`."""
+        """The model of `to_bytes`, without proportions."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return cls(
                 tuple(str(name) for name in arrays["names"]),
-                tuple(float(share) for share in arrays["proportions"]),
+                (),
                 arrays["log_ratio"],
                 Classifier(arrays["coefficients"], arrays["intercepts"]) if "coefficients" in arrays else None,
             )

@@ -2,8 +2,8 @@
 
 The noise of a document depends on (seed, target, file, position) alone, so it does not know of shards, order or
 workers. `numpy.log` and the C library's `log` may differ in the last bit between processors (vector units, fused
-multiply-add), and so does `exp`; everything that decides a selection uses `log_exact` and `exp_exact` instead:
-additions, multiplications and divisions of IEEE 754 float64 in a fixed order.
+multiply-add), and so does `exp`; log ratios and keys use `log_exact` and `exp_exact` instead: additions,
+multiplications and divisions of IEEE 754 float64 in a fixed order.
 """
 
 from __future__ import annotations
