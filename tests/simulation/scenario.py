@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from dsir_core.checkpoints.cleaning import plan_cleaning
 from dsir_core.checkpoints.kinds import KINDS
 from dsir_core.checkpoints.manifest import recorded_runs
-from dsir_core.checkpoints.store import Store, _unsealed
+from dsir_core.checkpoints.receipts import unsealed
+from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import DsirError
 from dsir_core.pipeline import select
@@ -297,7 +298,7 @@ def check_receipts(world: World) -> None:
         receipt_object = world.objects.get(f"bucket/work/{name}.json")
         if receipt_object is None:
             continue
-        receipt = _unsealed(receipt_object.data)
+        receipt = unsealed(receipt_object.data)
         assert receipt is not None, f"{name}: the receipt is damaged"
         data = world.objects[f"bucket/work/{receipt.name}"].data
         assert hashlib.sha256(data).hexdigest() == receipt.sha256, f"{name}: the receipt does not tell the truth"
