@@ -70,6 +70,8 @@ def test_examples_run(page: str, block: str, folder: Path, capsys: pytest.Captur
 def test_a_command_of_a_page_is_one(page: str, words: list[str], folder: Path) -> None:
     arguments = _parse(words)
     if hasattr(arguments, "count"):
+        if arguments.command == "resample" and not arguments.config.endswith(".yaml"):
+            arguments.config = "settings.yaml"  # an output stands for the settings that made it
         config_of(arguments, output=arguments.command not in ("score", "plan"), sized=arguments.command != "score")
 
 
