@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats.registry import format_of
@@ -10,6 +12,8 @@ from dsir_core.corpus.types import SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.stages.plan import Plan, make_plan
 from dsir_core.stages.run import Run
+from dsir_core.storage.connect import connect
+from dsir_core.urls import is_local
 
 LOOKED_AT = 8
 """Files of a kind that are looked into where the first ones lack a field."""
@@ -26,13 +30,29 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
         DamagedFileError: a file is not what its name says.
         RunFailedError: storage failed.
     """
+    places = {"output": run.config.output, "workdir": run.config.workdir_url}
     with run.with_storage():
+        for what, url in places.items():
+            if url:
+                _check_folder(what, url)
         check_place(run)
         planned = make_plan(run.config)
         for name, corpus in planned.targets.items():
             _look(f"target {name}", corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
         _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
     return planned
+
+
+def _check_folder(what: str, url: str) -> None:
+    """Refuse a local place that no folder can be made at, or nothing be written to."""
+    filesystem, path = connect(url)
+    if not is_local(filesystem):
+        return
+    existing = next(each for each in (Path(path), *Path(path).parents) if each.exists())
+    if not existing.is_dir():
+        raise RequestError(f"{what}: {existing} is a file, not a folder: choose another --{what}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RequestError(f"{what}: {existing} cannot be written to: choose another --{what}")
 
 
 def _look(what: str, files: Sequence[SourceFile], settings: ReadSettings, max_bad_shards: int) -> None:
