@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.quality import tables
+from benchmarks.quality import agreement, tables
 from benchmarks.quality.experiments import EXPERIMENTS, SMOKE, Experiment
 from benchmarks.quality.pools import load
 from benchmarks.quality.trial import Trial, forget, judge
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def run(experiments: Sequence[Experiment], draws: int, workers: int, folder: Path) -> dict[str, Any]:
-    """Try all, print the tables, write `result.json` and `result.md` into the folder.
+    """Try all, print the tables, write `result.json`, `result.md` and `recovery.svg` into the folder.
 
     Returns:
         What result.json holds.
@@ -73,15 +73,18 @@ def run(experiments: Sequence[Experiment], draws: int, workers: int, folder: Pat
     begin = time.perf_counter()
     found = judge_all(asked, workers, folder)
     seconds = time.perf_counter() - begin
-    result = {
+    result: dict[str, Any] = {
         "draws": draws,
         "selections": len(asked),
         "seconds": seconds,
         "versions": versions(),
         "experiments": {e.name: tables.summary(e, draws, found) for e in experiments},
     }
-    page = "\n".join(line for e in experiments for line in tables.markdown(e, draws, found))
-    print(f"{page}\n{len(asked):,} selections in {seconds:,.0f} s; written to {folder}/result.json and result.md")
+    result["agreement"] = agreement.agreement(result["experiments"])
+    lines = [line for e in experiments for line in tables.markdown(e, draws, found)]
+    page = "\n".join([*lines, *agreement.markdown(result["agreement"])])
+    (folder / "recovery.svg").write_text(agreement.picture(agreement.cases(result["experiments"])), encoding="utf-8")
+    print(f"{page}\n{len(asked):,} selections in {seconds:,.0f} s; written to {folder} (result.json, .md)")
     (folder / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     (folder / "result.md").write_text(page, encoding="utf-8")
     forget(folder)

@@ -23,9 +23,6 @@ from dsir_core.stages.run import Run
 SHARES = "shares"
 """As a setting's value: the share of each kind in the target's documents."""
 
-OWN = "own defaults"
-"""As a setting: start from the program's defaults; otherwise a trial starts from `REFERENCE`."""
-
 REFERENCE = {"preset": "reference", "hash": "xxh3"}
 """The reference's settings with the faster hash, which selects as well."""
 
@@ -65,7 +62,6 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
         key: shares if value == SHARES else value for key, value in json.loads(trial.settings).items()
     }
-    base = {} if settings.pop(OWN, False) else REFERENCE
     with tempfile.TemporaryDirectory(dir=work) as output:
         request = {
             "raw": str(pool.raw),
@@ -74,7 +70,6 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
             "workdir": str(work / "checkpoints"),
             "count": size(pool, shares, settings.get("chunk", {}).get("words")),
             "seed": trial.draw,
-            **base,
             **settings,
         }
         report = select(Run(parse_config(request), InlineExecutor()))
@@ -95,7 +90,7 @@ def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
         documents that each has chosen; `target_ngrams` for each bucket, about; `length`: mean tokens of a selected
         document, to that of a target document; `kl_reduction` in nats; `ess`: effective sample size; `overlap` with
         top-k; `temperatures` that were used; `selected` and `eligible` documents; `smoothing` that was used; held-out
-        `recovery` and `auc` by who selects.
+        `recovery` and `auc` by who selects, `judged` where recovery is that of the selection's size and no upper bound.
     """
     targets, config, n = report["targets"], report["config"], chosen.total()
     tokens, documents = (sum(found[what] for found in targets.values()) for what in ("tokens", "documents"))
@@ -114,6 +109,7 @@ def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:
         "smoothing": report["fit"]["smoothing"],
         "recovery": {name: found["recovered"] for name, found in report["recovery"].items()},
         "auc": {name: found["auc"] for name, found in report["recovery"].items()},
+        "judged": all(found["share"] >= found["resolution"] for found in report["recovery"].values()),
     }
 
 

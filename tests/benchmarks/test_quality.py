@@ -14,10 +14,11 @@ import pytest
 
 from benchmarks.quality import pools, sources
 from benchmarks.quality.__main__ import run
+from benchmarks.quality.agreement import agreement
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
 from benchmarks.quality.pools import Document, Pool, load
 from benchmarks.quality.tables import cell, markdown, trials
-from benchmarks.quality.trial import OWN, SHARES, Ask, Trial, size
+from benchmarks.quality.trial import SHARES, Ask, Trial, size
 from dsir_core.config.request import parse_config
 from scripts.build_demo_corpus import unpack
 from scripts.demo_sources import Kind, Package
@@ -38,9 +39,9 @@ def test_smoke(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert "| random " in (tmp_path / "result.md").read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "result.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recovery.svg", "result.json", "result.md"]
     found = result["experiments"]["smoke"]["trials"]
-    assert len(found) == result["selections"] == 3 * 2 * 2
+    assert len(found) == result["selections"] == 4 * 2 * 2
     for trial in found:
         assert trial["selected"] == (70 if len(trial["target"]) == 1 else 50)
         assert sum(trial["shares"].values()) == pytest.approx(1)
@@ -57,7 +58,6 @@ def test_every_experiment_is_a_request_that_its_pool_can_meet(experiment: Experi
         settings = {
             key: dict.fromkeys(kinds, 1) if value == SHARES else value
             for key, value in json.loads(trial.settings).items()
-            if key != OWN
         }
         parse_config({"raw": "r", "target": dict.fromkeys(kinds, "t"), "count": 1, "output": "o", **settings})
 
@@ -110,6 +110,23 @@ def test_cells_are_means_over_asks_and_deviations_over_draws() -> None:
     assert figures("share of the first") == (pytest.approx((0.25 + 0.5) / 2), 0)
     assert figures("share of the second") == (pytest.approx((0.25 + 0.125) / 2), 0)
     assert "| row |   0.75 |" in list(markdown(experiment, 2, found))
+
+
+def test_recovery_is_compared_with_precision_by_rank() -> None:
+    def trial(kind: str, recovery: float, precision: float, draw: int = 0, **more: Any) -> dict[str, Any]:
+        one = {"pool": "demo", "target": {kind: 10}, "draw": draw, "settings": {}, "recovery": {kind: recovery}}
+        return {**one, "precision": precision, "judged": True, **more}
+
+    trials = [trial("a", 0.1, 0.0), trial("b", 0.5, 0.9), trial("c", 0.9, 0.95), trial("c", 0.9, 0.95)]
+    trials += [
+        trial("d", 0.0, 1.0, judged=False),
+        trial("e", 0.0, 1.0, recovery={}),
+        trial("f", 0.0, 1.0, target={"f": 1, "g": 1}),
+    ]
+    found = agreement({"one": {"trials": trials}})
+    assert found["groups"]["all"] == {"cases": 3, "correlation": pytest.approx(1.0)}
+    assert found["misled"] == 1
+    assert found["kinds"]["demo, b"] == pytest.approx(-0.4)
 
 
 def test_a_pool_is_the_same_each_time_and_keeps_targets_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
