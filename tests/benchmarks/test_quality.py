@@ -113,9 +113,9 @@ def test_cells_are_means_over_asks_and_deviations_over_draws() -> None:
 
 
 def test_recovery_is_compared_with_precision_by_rank() -> None:
-    def trial(kind: str, recovery: float, precision: float, draw: int = 0, **more: Any) -> dict[str, Any]:
-        one = {"pool": "demo", "target": {kind: 10}, "draw": draw, "settings": {}, "recovery": {kind: recovery}}
-        return {**one, "precision": precision, "judged": True, **more}
+    def trial(kind: str, recovered: float, precision: float, draw: int = 0, **more: Any) -> dict[str, Any]:
+        one = {"pool": "demo", "target": {kind: 10}, "draw": draw, "settings": {}, "recovery": {kind: recovered}}
+        return one | {"precision": precision, "judged": True} | more
 
     trials = [trial("a", 0.1, 0.0), trial("b", 0.5, 0.9), trial("c", 0.9, 0.95), trial("c", 0.9, 0.95)]
     trials += [
