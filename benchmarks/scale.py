@@ -214,7 +214,7 @@ def _stages(run: Run, documents: int, shards: int) -> Iterator[tuple[str, Any]]:
     yield "score", scores
     sample = resample(run, counts, scores, fitted)
     yield "resample", sample
-    yield "write", write(run, plan, scores, sample)
+    yield "write", write(run, plan, counts, scores, sample)
 
 
 def _costs(meter: Meter, peak: Row, seconds: float) -> Row:

@@ -19,11 +19,13 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import FileRange, Shard, SourceFile
 from dsir_core.digests import digest, hash64
 from dsir_core.model.metrics import WeightSums
+from dsir_core.resampling.copies import CopyCounts
 from dsir_core.resampling.overview import Overview
 from dsir_core.resampling.passes import HistogramTask, Ties, TieTask, part_histograms, part_ties
 from dsir_core.resampling.radix import BINS, DIGIT_BITS, Histogram, keys_of_bits, order_bits
 from dsir_core.resampling.weights_schema import weights_schema
 from dsir_core.runtime.executor import Executor, Outcome, nothing
+from dsir_core.shards.copies import HashTask, IndexResult, MatchResult, MatchTask, hash_shard, match_partition
 from dsir_core.shards.count import CountResult, CountTask, count_shard
 from dsir_core.shards.excerpts import Weighed, WeighTask, weigh_target
 from dsir_core.shards.extract import Extracted, ExtractResult, ExtractTask, extract_shard
@@ -143,7 +145,18 @@ def extract_statistics(task: ExtractTask) -> ExtractResult:
     path = task.shard.ranges[0].file.path
     files = [ExtractFile(f"extract/{task.key}-000.jsonl.zst", "jsonl", chosen, chosen * 10_000, digest(path))]
     counts = np.full((1, task.features.buckets), chosen, np.int64)
-    return ExtractResult(Extracted(chosen, chosen, files), counts, False, 1.0)
+    hashes = _receipt("hashes", task.hashes_key, 24 * chosen, {"documents": chosen})
+    return ExtractResult(Extracted(chosen, chosen, files), counts, hashes, False, 1.0)
+
+
+def hash_statistics(task: HashTask) -> IndexResult:
+    """Where the index of a target's hashes would lie."""
+    return IndexResult(_receipt("hashes", task.key, 0, {"documents": 0}), Tally(), False, 0.0)
+
+
+def match_statistics(task: MatchTask) -> MatchResult:
+    """No copies."""
+    return MatchResult(_receipt("copies", task.key, 0, {}), CopyCounts())
 
 
 def select_statistics(task: SelectedTask) -> SelectedResult:
@@ -217,6 +230,8 @@ STATISTICS: dict[Callable[..., Any], Callable[..., Any]] = {
     write_selected: select_statistics,
     write_part: part_statistics,
     weigh_target: target_statistics,
+    hash_shard: hash_statistics,
+    match_partition: match_statistics,
 }
 """What each function of a shard is replaced by in the simulation."""
 

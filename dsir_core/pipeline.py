@@ -15,6 +15,7 @@ from dsir_core.stages.compare import check_comparison, compare
 from dsir_core.stages.count import Counts, count
 from dsir_core.stages.fit import Fit, fit
 from dsir_core.stages.join import join
+from dsir_core.stages.mark import mark
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan, plan
 from dsir_core.stages.recover import Recovery, recover
@@ -53,7 +54,7 @@ def select(run: Run, call: CallStage = call_directly) -> dict[str, Any]:
     with_storage(check_output)(run)
     planned, counts, recovery, fitted, scores = _score(run, call)
     sample = call(with_storage(resample), run, counts, scores, fitted)
-    written = call(with_storage(write), run, planned, scores, sample)
+    written = call(with_storage(write), run, planned, counts, scores, sample)
     return call(with_storage(report), run, planned, counts, recovery, fitted, scores, sample, written)
 
 
@@ -139,4 +140,6 @@ def _score(run: Run, call: CallStage, *, tune: bool = False) -> tuple[Plan, Coun
     from_table = run.config.weights is not None and run.config.weights.table is not None
     joined = call(with_storage(join), run, planned, counts) if from_table else None
     scores = call(with_storage(score), run, planned, counts, fitted.model, joined)
+    if run.config.marks_copies:
+        scores = call(with_storage(mark), run, planned, counts, scores)
     return planned, counts, recovery, fitted, scores

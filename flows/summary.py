@@ -22,6 +22,8 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         f"not selected: {documents['rejected']:,} rejected, {documents['ineligible']:,} under "
         f"{config.min_tokens} tokens, {documents['bad']:,} bad"
         + (f", {documents['excluded']:,} excluded" if documents["excluded"] else "")
+        + (f", {documents['copies']:,} copies of earlier ones" if documents["copies"] else "")
+        + (f", {documents['target_copies']:,} copies of target documents" if documents["target_copies"] else "")
     )
     for name, found in figures["recovery"].items():
         print(sentence(name, found))

@@ -20,6 +20,7 @@ import dsir_core.stages.compare as compare_stage
 import dsir_core.stages.count as count_stage
 import dsir_core.stages.fit as fit_stage
 import dsir_core.stages.join as join_stage
+import dsir_core.stages.mark as mark_stage
 import dsir_core.stages.plan as plan_stage
 import dsir_core.stages.recover as recover_stage
 import dsir_core.stages.report as report_stage
@@ -142,15 +143,21 @@ def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Join
 
 
 @stage_task
+def mark(run: Run, plan: Plan, counts: Counts, scores: Scores) -> Scores:
+    """Mark the documents that cannot be selected since others have the same text."""
+    return mark_stage.mark(run, plan, counts, scores)
+
+
+@stage_task
 def resample(run: Run, counts: Counts, scores: Scores, fitted: Fit) -> ResampleResult:
     """Choose the documents: find the thresholds, and mark what lies above."""
     return resample_stage.resample(run, counts, scores, fitted)
 
 
 @stage_task
-def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Written:
+def write(run: Run, plan: Plan, counts: Counts, scores: Scores, sample: ResampleResult) -> Written:
     """Write the selected documents to the output."""
-    return write_stage.write(run, plan, scores, sample)
+    return write_stage.write(run, plan, counts, scores, sample)
 
 
 @stage_task
@@ -175,7 +182,8 @@ def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels
 
 
 TASKS: dict[str, Task[..., Handed[Any]]] = {
-    each.name: each for each in (plan, count, classify, recover, fit, join, score, resample, write, report, compare)
+    each.name: each
+    for each in (plan, count, classify, recover, fit, join, score, mark, resample, write, report, compare)
 }
 
 

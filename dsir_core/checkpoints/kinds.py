@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dsir_core.digests import digest
 
-Codec = Literal["npy", "npz", "parquet", "json", "jsonl"]
+Codec = Literal["npy", "npz", "parquet", "json", "jsonl", "bin"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,13 @@ RECOVERY = Kind("recovery", 1, "npz", "targets whose recovery is measured")
 MODEL = Kind("model", 2, "npz", "models")
 EXTERNAL = Kind("external", 1, "npz", "shards joined to a table of scores")
 WEIGHTS = Kind("weights", 1, "parquet", "shards scored")
+HASHES = Kind("hashes", 1, "bin", "shards whose texts are hashed")
+COPIES = Kind("copies", 1, "bin", "parts of all hashes in which copies are found")
+MARKED = Kind("marked", 1, "parquet", "shards with copies marked")
 SCORE = Kind("score", 1, "json", "lists of weights", has_receipt=False)
 SELECTION = Kind("selection", 6, "parquet", "shards resampled")
 OVERVIEW = Kind("overview", 1, "jsonl", "shards with figures for the report")
-EXTRACT = Kind("extract", 6, "npy", "shards whose records are taken")
+EXTRACT = Kind("extract", 7, "npy", "shards whose records are taken")
 COMPARISON = Kind("comparison", 1, "npy", "shards compared")
 QUARANTINE = Kind("quarantine", 1, "jsonl", "shards with bad records, listed there", has_receipt=False)
 
@@ -84,6 +87,9 @@ KINDS = (
         MODEL,
         EXTERNAL,
         WEIGHTS,
+        HASHES,
+        COPIES,
+        MARKED,
         SCORE,
         SELECTION,
         OVERVIEW,

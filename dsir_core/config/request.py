@@ -96,6 +96,11 @@ class SelectConfig(
         return self.weights is None and "auto" in (self.smoothing, self.length_normalise)
 
     @property
+    def marks_copies(self) -> bool:
+        """Whether documents are left out since another has the same text."""
+        return self.dedup != "none" or self.exclude_target_copies
+
+    @property
     def is_sized(self) -> bool:
         """Whether count, tokens or fraction is given."""
         return any(size is not None for size in (self.count, self.tokens, self.fraction))

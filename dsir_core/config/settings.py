@@ -130,6 +130,12 @@ class SampleSettings(_Settings):
     min_tokens: Annotated[int, Mark.COMMON] = Field(default=100, ge=0)
     """Documents with fewer tokens are not eligible."""
 
+    dedup: Annotated[Literal["none", "exact"], Mark.COMMON] = "none"
+    """exact: of documents with the same text only the first, by file and position, can be selected."""
+
+    exclude_target_copies: bool = False
+    """Documents of raw whose text is also that of a target document cannot be selected."""
+
     @field_validator("method")
     @classmethod
     def _registered(cls, value: str) -> str:

@@ -59,6 +59,8 @@ def _funnel(r: Figures) -> dict[str, Any]:
             *((f"bad: {reason}", n) for reason, n in r["bad"]["reasons"].items()),
             *([("kept out by conditions", excluded)] if excluded else []),
             *((f"ineligible: {reason}", n) for reason, n in ineligible.items() if n),
+            *([("copies of earlier documents", n)] if (n := documents.get("copies", 0)) else []),
+            *([("copies of target documents", n)] if (n := documents.get("target_copies", 0)) else []),
             ("rejected", documents["rejected"]),
         ],
     }

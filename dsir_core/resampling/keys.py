@@ -80,8 +80,10 @@ class GlobalCut:
 
 
 def eligible(rows: Rows, min_tokens: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: documents of at least `min_tokens` tokens that have a log weight."""
+    """bool[n]: documents of at least `min_tokens` tokens that have a log weight, without copies that are left out."""
     enough = rows.n_tokens >= min_tokens
+    if rows.copies is not None:
+        enough &= rows.copies == 0
     for log_weights in rows.log_weights.values():
         enough &= ~np.isnan(log_weights)
     return enough

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.model.noise import document_bits, gumbel, uniform
-from dsir_core.resampling.weights_schema import OFFSET, STRATUM
+from dsir_core.resampling.weights_schema import COPY, OFFSET, STRATUM
 from dsir_core.runtime.cancellation import check_cancelled
 
 READ_ROWS = 1 << 18
@@ -33,6 +33,8 @@ class Rows:
     strata: tuple[str, ...] = ()
     offsets: npt.NDArray[np.int64] | None = None
     """Where each chunk begins in its document's text, when documents are cut into chunks."""
+    copies: npt.NDArray[np.int8] | None = None
+    """int8[n], above 0 for documents that are left out as copies, where these are marked."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -84,7 +86,7 @@ def read_rows(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[Row
         columns: which columns of log weights and log odds to read.
     """
     with store.open(name) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
-        more = [column for column in (OFFSET, STRATUM) if column in file.schema_arrow.names]
+        more = [column for column in (OFFSET, STRATUM, COPY) if column in file.schema_arrow.names]
         wanted = ["file", "position", "n_tokens", *columns, *more]
         for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted):
             check_cancelled()
@@ -104,4 +106,5 @@ def rows_of(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Rows:
         strata.indices.to_numpy(zero_copy_only=False) if strata is not None else None,
         tuple(strata.dictionary.to_pylist()) if strata is not None else (),
         batch.column(OFFSET).to_numpy() if OFFSET in batch.schema.names else None,
+        batch.column(COPY).to_numpy() if COPY in batch.schema.names else None,
     )

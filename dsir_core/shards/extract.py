@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.cached import array_from, load_or_make, write_array
-from dsir_core.checkpoints.kinds import EXTRACT
+from dsir_core.checkpoints.kinds import EXTRACT, HASHES
 from dsir_core.checkpoints.receipts import Draft, Receipt
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import Chunking
@@ -22,6 +22,8 @@ from dsir_core.corpus.formats.registry import format_named, format_of
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.features import count_ngrams
+from dsir_core.features.text_hashes import text_hashes
+from dsir_core.resampling.copies import index_bytes
 from dsir_core.resampling.weights_schema import OFFSET
 from dsir_core.shards.parts import ExtractFile, ExtractWriter
 from dsir_core.shards.selected_records import SelectedRows, count_chosen, read_chosen
@@ -44,6 +46,11 @@ class ExtractTask(SourceTask):
     """How documents were cut into the chunks that are chosen."""
     whole_documents: bool = False
     """Whether the documents of chosen chunks are wanted instead."""
+
+    @property
+    def hashes_key(self) -> str:
+        """Key of the index of hashes, beside the checkpoint."""
+        return HASHES.key({"extract": self.key})
 
     @property
     def depends(self) -> dict[str, Any]:
@@ -84,6 +91,8 @@ class ExtractResult:
     counts: npt.NDArray[np.int64]
     """int64[len(selectors), buckets], by who chose the document (the first of its chosen chunks, where it is written
     whole)."""
+    hashes: Receipt
+    """Index of the hashes of the chosen documents' texts."""
     reused: bool
     seconds: float
 
@@ -108,30 +117,33 @@ def extract_shard(task: ExtractTask) -> ExtractResult:
     """
     store = Store(task.workdir)
 
-    def load(receipt: Receipt, data: bytes) -> tuple[Extracted, npt.NDArray[np.int64]] | None:
-        found = _complete(store, receipt)
-        return (found, array_from(data)) if found is not None else None
+    def load(receipt: Receipt, data: bytes) -> tuple[Extracted, npt.NDArray[np.int64], Receipt] | None:
+        found, hashes = _complete(store, receipt), store.intact(HASHES.folder, task.hashes_key)
+        return (found, array_from(data), hashes) if found is not None and hashes is not None else None
 
-    def make(draft: Draft) -> tuple[Extracted, npt.NDArray[np.int64]]:
-        extracted, counts = _extract(store, task)
+    def make(draft: Draft) -> tuple[Extracted, npt.NDArray[np.int64], Receipt]:
+        extracted, counts, hashes = _extract(store, task)
+        with store.checkpoint(HASHES.folder, task.hashes_key, HASHES.suffix, {"documents": len(hashes)}) as index:
+            index.stream.write(index_bytes(hashes, np.arange(len(hashes))))
         write_array(draft, counts)
         draft.summary.update(extracted.to_json())
-        return extracted, counts
+        return extracted, counts, index.sealed
 
     done = load_or_make(store, task.kind, task.key, load, make)
     return ExtractResult(*done.value, done.reused, done.seconds)
 
 
-def _extract(store: Store, task: ExtractTask) -> tuple[Extracted, npt.NDArray[np.int64]]:
+def _extract(store: Store, task: ExtractTask) -> tuple[Extracted, npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    hashes = [np.empty((0, 2), np.uint64)]
     counts = np.zeros((len(task.selectors), task.features.buckets), np.int64)
     extracted = Extracted()
     chosen = _read_chosen(store, task)
     with ExtractWriter(store, task.checkpoint) as writer:
         for file_range in task.shard.ranges:
             if file_range.file.path in chosen:
-                _extract_range(task, file_range, chosen[file_range.file.path], writer, counts, extracted)
+                _extract_range(task, file_range, chosen[file_range.file.path], writer, counts, extracted, hashes)
     extracted.files = writer.files
-    return extracted, counts
+    return extracted, counts, np.concatenate(hashes)
 
 
 def _complete(store: Store, receipt: Receipt) -> Extracted | None:
@@ -170,6 +182,7 @@ def _extract_range(
     writer: ExtractWriter,
     counts: npt.NDArray[np.int64],
     extracted: Extracted,
+    hashes: list[npt.NDArray[np.uint64]],
 ) -> None:
     for batch, found, mine in read_chosen(file_range, task.read, chosen, task.chunk, keep_records=True):
         targets = chosen.targets[mine]
@@ -187,6 +200,7 @@ def _extract_range(
         writer.add(format_, records)
         extracted.documents += len(records)
         extracted.chosen += len(found)
+        hashes.append(text_hashes(found.text_data, found.text_offsets))
 
 
 def chunks_as_lines(file_range: FileRange, chunks: Batch) -> list[bytes]:

@@ -24,6 +24,7 @@ from dsir_core.digests import digest
 from dsir_core.errors import DamagedFileError
 from dsir_core.external.scores import DocumentScores, account_scores, add_scores, scores_of
 from dsir_core.features import score_ngrams
+from dsir_core.features.text_hashes import text_hashes
 from dsir_core.model.importance import FittedModel
 from dsir_core.resampling.weights_schema import gather_rows, stratum_names, weights_batch, weights_schema
 from dsir_core.shards.ngram_cache import NGRAM_CACHE, KeptShard
@@ -33,9 +34,9 @@ from dsir_core.shards.task import SourceTask
 ROW_GROUP_ROWS = 128 * 1024
 
 
-def reads_text_alone(read: ReadSettings, external: ExternalSettings | None, strata: str | None) -> bool:
+def reads_text_alone(read: ReadSettings, external: ExternalSettings | None, strata: str | None, hashes: bool) -> bool:
     """Whether scoring wants nothing of a document but the n-grams of its text, so that kept ones serve."""
-    return read.chunk is None and external is None and strata is None
+    return read.chunk is None and external is None and strata is None and not hashes
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ScoreTask(SourceTask):
     """Where the documents' scores lie that a table gave."""
     strata: str | None = None
     """Field of the record whose value is the document's stratum."""
+    hashes: bool = False
+    """Whether the hash of each text is wanted, by which copies are found."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -64,6 +67,7 @@ class ScoreTask(SourceTask):
             odds=model.classifier is not None,
             strata=self.strata is not None,
             offsets=self.read.chunk is not None,
+            hashes=self.hashes,
         )
 
     @property
@@ -80,6 +84,7 @@ class ScoreTask(SourceTask):
             "external": self.external and [self.external.column, self.external.ngram, self.external.external],
             "joined": self.joined and self.joined.sha256,
             "strata": self.strata,
+            **({"hashes": True} if self.hashes else {}),
         }
 
 
@@ -114,11 +119,13 @@ def _score(store: Store, task: ScoreTask, draft: Draft) -> Tally:
     """Score a shard, from its kept n-grams or from its files, as the weights are written."""
     model = load_model(task.workdir, task.model_digest)
     tally = Tally()
-    kept = NGRAM_CACHE.take(task.place) if reads_text_alone(task.read, task.external, task.strata) else None
+    kept = (
+        NGRAM_CACHE.take(task.place) if reads_text_alone(task.read, task.external, task.strata, task.hashes) else None
+    )
     # What was kept was read by counting, which has written the quarantine file, too.
     with quarantining(store, task.shard, task.read, tally, write=kept is None) as quarantine:
         scored = _scored(task, model, tally, quarantine) if kept is None else _scored_kept(task, kept, model, tally)
-        _write_weights(draft.stream, task.schema(model), scored)
+        write_weights(draft.stream, task.schema(model), scored)
     draft.summary.update(tally.to_json())
     return tally
 
@@ -155,6 +162,7 @@ def _scored(task: ScoreTask, model: FittedModel, tally: Tally, quarantine: Quara
             log_odds,
             strata,
             batch.offsets,
+            text_hashes(batch.text_data, batch.text_offsets) if task.hashes else None,
         )
     joined.finish()
 
@@ -210,7 +218,8 @@ def _scored_kept(task: ScoreTask, kept: KeptShard, model: FittedModel, tally: Ta
             )
 
 
-def _write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+def write_weights(stream: IO[bytes], schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    """Write batches of weights as Parquet."""
     with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in gather_rows(batches, schema, ROW_GROUP_ROWS):
             writer.write_table(table)

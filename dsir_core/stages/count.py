@@ -95,7 +95,8 @@ def count(run: Run, plan: Plan) -> Counts:
 
 def keep_bytes(config: SelectConfig) -> int:
     """Memory of each process for n-grams that scoring will take; none where it must read the records again."""
-    return config.keep_bytes if reads_text_alone(config.read, config.weights, config.strata) else 0
+    reads_alone = reads_text_alone(config.read, config.weights, config.strata, config.marks_copies)
+    return config.keep_bytes if reads_alone else 0
 
 
 def next_rate(config: SelectConfig, rate: float, n: int) -> float | None:

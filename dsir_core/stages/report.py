@@ -63,6 +63,7 @@ def report(
         "ineligible": {"reasons": _ineligible(run, scores, documents["ineligible"])},
         "weights": _weights(sample, scores),
         "histograms": histograms(run.config.method, stages),
+        "copies": asdict(written.copies),
         "strata": _strata(sample),
         "rates": _rates(sample),
         "moved": moved(work, stages),
@@ -110,13 +111,15 @@ def _shares(sample: ResampleResult) -> dict[str, float]:
 def _documents(run: Run, scores: Scores, sample: ResampleResult, written: Written) -> Json:
     raw, bad, excluded = scores.tally.records, scores.tally.bad, scores.tally.excluded
     eligible, selected = sample.account.eligible, sample.account.n_selected
-    ineligible = sample.account.documents - eligible
+    ineligible = sample.account.documents - eligible - scores.copies - scores.in_target
     rejected = eligible - selected
     for shard, score, mark in zip(scores.shards, scores.results, sample.marks, strict=True):
         unread = score.tally.bad + score.tally.excluded
         if score.tally.records != mark.documents + unread or mark.n_selected > mark.eligible:
             raise RunFailedError(f"{describe(shard)}: {score.tally.records:,} records read, but not all accounted for")
-    accounted = selected + rejected + ineligible + excluded + bad
+    accounted = selected + rejected + ineligible + scores.copies + scores.in_target + excluded + bad
+    if ineligible < 0:
+        raise RunFailedError(f"{scores.copies + scores.in_target:,} copies are marked, of which some are not eligible")
     if raw != accounted:
         raise RunFailedError(f"{raw:,} records read, but {accounted:,} accounted for")
     return {
@@ -126,6 +129,8 @@ def _documents(run: Run, scores: Scores, sample: ResampleResult, written: Writte
         "selected": selected,
         "rejected": rejected,
         "ineligible": ineligible,
+        "copies": scores.copies,
+        "target_copies": scores.in_target,
         "excluded": excluded,
         "bad": bad,
         **_parents(run, scores, written),

@@ -38,6 +38,10 @@ class Scores:
     """Files left out, whole or in part, with the shards that hold them; and why. Of raw and of targets."""
     targets: Mapping[str, Weighed]
     """Samples of the targets, scored to be compared with raw."""
+    copies: int = 0
+    """Documents that would be eligible, and are left out since an earlier one has the same text."""
+    in_target: int = 0
+    """The same since a target document has."""
 
 
 def score(run: Run, plan: Plan, counts: Counts, model: FittedModel, joined: Joined | None) -> Scores:
@@ -97,6 +101,7 @@ def score_tasks(
             config.weights,
             joined.get(shards[index]),
             config.strata,
+            config.marks_copies,
         ),
     )
 

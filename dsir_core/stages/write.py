@@ -7,14 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.checkpoints.kinds import HASHES
 from dsir_core.corpus.formats.registry import ENTRIES
 from dsir_core.errors import RunFailedError
+from dsir_core.resampling.copies import CopyCounts
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.bucket_names import SAMPLE_PIECES
 from dsir_core.shards.excerpts import evenly
 from dsir_core.shards.extract import Extracted, ExtractTask, extract_shard
 from dsir_core.shards.parts import PartResult, PartTask, plan_parts, write_part
 from dsir_core.shards.selection_list import SelectedResult, SelectedTask, write_selected
+from dsir_core.stages.count import Counts
+from dsir_core.stages.mark import index_targets, match, total
 from dsir_core.stages.output_dir import begin_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.resample import ResampleResult
@@ -35,9 +39,11 @@ class Written:
     """Names of some files in the workdir that hold chosen records, spread over all."""
     place: str
     """URL where all this is, until the report is there too."""
+    copies: CopyCounts
+    """Of the chosen documents."""
 
 
-def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Written:
+def write(run: Run, plan: Plan, counts: Counts, scores: Scores, sample: ResampleResult) -> Written:
     """Write parts and `selected.parquet`, to the output or beside the selection that is there.
 
     Raises:
@@ -66,10 +72,13 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
 
     tasks = LazySequence(len(picked), task)
     found: dict[int, Extracted] = {}
-    counts = np.zeros((len(sample.selectors), config.buckets), np.int64)
+    ngrams = np.zeros((len(sample.selectors), config.buckets), np.int64)
+    hashes: dict[int, str] = {}
+    run.manifest.need("write", [HASHES.name(each.hashes_key) for each in tasks])
     for index, result in work.map(extract_shard, tasks, shards):
         found[index] = result.extracted
-        counts += result.counts
+        hashes[index] = result.hashes.name
+        ngrams += result.counts
     if work.damaged:
         raise RunFailedError(f"write: {next(iter(work.damaged.values()))}; the file changed during the run")
     work.judge()
@@ -80,6 +89,7 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
                 f"write: {describe(shards[index])}: {wanted:,} documents were chosen, {extracted.chosen:,} "
                 f"found; the file changed during the run"
             )
+    copies = _copies(work, plan, counts, [hashes[index] for index in range(len(tasks))], sample.account.n_selected)
     extracts = [file for index in range(len(tasks)) for file in found[index].files]
     compression = output_compression(run, plan)
     parts = plan_parts(extracts, compression)
@@ -97,7 +107,23 @@ def write(run: Run, plan: Plan, scores: Scores, sample: ResampleResult) -> Writt
         )
     work.finish()
     some = tuple(extracts[i].name for i in evenly(len(extracts), SAMPLE_PIECES))
-    return Written(tuple(written), joined, counts, some, place)
+    return Written(tuple(written), joined, ngrams, some, place, copies)
+
+
+def _copies(work: StageWork, plan: Plan, counts: Counts, hashes: list[str], selected: int) -> CopyCounts:
+    """Copies of each other, and of target documents, among the chosen documents; noted where there are any."""
+    found = total(match(work, hashes, index_targets(work, plan, counts), selected)) if hashes else CopyCounts()
+    if found.copies:
+        work.run.note(
+            f"{found.copies:,} of {selected:,} selected documents have the text of another one, which is selected as "
+            f"well (up to {found.largest:,} times): --dedup exact keeps one of each"
+        )
+    if found.in_target:
+        work.run.note(
+            f"{found.in_target:,} of {selected:,} selected documents stand in a target, too, word for word: "
+            f"--exclude-target-copies leaves them out"
+        )
+    return found
 
 
 def output_compression(run: Run, plan: Plan) -> str:

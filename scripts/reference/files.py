@@ -19,7 +19,7 @@ SCHEMA = REFERENCE / "report.schema.json"
 def files_page() -> str:
     """What a run writes: the output, and the workdir."""
     selected = selection_schema(offset=True, stratum=True, odds=True)
-    weights = weights_schema(("",), odds=True, strata=True, offsets=True)
+    weights = weights_schema(("",), odds=True, strata=True, offsets=True, hashes=True)
     kinds = [
         f"| `{kind.folder}/` | {kind.version} | `{kind.suffix}` | {kind.words} | {'yes' * kind.has_receipt or 'no'} |"
         for kind in KINDS
@@ -37,6 +37,7 @@ COLUMNS = {
     "key": "What was ranked: the documents with the largest keys are selected.",
     "target": "The target that selected the document.",
     "stratum": "With `strata`: the value of the field.",
+    "text_hash": "With `dedup` or `exclude_target_copies`: BLAKE2b-128 of the text.",
 }
 
 

@@ -14,7 +14,7 @@ import dsir_core
 
 ROOT = Path(__file__).parents[2]
 MEASURED = Path(__file__).with_name("reruns.json")
-STAGES = ("count", "classify", "recover", "join", "score", "resample", "write")
+STAGES = ("count", "classify", "recover", "join", "score", "mark", "resample", "write")
 """Those that keep checkpoints of shards. The others always run: they take seconds."""
 
 CHUNKS = {"chunk": {"words": 50}, "min_tokens": 10}
@@ -42,6 +42,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "target_ess": ({"target_ess": 0.1}, {"target_ess": 0.2}),
     "length_normalise": ({}, {"length_normalise": "none"}),
     "min_tokens": ({}, {"min_tokens": 200}),
+    "dedup": ({}, {"dedup": "exact"}),
+    "exclude_target_copies": ({}, {"exclude_target_copies": True}),
     "quotas": ({"strata": "kind", "quotas": {"0": 1, "1": 1}}, {"quotas": {"0": 1, "1": 3}}),
     "strata": ({}, {"strata": "kind"}),
     "ngrams": ({}, {"ngrams": 1}),

@@ -206,7 +206,7 @@ def test_a_known_model_that_is_lost_is_made_anew_and_said(run_select: Select, ra
 def test_nothing_in_a_workdir_is_a_pickle(run_select: Select, raw: Path, tmp_path: Path) -> None:
     run_select(**settings(raw))
     suffixes = {path.suffix for path in (tmp_path / "workdir").rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".npy", ".npz", ".parquet", ".zst", ".txt", ".current", ".jsonl"}
+    assert suffixes <= {".json", ".npy", ".npz", ".parquet", ".zst", ".txt", ".current", ".jsonl", ".bin"}
     for path in (tmp_path / "workdir").rglob("*.np[yz]"):
         assert b"numpy.core" not in path.read_bytes()
 
