@@ -19,11 +19,17 @@ PAGES = ("index", "selecting", "reference/settings", "reference/report-json", "t
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The built site, served."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
     subprocess.run(command, cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    """The site, served."""
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -48,3 +54,8 @@ def test_the_search_finds_a_setting(site: str) -> None:
         query.click()
         query.press_sequentially("min_tokens")
         page.locator(".md-search-result__item", has_text="Documents with fewer tokens").first.wait_for()
+
+
+@pytest.mark.long
+def test_every_block_of_code_is_shown_as_one(folder: Path) -> None:
+    assert [page.name for page in folder.rglob("*.html") if "```" in page.read_text(encoding="utf-8")] == []
