@@ -34,7 +34,8 @@ from dsir_core.forecasting.sizes import (
 from dsir_core.report.html import render_fragment
 from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
-from dsir_core.stages.recover import SIZE, recovery_figures
+from dsir_core.stages.recover import SIZE
+from dsir_core.stages.recovery_figures import recovery_figures
 from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate
 from dsir_core.urls import without_credentials

@@ -86,10 +86,10 @@ class SparseDocuments:
         shares = self.counts / np.repeat(totals, np.diff(self.starts))
         return csr_array((shares, self.buckets, self.starts.astype(np.int32)), shape=(len(self), buckets))
 
-    def to_bytes(self) -> bytes:
-        """As NumPy `.npz` without pickle."""
+    def to_bytes(self, **more: Any) -> bytes:
+        """As NumPy `.npz` without pickle, with more arrays."""
         buffer = io.BytesIO()
-        np.savez(buffer, order=self.order, starts=self.starts, buckets=self.buckets, counts=self.counts)
+        np.savez(buffer, order=self.order, starts=self.starts, buckets=self.buckets, counts=self.counts, **more)
         return buffer.getvalue()
 
     @classmethod

@@ -19,6 +19,9 @@ FEW_DOCUMENTS = 20
 LIFT = 2.0
 """A selection that recovers less than so many times what a random one does is no selection."""
 
+MANY_OUTLIERS = 0.2
+"""With a larger share of outliers the target is mixed, and they are none."""
+
 BEYOND = 1.5
 """A size this many times the knee of the curve asks for more than raw seems to hold."""
 
@@ -77,6 +80,13 @@ def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{name}: {found['ineligible']:,} of {found['documents']:,} target documents have too few tokens to be "
             f"eligible in raw, and count as not recovered"
+        )
+    outliers = found.get("outliers", {"documents": 0, "first": []})
+    if 0 < outliers["documents"] <= MANY_OUTLIERS * found["documents"] and outliers["first"]:
+        first = outliers["first"][0]
+        yield (
+            f"{name}: {outliers['documents']:,} of {found['documents']:,} target documents look less like the others "
+            f"than half of raw does, first {first['file']} at {first['position']:,}: are they meant?"
         )
     if found["share"] > BEYOND * found["knee"]:
         yield (

@@ -12,11 +12,13 @@ from dsir_core.checkpoints.kinds import DOCUMENTS
 from dsir_core.checkpoints.receipts import Draft, Receipt
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
+from dsir_core.corpus.fields import stratum_of
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch
 from dsir_core.features import count_ngrams
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.noise import document_bits
+from dsir_core.model.places import Places
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.reading import quarantining, read_shard
 from dsir_core.shards.task import SourceTask
@@ -31,6 +33,10 @@ class GatherTask(SourceTask):
     """Which corpus it is: each has a random order of its own."""
     blocks: BlockSample
     bound: Bound
+    places: bool = False
+    """Whether it is wanted where the documents stand."""
+    strata: str | None = None
+    """Field whose value is wanted with that."""
 
     @property
     def depends(self) -> dict[str, Any]:
@@ -40,6 +46,7 @@ class GatherTask(SourceTask):
             "corpus": self.corpus,
             "rate": self.blocks.rate,
             "bound": [self.bound.documents, self.bound.entries],
+            **({"places": self.strata or ""} if self.places else {}),
         }
 
 
@@ -53,16 +60,23 @@ class GatherResult:
     seconds: float
 
 
-def sample_batch(batch: Batch, path: str, corpus: str, features: FeatureSettings, gathering: BottomKSample) -> None:
+def sample_batch(
+    batch: Batch, path: str, corpus: str, features: FeatureSettings, gathering: BottomKSample
+) -> tuple[list[int], list[int]]:
     """Add the documents of a batch that may be in the sample.
 
     Args:
         path: of the batch's file, relative to the corpus root. corpus: names the random order.
+
+    Returns:
+        Which documents these are, and the order of each.
     """
     order = document_bits(batch.positions, path, batch.offsets, "documents", corpus)
-    for i in np.flatnonzero(order < gathering.limit).tolist():
+    which = np.flatnonzero(order < gathering.limit)
+    for i in which.tolist():
         count_ngrams(batch.text_data, batch.text_offsets[i : i + 2], features, gathering.counts)
         gathering.add(order[i])
+    return which.tolist(), order[which].tolist()
 
 
 def gather_shard(task: GatherTask) -> GatherResult:
@@ -74,8 +88,8 @@ def gather_shard(task: GatherTask) -> GatherResult:
     store = Store(task.workdir)
 
     def make(draft: Draft) -> Tally:
-        found, tally = _gather(store, task)
-        draft.stream.write(found.to_bytes())
+        found, tally, places = _gather(store, task)
+        draft.stream.write(found.to_bytes(**(places.at(found.order).arrays() if task.places else {})))
         draft.summary.update(tally.to_json())
         return tally
 
@@ -83,10 +97,15 @@ def gather_shard(task: GatherTask) -> GatherResult:
     return GatherResult(done.receipt, done.value, done.reused, done.seconds)
 
 
-def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally]:
-    gathering, tally = BottomKSample(task.bound, task.features.buckets), Tally()
+def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally, Places]:
+    gathering, tally, places = BottomKSample(task.bound, task.features.buckets), Tally(), list[Places]()
+    fields = (task.strata,) if task.strata is not None else ()
     keep_block = task.blocks.keep_block if task.blocks.rate < 1 else None
     with quarantining(store, task.shard, task.read, tally, write=False) as quarantine:
-        for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep_block):
-            sample_batch(batch, file_range.file.path, task.corpus, task.features, gathering)
-    return gathering.found(), tally
+        for file_range, batch in read_shard(task.shard, task.read, tally, quarantine, keep_block, fields):
+            path = file_range.file.path
+            which, order = sample_batch(batch, path, task.corpus, task.features, gathering)
+            if task.places:
+                strata = [stratum_of(batch.fields[i][0]) if fields else "" for i in which]
+                places.append(Places.of(order, [path] * len(which), batch.positions[which].tolist(), strata))
+    return gathering.found(), tally, Places.joined(places)

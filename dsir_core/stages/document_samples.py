@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.checkpoints.store import Store
@@ -13,6 +16,7 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.types import SourceFile
 from dsir_core.digests import hash64
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
+from dsir_core.model.places import Places
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample
 from dsir_core.shards.sample_documents import GatherTask, gather_shard
@@ -59,11 +63,23 @@ def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) ->
 
 
 def sample_target(
-    work: StageWork, plan: Plan, counts: Counts, name: str, read: ReadSettings, size: SampleSize
+    work: StageWork,
+    plan: Plan,
+    counts: Counts,
+    name: str,
+    read: ReadSettings,
+    size: SampleSize,
+    *,
+    places: bool = False,
 ) -> StoredSample:
-    """A sample of a target."""
+    """A sample of a target.
+
+    Args:
+        places: whether it is wanted where the documents stand, see `load_places`.
+    """
     counted: CorpusCounts = counts.targets[name]
-    return _sample(work, f"target {name}", plan.targets[name], counted.tally.documents, read, counts, size)
+    known = counted.tally.documents
+    return _sample(work, f"target {name}", plan.targets[name], known, read, counts, size, places=places)
 
 
 def load_sample(
@@ -81,6 +97,16 @@ def load_sample(
     return found.smallest(bound) if len(found) else found
 
 
+def load_places(store: Store, samples: Sequence[StoredSample], documents: SparseDocuments) -> Places:
+    """Where the documents of such a sample stand, and in which of the corpora."""
+    found = []
+    for corpus, sample in enumerate(samples):
+        for receipt in sample.receipts:
+            with np.load(io.BytesIO(store.read(receipt.name)), allow_pickle=False) as arrays:
+                found.append(Places.from_arrays(arrays).scaled(sample.rate, corpus))
+    return Places.joined(found).at(documents.order)
+
+
 def _sample(
     work: StageWork,
     name: str,
@@ -89,6 +115,8 @@ def _sample(
     read: ReadSettings,
     counts: Counts,
     size: SampleSize,
+    *,
+    places: bool = False,
 ) -> StoredSample:
     """A sample of a corpus.
 
@@ -104,9 +132,12 @@ def _sample(
         if shard not in counts.damaged and (ranges := tuple(r for r in shard.ranges if r.file.path in files))
     ]
     blocks = BlockSample(size.rate(documents))
+    strata = config.strata if places and config.quotas == "target" else None
     tasks = LazySequence(
         len(shards),
-        lambda index: GatherTask(config.workdir_url, shards[index], read, config.features, name, blocks, size.bound),
+        lambda index: GatherTask(
+            config.workdir_url, shards[index], read, config.features, name, blocks, size.bound, places, strata
+        ),
     )
     work.announce(shards)
     receipts: dict[int, Receipt] = {}

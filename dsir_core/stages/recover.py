@@ -19,11 +19,19 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of, shares_of
+from dsir_core.model.places import Places
 from dsir_core.model.smoothing import Smoothing
-from dsir_core.resampling.ranks import Curve, Ranks, pick
+from dsir_core.resampling.ranks import Ranks, pick
 from dsir_core.resampling.recovery import CANDIDATES, Candidate, Sample, measure, tokens_of
 from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.document_samples import SampleSize, StoredSample, load_sample, sample_raw, sample_target
+from dsir_core.stages.document_samples import (
+    SampleSize,
+    StoredSample,
+    load_places,
+    load_sample,
+    sample_raw,
+    sample_target,
+)
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
@@ -45,6 +53,10 @@ class Measured:
     """Of the eligible raw documents, about what the target selects: what the candidates are judged at."""
     eligible: float
     """Eligible raw documents, about."""
+    targets: tuple[str, ...] = ()
+    """Whose documents were hidden."""
+    places: Places | None = None
+    """Where these stand; None in a forecast."""
 
     @property
     def candidate(self) -> Candidate:
@@ -72,7 +84,7 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     # With chunks, the target is cut as raw is.
     read = config.read.model_copy(update={"include": None, "exclude": None})
     raw = sample_raw(work, plan, counts, SIZE)
-    targets = {name: sample_target(work, plan, counts, name, read, SIZE) for name in plan.targets}
+    targets = {name: sample_target(work, plan, counts, name, read, SIZE, places=True) for name in plan.targets}
     candidates = candidates_of(config)
     tasks: dict[str, MeasureTask] = {}
     for name in selectors_of(tuple(targets), config.by_target):
@@ -99,7 +111,12 @@ def recovery_of(config: SelectConfig, counts: Counts, found: Mapping[str, Found 
         return {}
     documents, parts = counts.raw.tally.documents / counts.rate, _parts(config, counts)
     candidates = candidates_of(config)
-    return {name: _measured(config, candidates, each, documents, parts[name]) for name, each in measured.items()}
+    return {
+        name: replace(
+            _measured(config, candidates, each, documents, parts[name]), targets=tuple(counts.targets_of(name))
+        )
+        for name, each in measured.items()
+    }
 
 
 def candidates_of(config: SelectConfig) -> tuple[Candidate, ...]:
@@ -158,6 +175,8 @@ class Found:
     """Of the documents of raw, those that are eligible."""
     tokens: float
     """Mean of the eligible documents of raw."""
+    places: Places | None = None
+    """Of the hidden documents."""
 
 
 def measure_recovery(task: MeasureTask) -> Found | None:
@@ -168,6 +187,7 @@ def measure_recovery(task: MeasureTask) -> Found | None:
         target, raw = (load_sample(store, task.features, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
         sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
         found = found_in(sample, task.candidates)
+        found = found and replace(found, places=load_places(store, task.target, target))
         draft.stream.write(_to_bytes(found))
         return [] if found is None else [found]
 
@@ -190,10 +210,10 @@ def _to_bytes(found: Found | None) -> bytes:
     if found is None:
         np.savez(buffer)
     else:
-        above = np.stack([ranks.above for ranks in found.ranks])
-        np.savez(
-            buffer, above=above, raw=found.ranks[0].n_raw, eligible_share=found.eligible_share, tokens=found.tokens
-        )
+        arrays: dict[str, Any] = {"above": np.stack([ranks.above for ranks in found.ranks])}
+        arrays |= {"raw": found.ranks[0].n_raw, "eligible_share": found.eligible_share, "tokens": found.tokens}
+        arrays |= found.places.arrays() if found.places is not None else {}
+        np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -203,7 +223,7 @@ def _from_bytes(data: bytes) -> list[Found]:
         if "above" not in arrays:
             return []
         ranks = tuple(Ranks(above, int(arrays["raw"])) for above in arrays["above"])
-        return [Found(ranks, float(arrays["eligible_share"]), float(arrays["tokens"]))]
+        return [Found(ranks, float(arrays["eligible_share"]), float(arrays["tokens"]), Places.from_arrays(arrays))]
 
 
 def _measured(
@@ -211,7 +231,7 @@ def _measured(
 ) -> Measured:
     eligible = max(1.0, documents * found.eligible_share)
     share = min(1.0, part * _wanted(config, eligible, found.tokens) / eligible)
-    return Measured(candidates, found.ranks, pick(found.ranks, share), share, eligible)
+    return Measured(candidates, found.ranks, pick(found.ranks, share), share, eligible, places=found.places)
 
 
 def _wanted(config: SelectConfig, eligible: float, tokens: float) -> float:
@@ -245,54 +265,3 @@ def proportions_of(config: SelectConfig, counts: Counts) -> Mapping[str, float] 
     by_tokens = config.tokens is not None
     tallies = {name: target.tally for name, target in counts.targets.items()}
     return {name: float(tally.tokens if by_tokens else tally.documents) for name, tally in tallies.items()}
-
-
-def recovery_figures(
-    recovery: Recovery, shares: Mapping[str, float] | None = None, used: Mapping[str, Candidate] | None = None
-) -> dict[str, dict[str, Any]]:
-    """The recovery by who selects, as in report.json.
-
-    Args:
-        shares: of the eligible raw documents, what each has selected; default: what it will select, about.
-        used: the candidate that each has used; default: the best.
-    """
-    return {
-        name: _figures(
-            replace(found, picked=found.candidates.index((used or {}).get(name, found.candidate))),
-            (shares or {}).get(name, found.share),
-        )
-        for name, found in recovery.items()
-    }
-
-
-def _figures(found: Measured, share: float) -> dict[str, Any]:
-    ranks, curve = found.chosen, Curve.of(found.chosen)
-    at = max(share, ranks.resolution)
-    low, high = ranks.interval(at)
-    return {
-        "recovered": ranks.recovery(at),
-        "low": low if share >= ranks.resolution else 0.0,
-        "high": high,
-        "auc": ranks.auc,
-        "share": share,
-        "resolution": ranks.resolution,
-        "eligible": found.eligible,
-        "documents": len(ranks),
-        "ineligible": ranks.ineligible,
-        "raw_documents": ranks.n_raw,
-        "curve": [[one, value] for one, value in zip(curve.shares, curve.recovery, strict=True)],
-        "twice": ranks.recovery(min(1.0, 2 * at)),
-        "knee": curve.knee,
-        "enough": curve.enough,
-        "smoothing": str(found.candidate.smoothing),
-        "length_normalise": found.candidate.length,
-        "tried": [
-            {
-                "smoothing": str(candidate.smoothing),
-                "length_normalise": candidate.length,
-                "recovered": one.recovery(max(found.share, one.resolution)),
-                "auc": one.auc,
-            }
-            for candidate, one in zip(found.candidates, found.ranks, strict=True)
-        ],
-    }

@@ -19,7 +19,8 @@ from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.output_dir import REPORT_PAGE, commit_output
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.recover import Recovery, recovery_figures
+from dsir_core.stages.recover import Recovery
+from dsir_core.stages.recovery_figures import recovery_figures
 from dsir_core.stages.report_lookups import Stages, examples, histograms, moved
 from dsir_core.stages.resample import ResampleResult
 from dsir_core.stages.run import Run

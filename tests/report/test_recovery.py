@@ -10,7 +10,8 @@ import pytest
 from dsir_core.report.recovery import advice, sentence, verdict
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.recovery import CANDIDATES
-from dsir_core.stages.recover import Measured, recovery_figures
+from dsir_core.stages.recover import Measured
+from dsir_core.stages.recovery_figures import recovery_figures
 
 
 def figures(share: float, n_raw: int = 1000, hidden: int = 50) -> dict[str, Any]:
