@@ -67,7 +67,8 @@ def select(
 ) -> tuple[Cost, dict[str, Any]]:
     """`dsir select` from nothing: its cost and its report."""
     words = [str(DSIR), "select", "--raw", str(raw), "--target", f"target={target}", "--output", str(output)]
-    cost = run([*words, *flags], environment)
+    how = [] if "--inline" in flags else ["--no-inline"]
+    cost = run([*words, *flags, *how], environment)
     report: dict[str, Any] = json.loads((output / "report.json").read_text())
     return cost, report
 

@@ -17,7 +17,9 @@ from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.preflight import preflight
 from dsir_core.stages.run import Run
-from flows.watching.terminal import Watch, saying, watching
+from flows.prefect_settings import may_be_configured
+from flows.served import served_api
+from flows.watching.terminal import Watch, note, saying, watching
 from tasks.cluster_settings import HERE, Cluster, Local
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> dict[str, Any]:
     """Run the whole pipeline; the content of report.json."""
     planned = _look(config, watch, check_output)
-    if config.inline:
+    if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import select
 
         with _inline(config, planned, watch) as run:
@@ -44,7 +46,7 @@ def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -
 def run_score(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> tuple[str, int]:
     """Run the stages up to the weights; the name of their list in the workdir, and how many documents it covers."""
     planned = _look(config, watch)
-    if config.inline:
+    if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import score_only
 
         with _inline(config, planned, watch) as run:
@@ -62,7 +64,7 @@ def run_compare(
 ) -> dict[str, Any]:
     """Compare the methods; the content of compare.json."""
     planned = _look(config, watch, check_comparison)
-    if config.inline:
+    if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import compare_methods
 
         with _inline(config, planned, watch) as run:
@@ -76,10 +78,29 @@ def run_compare(
 
 def _look(config: SelectConfig, watch: Watch, check_place: Callable[[Run], None] = lambda _: None) -> Plan:
     """What is to be read; what can be seen to be wrong is refused before anything slow begins."""
-    if not config.inline and any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
-        raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
     with saying(watch, "looking at raw and target", to_logs=False):
         return preflight(Run(config, InlineExecutor()), check_place)
+
+
+def _is_inline(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan) -> bool:
+    """Whether this process does the work: as asked, or since starting Prefect and Dask would take longer than that.
+
+    Raises:
+        RequestError: workers could not reach the output or the workdir.
+    """
+    if config.inline is not None:
+        is_inline = config.inline
+    else:
+        asks_for_dask = cluster is not HERE or config.workers is not None or watch.dask_report is not None
+        is_inline = len(planned.raw.shards) == 1 and not asks_for_dask and not (may_be_configured() or served_api())
+        if is_inline:
+            note(
+                watch,
+                "raw is one shard: running in this process, without Prefect and Dask (--no-inline to use them)",
+            )
+    if not is_inline and any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
+        raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
+    return is_inline
 
 
 @contextmanager

@@ -245,5 +245,6 @@ class RuntimeSettings(_Settings):
     keep_bytes: int = Field(default=256 * 2**20, ge=0)
     """Memory of each worker for n-grams kept from counting to scoring, so that small corpora are read once."""
 
-    inline: bool = False
-    """Do the work in this process, without Prefect and Dask: for small corpora and notebooks."""
+    inline: bool | None = None
+    """Do the work in this process, without Prefect and Dask. Default: for raw of one shard, where the command finds
+    no Prefect server and is told no cluster and no workers; a deployment's runs use Dask."""

@@ -93,6 +93,16 @@ def saying(watch: Watch, text: str, *, to_logs: bool = True) -> Iterator[None]:
     yield
 
 
+def note(watch: Watch, text: str) -> None:
+    """Say something that the user should know, before anyone observes the run."""
+    if watch.log_format == "json":
+        say_json("note", text=text)
+        return
+    from flows.watching.lines import PlainLines
+
+    PlainLines.say(f"note: {text}")
+
+
 def say_json(event: str, **values: Any) -> None:
     """One JSON line that is not about a stage: the beginning, the end or the failure of a run."""
     from flows.watching.lines import JsonLines
