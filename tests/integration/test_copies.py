@@ -11,6 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.config.request import parse_config
+from dsir_core.pipeline import select
+from dsir_core.stages.run import Run
+from tasks.cluster import local_cluster
+from tasks.executor import DaskExecutor
 from tests.integration.conftest import DEMO, Select, demo_records
 
 SPEECHES = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
@@ -145,6 +150,17 @@ def test_chunks_are_compared_with_chunks_of_the_target(run_select: Select, raw: 
     without = run_select(**request(raw, exclude_target_copies=True, dedup="exact", **settings))
     assert without["copies"] == {"documents": 400, "copies": 0, "largest": 1, "in_target": 0}
     assert without["documents"]["raw"] == sum(without["documents"][key] for key in ACCOUNT)
+
+
+@pytest.mark.long
+def test_workers_find_the_same_copies_and_the_same_recovery(run_select: Select, raw: Path, tmp_path: Path) -> None:
+    asked = request(raw, dedup="exact", exclude_target_copies=True, shard_bytes=200_000, smoothing="auto")
+    inline = run_select(**asked)
+    places = {"output": str(tmp_path / "dask"), "workdir": str(tmp_path / "dask.work")}
+    with local_cluster(2, processes=False) as client:
+        dask = select(Run(parse_config(asked | places), DaskExecutor(client)))
+    for key in ("documents", "copies", "recovery", "selection_digest"):
+        assert dask[key] == inline[key]
 
 
 def test_copies_are_looked_for_once(run_select: Select, raw: Path) -> None:
