@@ -10,6 +10,9 @@ from scipy.stats import spearmanr
 MISLED = 0.2
 """Difference of recovery from precision from which on a case is listed."""
 
+SPREAD = {"temperature", "target_ess"}
+"""Settings with which the selection is not the top of a ranking, whose recovery is measured."""
+
 SIDE, MARGIN = 360, 44
 """Of the picture, in pixels."""
 
@@ -43,8 +46,10 @@ def correlation(some: Sequence[Mapping[str, Any]]) -> float | None:
 
 def agreement(experiments: Mapping[str, Any]) -> dict[str, Any]:
     """Rank correlations over all cases, by pool and by size of the target; and the mean difference of each kind."""
-    all_cases = cases(experiments)
-    groups = {"all": all_cases}
+    measured = cases(experiments)
+    spread = [case for case in measured if SPREAD & set(case["settings"])]
+    all_cases = [case for case in measured if not SPREAD & set(case["settings"])]
+    groups = {"all": all_cases, "with temperature or target_ess (in no other row)": spread}
     for case in all_cases:
         groups.setdefault(f"pool {case['pool']}", []).append(case)
         groups.setdefault(f"{case['documents'] or 'all'} documents", []).append(case)
@@ -96,7 +101,8 @@ def picture(some: Sequence[Mapping[str, Any]]) -> str:
     lines.append(
         f'<text transform="translate(12 {bottom - SIDE / 2}) rotate(-90)" text-anchor="middle">precision</text>'
     )
-    points = dict.fromkeys((at(case["recovery"], case["precision"]), case["pool"]) for case in some)
+    shown = [case for case in some if not SPREAD & set(case["settings"])]
+    points = dict.fromkeys((at(case["recovery"], case["precision"]), case["pool"]) for case in shown)
     lines += [f'<circle {place} r="2.5" fill="{COLOURS[pool]}" fill-opacity="0.45"/>' for place, pool in points]
     for row, (pool, colour) in enumerate(COLOURS.items()):
         y = MARGIN / 2 + 14 + 16 * row

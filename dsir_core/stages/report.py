@@ -32,6 +32,9 @@ Json = dict[str, Any]
 LIBRARIES = ("numpy", "numba", "pyarrow", "dask", "prefect")
 N_SHARDS = 10
 
+MOSTLY_TOP = 0.9
+"""Share of the selection that plain top-k selects as well, below which recovery says too much of it."""
+
 
 def report(
     run: Run,
@@ -51,6 +54,7 @@ def report(
     """
     work = StageWork(run, "report")
     work.announce([])
+    _note_spread(run, recovery, sample)
     stages = Stages(plan, counts, scores, sample, written)
     model = fitted.model
     documents = _documents(run, scores, sample, written)
@@ -91,6 +95,17 @@ def report(
     commit_output(run, written.place, written.parts, content)
     run.manifest.end(ends)
     return figures
+
+
+def _note_spread(run: Run, recovery: Recovery, sample: ResampleResult) -> None:
+    """Say where the selection is so far from the top of the ranking that recovery is not its own."""
+    selected = sample.account.n_selected
+    overlap = sample.account.overlap / selected if selected else 1.0
+    if recovery and overlap < MOSTLY_TOP:
+        run.note(
+            f"held-out recovery is that of the top of the ranking, and only {overlap:.0%} of the selected documents "
+            f"belong to it: the selection recovers less"
+        )
 
 
 def _fit(fitted: Fit) -> Json:

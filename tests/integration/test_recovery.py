@@ -72,3 +72,10 @@ def test_recovery_does_not_depend_on_shards(run_select: Select, pool: Path, tmp_
     request = {"raw": [str(pool)], "target": {"t": str(target)}, "count": 100, "smoothing": "auto", "overwrite": True}
     whole, cut = (run_select(**request, shard_bytes=n)["recovery"] for n in (10**9, 50_000))
     assert whole == cut
+
+
+def test_a_selection_that_is_spread_beyond_the_top_is_said_to_recover_less(run_select: Select, pool: Path) -> None:
+    request = {"raw": [str(pool)], "target": {"speeches": TARGETS["speeches"]}, "count": 70, "overwrite": True}
+    said = "the selection recovers less"
+    assert not any(said in note for note in run_select(**request)["notes"])
+    assert any(said in note for note in run_select(**request, temperature=300.0)["notes"])
