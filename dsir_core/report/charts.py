@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -70,8 +70,12 @@ def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line
     return Line(name, list(zip(xs.tolist(), ys.tolist(), strict=True)))
 
 
-def line_chart(lines: Sequence[Line], title: str, x_title: str) -> Markup:
-    """Outlines over one axis; the vertical axis begins at zero."""
+def line_chart(lines: Sequence[Line], title: str, x_title: str, x_labels: Mapping[float, str] | None = None) -> Markup:
+    """Outlines over one axis; the vertical axis begins at zero.
+
+    Args:
+        x_labels: of places on the axis, instead of round numbers.
+    """
     import pygal
 
     xs = [x for line in lines for x, _ in line.points]
@@ -79,7 +83,9 @@ def line_chart(lines: Sequence[Line], title: str, x_title: str) -> Markup:
     chart = pygal.XY(
         **_common(260), fill=True, show_dots=False, range=(0, max(ys) or 1), xrange=(min(xs), max(xs)), x_title=x_title
     )
-    chart.x_labels = ticks(min(xs), max(xs))
+    chart.x_labels = (
+        ticks(min(xs), max(xs)) if x_labels is None else [{"value": x, "label": label} for x, label in x_labels.items()]
+    )
     chart.y_labels = ticks(0, max(ys) or 1)
     chart.x_value_formatter = chart.value_formatter = _short
     for line in lines:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -19,6 +20,15 @@ from dsir_core.report.sections import SECTIONS, Figures
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
 SUMMARY_SECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A section of the page as HTML."""
+
+    name: str
+    title: str
+    html: Markup
 
 
 def render(figures: Figures) -> str:
@@ -48,12 +58,15 @@ def render_fragment(name: str, **values: Any) -> str:
     return _environment().get_template("fragment.html.jinja").render(name=name, style=style(), **values)
 
 
-def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Markup]:
+def _sections(figures: Figures, wanted: Any = SECTIONS) -> Iterator[Rendered]:
+    """The sections that have something to show."""
     environment = _environment()
     for section in wanted:
         if has_all(figures, section.needs):
             template = environment.get_template(f"{section.name}.html.jinja")
-            yield Markup(template.render(r=figures, **section.prepare(figures)))
+            html = template.render(r=figures, **section.prepare(figures))
+            if html.strip():
+                yield Rendered(section.name, section.title, Markup(html))
 
 
 def style() -> str:

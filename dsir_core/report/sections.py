@@ -12,9 +12,13 @@ from markupsafe import Markup
 from dsir_core.config.methods import METHODS
 from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
 from dsir_core.report.formatting import human_seconds
-from dsir_core.report.recovery import advice, sentence, worst
+from dsir_core.report.recovery import advice, is_resolved, sentence, worst
+from dsir_core.report.settings import not_default
 
 Figures: TypeAlias = dict[str, Any]
+
+N_TILES = 3
+"""Targets that the first screen names."""
 
 N_BARS = 20
 """Groups shown in a chart; the table beside it has all that are reported."""
@@ -31,6 +35,8 @@ class Section:
     """Keys of report.json, with dots."""
     prepare: Callable[[Figures], dict[str, Any]] = lambda figures: {}
     """What the template wants beside the figures."""
+    title: str = ""
+    """Heading, and entry of the page's contents; a section without one is always shown."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,36 @@ def _funnel(r: Figures) -> dict[str, Any]:
     }
 
 
+def _headline(r: Figures) -> dict[str, Any]:
+    recovery = r.get("recovery", {})
+    recovered = [
+        {
+            "name": name,
+            "figure": ("" if is_resolved(found) else "at most ") + f"{found['recovered']:.0%}",
+            "random": f"{found['share']:.2g}".rstrip("0").rstrip(".")
+            if found["share"] > 1
+            else f"{found['share']:.2%}",
+        }
+        for name, found in list(recovery.items())[:N_TILES]
+    ]
+    targets = list(r.get("targets", {}))
+    more = len(targets) - N_TILES
+    return {
+        "names": ", ".join(targets[:N_TILES]) + (f" and {more} more" if more > 0 else ""),
+        "output": r.get("config", {}).get("output"),
+        "ended": r.get("time", {}).get("ended"),
+        "version": r.get("versions", {}).get("dsir-pipeline"),
+        "recovered": recovered,
+        "verdict": worst(recovery),
+        "sentences": [sentence(name, found) for name, found in recovery.items()],
+        "advice": [text for name, found in recovery.items() for text in advice(name, found)],
+    }
+
+
+def _settings(r: Figures) -> dict[str, Any]:
+    return {"yaml": not_default(r["config"])}
+
+
 def _recovery(r: Figures) -> dict[str, Any]:
     recovery = r["recovery"]
     charts = []
@@ -73,21 +109,17 @@ def _recovery(r: Figures) -> dict[str, Any]:
         # By decades: small shares are where selections are made.
         curve = [(math.log10(100 * share), 100 * value) for share, value in found["curve"]]
         lines = [
-            Line("target", curve),
-            Line("random", [(x, 10**x) for x, _ in curve]),
+            Line("held-out target documents", curve),
+            Line("random selection", [(x, 10**x) for x, _ in curve]),
         ]
         if found["share"] > 0:
             x = max(curve[0][0], math.log10(100 * found["share"]))
-            lines.append(Line("selected", [(x, 0.0), (x, 100.0)]))
+            lines.append(Line("size of this selection", [(x, 0.0), (x, 100.0)]))
         title = f"Recovered documents of {name}, %"
-        svg = line_chart(lines, title, "power of ten of the selected share of raw, %")
+        decades = range(math.ceil(curve[0][0]), 3)
+        svg = line_chart(lines, title, "selected share of raw, %", {x: f"{10.0**x:g}" for x in decades})
         charts.append(Chart(svg, title, [line.name for line in lines]))
-    return {
-        "charts": charts,
-        "verdict": worst(recovery),
-        "sentences": [sentence(name, found) for name, found in recovery.items()],
-        "advice": [text for name, found in recovery.items() for text in advice(name, found)],
-    }
+    return {"charts": charts}
 
 
 def _distance(r: Figures) -> dict[str, Any]:
@@ -233,29 +265,35 @@ def _stages(r: Figures) -> dict[str, Any]:
 
 
 SECTIONS = (
-    Section("headline", ("documents.selected", "documents.raw", "tokens.selected", "tokens.raw", "kl_reduction")),
-    Section("recovery", ("recovery",), _recovery),
+    Section(
+        "headline",
+        ("documents.selected", "documents.raw", "tokens.selected", "tokens.raw", "kl_reduction"),
+        _headline,
+    ),
     Section("notes", ("notes",)),
-    Section("distance", ("targets",), _distance),
+    Section("recovery", ("recovery",), _recovery, "Held-out recovery"),
+    Section("distance", ("targets",), _distance, "Distance to the target"),
     Section(
         "funnel",
         ("documents.raw", "documents.bad", "documents.eligible", "documents.selected", "documents.ineligible",
          "documents.rejected", "bad.reasons"),
         _funnel,
+        "What became of the records",
     ),
-    Section("histograms", ("histograms", "config"), _histograms),
+    Section("histograms", ("histograms", "config"), _histograms, "Log weights"),
     Section(
         "weights",
         ("weights.effective_sample_size", "weights.top_k_overlap", "weights.quantiles", "config.method",
          "documents.eligible", "documents.selected"),
         _weights,
+        "Spread of the weights",
     ),
-    Section("rates", ("rates", "documents.selected"), _rates),
-    Section("moved", ("moved",), _moved),
-    Section("examples", ("examples",), _examples),
-    Section("stages", ("stages",), _stages),
-    Section("quarantine", ("bad.reasons", "bad.first", "damaged", "documents.bad")),
-    Section("corpus", ("corpus",)),
-    Section("settings", ("config", "versions", "selection_digest")),
+    Section("rates", ("rates", "documents.selected"), _rates, "Who was selected"),
+    Section("moved", ("moved",), _moved, "What the selection talks about"),
+    Section("examples", ("examples",), _examples, "Examples"),
+    Section("stages", ("stages",), _stages, "Stages"),
+    Section("quarantine", ("bad.reasons", "bad.first", "damaged", "documents.bad"), title="Quarantine"),
+    Section("corpus", ("corpus",), title="Corpora"),
+    Section("settings", ("config", "versions", "selection_digest"), _settings, "Settings"),
 )  # fmt: skip
 """In the order of the page."""

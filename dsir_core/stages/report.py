@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -249,7 +250,12 @@ def _stage(ends: Any) -> Json:
 def _time(plan: Plan, stages: Json) -> Json:
     """Of all stages, and raw's stored bytes by it: what the user waits for."""
     seconds = sum(stage["seconds"] for stage in stages.values())
-    return {"seconds": seconds, "bytes": plan.raw.n_bytes, "bytes_per_second": plan.raw.n_bytes / max(seconds, 1e-9)}
+    return {
+        "seconds": seconds,
+        "bytes": plan.raw.n_bytes,
+        "bytes_per_second": plan.raw.n_bytes / max(seconds, 1e-9),
+        "ended": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
 
 
 def versions() -> Json:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from dsir_core.config.request import parse_config
 from dsir_core.report.html import render
 from dsir_core.report.sections import SECTIONS
+from dsir_core.report.settings import not_default
 from tests.browser import ask
 from tests.integration.conftest import DEMO
 from tests.report.conftest import Figures, Select
@@ -115,6 +119,29 @@ def test_nothing_is_clipped_on_a_phone_or_a_wide_window(case: tuple[str, Figures
     assert found["wrong"] == []
     assert found["smallest"] >= 10.5
     assert found["charts"] >= (4 if name == "nothing selected" else 7)
+
+
+def test_the_contents_lead_to_every_section(figures: Figures) -> None:
+    page = render(figures)
+    links = re.findall(r'<a href="#(\w+)">([^<]+)</a>', page)
+    assert links == re.findall(r'id="(\w+)"><summary><h2>([^<]+)</h2>', page)
+    assert {"recovery", "examples", "settings"} <= {name for name, _ in links}
+
+
+def test_the_first_lines_say_what_was_selected_for_whom_and_whether_it_looks_right(figures: Figures) -> None:
+    first, _, _ = render(figures).partition("<dl")
+    targets, config = figures["targets"], figures["config"]
+    assert f"{figures['documents']['selected']:,} of {figures['documents']['raw']:,} documents selected for" in first
+    assert all(name in first for name in list(targets)[:3])
+    assert config["output"] in first
+    assert figures["time"]["ended"] in first
+    assert 'class="verdict' in first
+
+
+def test_the_settings_of_a_report_run_the_same_request_again(figures: Figures) -> None:
+    copied = yaml.safe_load(not_default(figures["config"]))
+    assert parse_config(copied).model_dump(mode="json") == figures["config"]
+    assert len(copied) < len(figures["config"]) / 2
 
 
 @pytest.mark.browser

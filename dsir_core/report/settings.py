@@ -1,0 +1,32 @@
+"""The settings of a report as a file that `dsir select` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from dsir_core.config.request import SelectConfig
+
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def not_default(config: Mapping[str, Any]) -> str:
+    """YAML of the settings that differ from this version's defaults, in the order of its settings.
+
+    Args:
+        config: of report.json; keys that this version does not know are left out.
+    """
+    fields = SelectConfig.model_fields
+    given = {
+        name: config[name]
+        for name, field in fields.items()
+        if name in config and (field.is_required() or config[name] != _default(name))
+    }
+    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _default(name: str) -> Any:
+    return _JSON.dump_python(SelectConfig.model_fields[name].get_default(call_default_factory=True), mode="json")
