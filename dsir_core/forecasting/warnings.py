@@ -57,10 +57,10 @@ def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selecti
         )
     elif selection is not None and selection.documents >= 0.9 * figures.eligible.value > 0:
         yield "nearly all eligible documents will be chosen: the selection will be much like raw"
-    if raw.in_target > MUCH_OVERLAP * max(1, documents):
+    if raw.in_target > MUCH_OVERLAP * max(1, documents) and not config.exclude_target_copies:
         yield (
             f"raw: {raw.in_target:,} of {documents:,} documents in the sample stand in a target, too, word for word: "
-            f"they will be chosen before all others"
+            f"they will be chosen before all others, unless --exclude-target-copies leaves them out"
         )
 
 

@@ -224,6 +224,7 @@ def test_a_target_inside_raw_is_warned_of(plan: Plan, tmp_path: Path) -> None:
     assert not said(plan(**request(raw)).warnings, "word for word")
     shutil.copy(DEMO / "targets" / "speeches.jsonl", raw / "b.jsonl")
     assert said(plan(**request(raw)).warnings, "60 of 2,790 documents in the sample stand in a target, too")
+    assert not said(plan(**request(raw, exclude_target_copies=True)).warnings, "word for word")
 
 
 def test_scripts_without_spaces_are_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
