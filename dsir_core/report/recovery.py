@@ -19,6 +19,9 @@ FEW_DOCUMENTS = 20
 LIFT = 2.0
 """A selection that recovers less than so many times what a random one does is no selection."""
 
+MANY_COPIES = 0.1
+"""Share of copies in a selection, from which on it is not called right."""
+
 MANY_OUTLIERS = 0.2
 """With a larger share of outliers the target is mixed, and they are none."""
 
@@ -62,6 +65,19 @@ def worst(recovery: Mapping[str, Mapping[str, Any]]) -> Verdict | None:
     order: list[Verdict] = ["wrong", "doubtful", "good"]
     found = {verdict(one) for one in recovery.values()}
     return next((one for one in order if one in found), None)
+
+
+def overall(figures: Mapping[str, Any]) -> Verdict | None:
+    """The verdict on a selection: that of its recovery, and no better than doubtful where much of it are copies.
+
+    Args:
+        figures: the content of report.json.
+    """
+    found = worst(figures.get("recovery", {}))
+    copies = figures.get("copies", {"documents": 0, "copies": 0, "in_target": 0})
+    if found == "good" and copies["copies"] + copies["in_target"] > MANY_COPIES * copies["documents"]:
+        return "doubtful"
+    return found
 
 
 def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from dsir_core.config.methods import METHODS
 from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
 from dsir_core.report.formatting import human_seconds
-from dsir_core.report.recovery import advice, is_resolved, sentence, worst
+from dsir_core.report.recovery import advice, is_resolved, overall, sentence
 from dsir_core.report.settings import not_default
 
 Figures: TypeAlias = dict[str, Any]
@@ -92,7 +92,7 @@ def _headline(r: Figures) -> dict[str, Any]:
         "ended": r.get("time", {}).get("ended"),
         "version": r.get("versions", {}).get("dsir-pipeline"),
         "recovered": recovered,
-        "verdict": worst(recovery),
+        "verdict": overall(r),
         "sentences": [sentence(name, found) for name, found in recovery.items()],
         "advice": [text for name, found in recovery.items() for text in advice(name, found)],
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsir_core.report.recovery import advice, sentence, verdict
+from dsir_core.report.recovery import advice, overall, sentence, verdict
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.recovery import CANDIDATES
 from dsir_core.stages.recover import Measured
@@ -46,3 +46,10 @@ def test_no_smaller_selection_is_advised_than_the_sample_tells() -> None:
 def test_the_size_that_recovers_enough_is_called_at_most_that_where_the_curve_begins_there() -> None:
     (text,) = advice("t", figures(0.0005))
     assert text == "t: at most 10,000 documents would recover 95 %"
+
+
+@pytest.mark.parametrize(("copies", "in_target", "expected"), [(0, 0, "good"), (4, 5, "good"), (0, 60, "doubtful")])
+def test_a_selection_of_copies_is_not_called_right(copies: int, in_target: int, expected: str) -> None:
+    found = {"documents": 100, "copies": copies, "in_target": in_target}
+    assert overall({"recovery": {"t": figures(0.01)}, "copies": found}) == expected
+    assert overall({"recovery": {"t": figures(0.01)}}) == "good"
