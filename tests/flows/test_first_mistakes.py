@@ -48,8 +48,8 @@ MISTAKES = {
     "a folder without a corpus": (f"select {OF} --raw empty", 2, "empty: matches no file; read are JSON lines"),
     "a file of no known kind": (f"select {OF} --raw notes.txt", 2, "notes.txt: no known kind of file; read are"),
     "a file that is not what its name says": (f"select {OF} --raw a.parquet", 1, "rename it to what it is"),
-    "another text field": (f"select {OF} --raw body.jsonl", 2, "is it 'body'? Set text_field"),
-    "another column": (f"select {OF} --raw body.csv", 2, "no column 'text'; is it 'body'? Set text_field"),
+    "another text field": (f"select {OF} --raw body.jsonl", 2, "is it 'body'? Set --text-field"),
+    "another column": (f"select {OF} --raw body.csv", 2, "no column 'text'; is it 'body'? Set --text-field"),
     "short documents": (f"select {OF} --raw short.jsonl", 1, "lower --min-tokens"),
     "an output that is there": (f"select {REQUEST} --output done", 2, "choose another --output, or replace it with"),
     "an output that is a file": (

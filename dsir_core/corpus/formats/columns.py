@@ -80,10 +80,12 @@ def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> N
         RequestError: a text field is no column, or no text.
     """
     for name in names:
-        kind = type_of(file, schema, name, "text_field")
+        kind = type_of(file, schema, name, "--text-field")
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not _is_text(plain):
-            raise RequestError(f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set text_field")
+            raise RequestError(
+                f"{without_credentials(file.url)}: column {name!r} is {plain}, not text; set --text-field"
+            )
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -70,7 +70,7 @@ class Csv(TextFormat):
         with open_source(file) as source, decompressed(file, source) as stream:
             table = _Table(file, stream, self._delimiter, settings.max_record_bytes)
             for name in settings.text_field:
-                table.place(name, "text_field")
+                table.place(name, "--text-field")
 
     def columns(self, file: SourceFile, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         """See `registry.Format`."""
@@ -186,7 +186,7 @@ class _DocumentReader:
 
     def __init__(self, table: _Table, settings: ReadSettings, wanted: ReadRequest) -> None:
         self._table, self._settings, self._wanted = table, settings, wanted
-        self._texts = [(name, table.place(name, "text_field")) for name in settings.text_field]
+        self._texts = [(name, table.place(name, "--text-field")) for name in settings.text_field]
         self._fields = [table.place(name, FIELD_SETTINGS) for name in wanted.fields]
         self._condition = Condition.of(settings.include, settings.exclude)
         fields = self._condition.fields if self._condition else ()

@@ -53,7 +53,7 @@ def check_fields(file: SourceFile, settings: ReadSettings) -> None:
             found = " or ".join(map(repr, suggest_fields(file, name))) or "none that holds text"
             url = without_credentials(file.url)
             raise RequestError(
-                f"{url}: its first records have no text in a field {name!r}; is it {found}? Set text_field"
+                f"{url}: its first records have no text in a field {name!r}; is it {found}? Set --text-field"
             )
 
 

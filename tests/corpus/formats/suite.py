@@ -87,7 +87,7 @@ class FormatSuite:
     def test_a_text_field_that_is_not_there_is_refused_with_what_is_there(self, tmp_path: Path) -> None:
         file = source(self.file(tmp_path, rows_of(20)))
         format_of(file).check_fields(file, SETTINGS)
-        with pytest.raises(RequestError, match=r"'texts'.*; is it 'text'.*\? Set text_field"):
+        with pytest.raises(RequestError, match=r"'texts'.*; is it 'text'.*\? Set --text-field"):
             format_of(file).check_fields(file, ReadSettings(text_field=("texts",)))
 
     def test_positions_do_not_depend_on_shards(self, tmp_path: Path) -> None:
