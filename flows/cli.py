@@ -106,6 +106,8 @@ def command() -> None:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
             sys.stderr.flush()
+        if "tasks.scratch" in sys.modules:
+            import_module("tasks.scratch").remove_scratch_folder()
         os._exit(status)
     sys.exit(status)
 

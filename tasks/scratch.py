@@ -42,6 +42,12 @@ def _folder_of(process: int) -> Path:
     return folder
 
 
+def remove_scratch_folder() -> None:
+    """Remove the folder of this process, if there is one: for an end by `os._exit`, which passes over `atexit`."""
+    if _folder_of.cache_info().currsize:
+        _remove(scratch_folder(), os.getpid())
+
+
 def _base() -> Path:
     named = tempfile.gettempdir()
     for base in dict.fromkeys([named, "/tmp", "/var/tmp"]):
