@@ -165,3 +165,13 @@ def test_third_party_imports_are_declared() -> None:
     )
 
     assert imported - set(sys.stdlib_module_names) - set(LAYERS) - known == set()
+
+
+def test_what_the_image_is_built_from_is_there_and_reaches_the_engine() -> None:
+    text = (ROOT / "deployments" / "Dockerfile").read_text()
+    copied = [word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for word in line.split()]
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {"dsir_core", "tasks", "flows", "deployments", "prefect.yaml"} <= set(copied)
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert f"!{name.partition('/')[0]}" in ignored

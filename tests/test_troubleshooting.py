@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import dsir_core
+
 ROOT = Path(__file__).parents[1]
+HOME = Path(dsir_core.__file__).parents[1]
+"""Of the code under test, which may be an installed package."""
+
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 FRAGMENTS = re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)
 FAILURES = re.compile(
@@ -29,9 +34,9 @@ def strings(node: ast.AST) -> list[str]:
 
 
 TREES = {
-    str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
+    str(path.relative_to(HOME)): ast.parse(path.read_text(encoding="utf-8"))
     for layer in LAYERS
-    for path in sorted((ROOT / layer).rglob("*.py"))
+    for path in sorted((HOME / layer).rglob("*.py"))
 }
 
 

@@ -52,16 +52,6 @@ def test_manifest(manifest: Path) -> None:
     lint("kubernetes-validate", "--strict", "--no-warn", manifest)
 
 
-def test_what_the_image_is_built_from_is_there_and_reaches_the_engine() -> None:
-    text = (FOLDER / "Dockerfile").read_text()
-    copied = [word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for word in line.split()]
-    ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {"dsir_core", "tasks", "flows", "deployments", "prefect.yaml"} <= set(copied)
-    for name in copied:
-        assert (ROOT / name).exists()
-        assert f"!{name.partition('/')[0]}" in ignored
-
-
 def test_the_image_has_the_version_of_the_package_everywhere() -> None:
     assert IMAGE in (FOLDER / "Dockerfile").read_text()
     assert COMPOSE["x-dsir"]["image"] == IMAGE

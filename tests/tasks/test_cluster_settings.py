@@ -10,6 +10,7 @@ import pytest
 
 from dsir_core.errors import RequestError
 from flows.cluster_options import add_cluster_option, cluster_of
+from flows.parser import Parser
 from tasks.cluster_settings import HERE, Adaptive, Address, Local, LocalSettings, SchedulerFile, Started, parse_cluster
 
 
@@ -57,7 +58,8 @@ def test_what_is_wrong_is_said_in_one_line(value: Any, said: str) -> None:
 
 
 def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
+    parser.add_argument("--inline", action="store_true")
     parser.add_argument("config", nargs="?")
     add_cluster_option(parser)
     return parser.parse_args(words)

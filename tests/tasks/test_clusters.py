@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed import LocalCluster, Worker
 
+import dsir_core
 from dsir_core.errors import MixedVersionsError, RequestError, RunFailedError
 from dsir_core.shards import versions
 from tasks.cluster import DASK_CONFIG, start_in_background
@@ -29,7 +30,7 @@ from tasks.executor import DaskExecutor
 from tests.hosts import Hosts, hosts
 from tests.tasks.functions import Item, hold, until
 
-ROOT = Path(__file__).parents[2]
+PACKAGE = Path(dsir_core.__file__).parent
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_scheduler_without_workers_and_no_scheduler_are_told_apart(cluster: Ho
 
 
 def test_workers_of_another_version_are_refused_and_named(cluster: Hosts, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "dsir_core", tmp_path / "other" / "dsir_core")
+    shutil.copytree(PACKAGE, tmp_path / "other" / "dsir_core")
     kinds = tmp_path / "other" / "dsir_core" / "checkpoints" / "kinds.py"
     kinds.write_text(kinds.read_text().replace('Kind("weights", 1,', 'Kind("weights", 99,'))
     cluster.scheduler()
@@ -88,7 +89,7 @@ def test_workers_without_the_package_are_refused(cluster: Hosts, tmp_path: Path)
 
 
 def test_a_worker_of_another_version_that_joins_later_does_nothing(cluster: Hosts, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "dsir_core", tmp_path / "other" / "dsir_core")
+    shutil.copytree(PACKAGE, tmp_path / "other" / "dsir_core")
     (tmp_path / "other" / "dsir_core" / "added.py").touch()
     cluster.scheduler()
     first = cluster.worker()
