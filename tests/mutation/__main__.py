@@ -1,0 +1,109 @@
+"""`python -m tests.mutation [NAME ...]`: put one error after the other into modules; which do their tests not notice?
+
+Works in a copy of the repository. A mutant runs in a fork of this process, which has imported the libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.mutation.mutants import Mutant, mutants_of
+
+REPOSITORY = Path(__file__).parents[2]
+COPIED = ("dsir_core", "tests", "flows", "tasks", "demo", "pyproject.toml")
+SECONDS = 60
+"""A mutant that takes more time of the processor has been noticed."""
+
+TESTS: dict[str, list[str]] = {
+    "resampling/radix": ["resampling/test_radix.py"],
+    "resampling/quotas": ["resampling/test_quotas.py"],
+    "resampling/ranks": ["resampling/test_ranks.py"],
+    "resampling/scaling": ["resampling/test_scaling.py"],
+    "resampling/pareto": ["resampling/test_pareto.py"],
+    "resampling/keys": ["resampling/test_thresholds.py", "resampling/test_methods.py"],
+    "resampling/thresholds": ["resampling/test_thresholds.py"],
+    "resampling/passes": ["resampling/test_thresholds.py"],
+    "model/importance": ["model/test_importance.py"],
+    "model/smoothing": ["model/test_smoothing.py"],
+    "model/metrics": ["model/test_importance.py"],
+    "model/noise": ["model/test_noise.py"],
+    "corpus/tally": ["corpus/test_tally.py"],
+    "checkpoints/cached": ["checkpoints/test_cached.py"],
+    "checkpoints/receipts": ["checkpoints/test_store.py"],
+    "checkpoints/incoming": ["checkpoints/test_store.py", "stages/test_output_dir.py"],
+    "checkpoints/store": ["checkpoints/test_store.py", "stages/test_output_dir.py"],
+    "checkpoints/manifest": ["checkpoints/test_manifest.py"],
+    "checkpoints/cleaning": ["checkpoints/test_manifest.py"],
+}
+"""Modules whose errors would be silent, and their own tests."""
+
+LIBRARIES = ("pytest", "hypothesis.strategies", "numpy", "pyarrow.parquet", "numba", "fsspec", "msgspec", "tenacity")
+
+
+def survives(root: Path, module: Path, mutant: Mutant, tests: list[str]) -> bool:
+    """Whether tests pass though a module is a mutant."""
+    original = module.read_text()
+    module.write_text(mutant.source)
+    try:
+        child = os.fork()
+        if not child:
+            _run_tests(root, tests)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        module.write_text(original)
+
+
+def _run_tests(root: Path, tests: list[str]) -> None:
+    """Run tests in a fork, and end it."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    signal.alarm(20 * SECONDS)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "dsir_core")]:
+        del sys.modules[name]
+    import pytest
+    from hypothesis import Phase, settings
+
+    settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+    os._exit(int(pytest.main([*arguments, *(f"tests/{test}" for test in tests)])))
+
+
+def main(names: list[str]) -> None:
+    """See the module."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    sys.dont_write_bytecode = True
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in COPIED:
+            copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
+            copy(REPOSITORY / name, root / name)
+        for name in names or list(TESTS):
+            module, begin = root / "dsir_core" / f"{name}.py", time.monotonic()
+            mutants = list(mutants_of(module.read_text()))
+            if not survives(root, module, Mutant(0, "", module.read_text()), TESTS[name]):
+                print(f"{name}: its tests fail without any change", flush=True)
+                continue
+            left = 0
+            for mutant in mutants:
+                if survives(root, module, mutant, TESTS[name]):
+                    left += 1
+                    print(f"  {name}.py:{mutant.line}: {mutant.what}", flush=True)
+            seconds = time.monotonic() - begin
+            print(f"{name}: {len(mutants) - left} of {len(mutants)} killed, {seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
