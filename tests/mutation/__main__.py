@@ -75,7 +75,9 @@ def _run_tests(root: Path, tests: list[str]) -> None:
     import pytest
     from hypothesis import Phase, settings
 
-    settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
+    settings.register_profile(
+        "mutants", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+    )
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
     os._exit(int(pytest.main([*arguments, *(f"tests/{test}" for test in tests)])))
 
