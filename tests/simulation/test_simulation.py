@@ -9,11 +9,6 @@ from tests.simulation.scenario import simulate
 N_SEEDS = 100
 PER_TEST = 25
 
-FOUND: dict[int, str] = {
-    55: "on storage that can cut a write short: a list of files under way that is no JSON ended every later run",
-}
-"""Seeds that once failed, and what they found."""
-
 
 @pytest.mark.parametrize("first", range(0, N_SEEDS, PER_TEST))
 def test_a_selection_is_the_same_whatever_goes_wrong_on_the_way(first: int) -> None:
@@ -23,11 +18,6 @@ def test_a_selection_is_the_same_whatever_goes_wrong_on_the_way(first: int) -> N
         except BaseException as error:
             error.add_note(f"replay with: python -m tests.simulation {seed}")
             raise
-
-
-@pytest.mark.parametrize("seed", FOUND)
-def test_what_was_found_once(seed: int) -> None:
-    simulate(seed)
 
 
 def test_a_seed_replays_exactly() -> None:
