@@ -25,6 +25,7 @@ from dsir_core.config.request import parse_config
 from dsir_core.errors import DsirError
 from dsir_core.pipeline import select
 from dsir_core.runtime.executor import Executor, InlineExecutor
+from dsir_core.shards import score
 from dsir_core.stages.run import Run
 from dsir_core.storage import ranges, retries
 from tests.simulation.executor import Mishaps, SimulatedExecutor
@@ -107,6 +108,7 @@ def inside(world: World) -> Iterator[None]:
     """Let storage be a world's, without waiting, threads and pages."""
     pa.set_io_thread_count(1)
     SimulatedFileSystem.world = world
+    score.load_model.cache_clear()  # what a process has loaded would spare it operations
     with (
         mock.patch.object(retries._RETRYING, "sleep"),
         mock.patch.object(ranges, "_POOL", _Here()),
