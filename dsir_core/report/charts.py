@@ -58,6 +58,16 @@ class Bars:
     values: Sequence[float | None]
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A chart with what stands around it."""
+
+    svg: Markup
+    title: str
+    legend: Sequence[str] = ()
+    """Names of its colours, in order; empty for a colour that is not there."""
+
+
 def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line:
     """Outline of a histogram in percent of all its documents.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dsir_core.report.charts import Bars, bar_chart
+from dsir_core.report.charts import Bars, Chart, bar_chart
 from dsir_core.report.html import render_fragment, render_page
-from dsir_core.report.sections import Chart, Figures
+from dsir_core.report.sections import Figures
 
 FIGURES, PAGE = "compare.json", "compare.html"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import escape
 
-from dsir_core.report.charts import FONT
+from dsir_core.report.charts import FONT, Chart
 from dsir_core.report.html import has_all, style
-from dsir_core.report.sections import SECTIONS, Chart
+from dsir_core.report.sections import SECTIONS
 
 SHOWN = ("funnel", "distance", "histograms")
 """Sections whose charts tell most."""

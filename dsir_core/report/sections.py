@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from markupsafe import Markup
-
 from dsir_core.config.methods import METHODS
-from dsir_core.report.charts import Bars, Line, bar_chart, histogram, line_chart
+from dsir_core.report.charts import Bars, Chart, Line, bar_chart, histogram, line_chart
 from dsir_core.report.formatting import human_seconds
+from dsir_core.report.moved import moved_sides
 from dsir_core.report.recovery import advice, is_resolved, overall, sentence
 from dsir_core.report.settings import not_default
 
@@ -37,16 +36,6 @@ class Section:
     """What the template wants beside the figures."""
     title: str = ""
     """Heading, and entry of the page's contents; a section without one is always shown."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart with what stands around it."""
-
-    svg: Markup
-    title: str
-    legend: Sequence[str] = ()
-    """Names of its colours, in order; empty for a colour that is not there."""
 
 
 def _funnel(r: Figures) -> dict[str, Any]:
@@ -220,23 +209,6 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _moved(r: Figures) -> dict[str, Any]:
-    moved = r["moved"]
-    if moved is None:
-        return {"sides": []}
-    sides = []
-    for side, words in (("gained", "More in the selection than in raw"), ("lost", "Less in the selection than in raw")):
-        buckets = moved[side]
-        if not buckets:
-            continue
-        names = [one["ngrams"][0]["ngram"] if one["ngrams"] else f"bucket {one['bucket']}" for one in buckets]
-        values = [1000 * one["nats"] for one in buckets]
-        title = f"{words}: n-grams, thousandths of a nat"
-        chart = Chart(bar_chart(names, [Bars(side, values)], title, lambda v: f"{v:.2f}"), title)
-        sides.append({"chart": chart, "buckets": buckets})
-    return {"sides": sides}
-
-
 KINDS = {"selected": "Selected", "missed": "Just missed", "rejected": "Rejected"}
 
 
@@ -289,7 +261,7 @@ SECTIONS = (
         "Spread of the weights",
     ),
     Section("rates", ("rates", "documents.selected"), _rates, "Who was selected"),
-    Section("moved", ("moved",), _moved, "What the selection talks about"),
+    Section("moved", ("moved",), moved_sides, "What the selection talks about"),
     Section("examples", ("examples",), _examples, "Examples"),
     Section("stages", ("stages",), _stages, "Stages"),
     Section("quarantine", ("bad.reasons", "bad.first", "damaged", "documents.bad"), title="Quarantine"),
