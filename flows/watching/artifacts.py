@@ -32,6 +32,9 @@ logger = logging.getLogger("dsir_core.prefect")
 PROGRESS_SECONDS = 1.0
 """At least so long between two updates of one stage's artifact."""
 
+ATTEMPTS = 2
+"""To write an artifact, beside those of Prefect's client."""
+
 MAX_ROWS = 100
 """Failed and slow shards of a stage that are named."""
 
@@ -178,13 +181,7 @@ class _Writer:
     def _run(self) -> None:
         with get_client(sync_client=True) as client:
             while (item := self._work.get()) is not None:
-                try:
-                    if isinstance(item, str):
-                        self._show(client, item)
-                    else:
-                        self._create(client, item)
-                except Exception as error:  # whatever it is, the next may succeed
-                    self._note(error)
+                self._send(client, item)
         if self._failed > 1:
             logger.warning("%s updates of this run's artifacts failed", f"{self._failed:,}")
 
@@ -195,14 +192,27 @@ class _Writer:
             said = without_credentials(str(error))
             logger.warning("an artifact of this run could not be written: %s: %s", type(error).__name__, said)
 
-    def _show(self, client: SyncPrefectClient, key: str) -> None:
-        with self._lock:
-            artifact = self._latest.pop(key)
-        if key in self._made:
+    def _send(self, client: SyncPrefectClient, item: str | Artifact) -> None:
+        """Write an artifact, or the latest of a stage's progress; the last of it has none behind it to make it good."""
+        is_progress = isinstance(item, str)
+        if isinstance(item, str):
+            with self._lock:
+                item = self._latest.pop(item)
+        for _ in range(ATTEMPTS):
+            try:
+                self._write(client, item, is_progress=is_progress)
+                return
+            except Exception as error:  # whatever it is, the next may succeed
+                self._note(error)
+
+    def _write(self, client: SyncPrefectClient, artifact: Artifact, *, is_progress: bool) -> None:
+        if is_progress and artifact.key in self._made:
             update = ArtifactUpdate(data=artifact.data, description=artifact.description)
-            client.update_artifact(self._made[key], update)
-        else:
-            self._made[key] = self._create(client, artifact)
+            client.update_artifact(self._made[artifact.key], update)
+            return
+        made = self._create(client, artifact)
+        if is_progress:
+            self._made[artifact.key] = made
 
     def _create(self, client: SyncPrefectClient, artifact: Artifact) -> UUID:
         return client.create_artifact(ArtifactCreate(**asdict(artifact), flow_run_id=self._flow_run_id)).id

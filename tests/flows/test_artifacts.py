@@ -22,15 +22,22 @@ class Server:
 
     def __init__(self, refused: set[int]) -> None:
         self.kept: dict[str, Any] = {}
+        self.progress: dict[str, float] = {}
+        self._keys: dict[object, str] = {}
         self._refused, self._requests = refused, 0
 
     def create_artifact(self, artifact: Any) -> Any:
         self._request()
         self.kept[artifact.key] = artifact
-        return SimpleNamespace(id=uuid4())
+        made = SimpleNamespace(id=uuid4())
+        self._keys[made.id] = artifact.key
+        if artifact.type == "progress":
+            self.progress[artifact.key] = artifact.data
+        return made
 
     def update_artifact(self, artifact_id: object, update: Any) -> None:
         self._request()
+        self.progress[self._keys[artifact_id]] = update.data
 
     def _request(self) -> None:
         self._requests += 1
@@ -63,6 +70,15 @@ def test_a_request_that_fails_does_not_end_the_artifacts(
     assert {"dsir-summary", "dsir-page"} <= set(server.kept)
     assert "could not be written: ReadTimeout" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("refused", range(1, 9))
+def test_the_last_progress_of_a_stage_is_shown_although_a_request_fails(
+    monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    server = Server({refused})
+    run(server, monkeypatch)
+    assert server.progress == {"dsir-count": 100.0, "dsir-score": 100.0}
 
 
 def test_a_stage_has_a_table_of_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
