@@ -127,24 +127,16 @@ class Form:
 
 def _advanced(fields: dict[str, Any]) -> dict[str, Any]:
     groups = {
-        group: _optional(
-            {
-                "type": "object",
-                "title": group.replace("_", " ").capitalize(),
-                "additionalProperties": False,
-                "properties": {name: copy.deepcopy(fields[name]) for name in names},
-            },
-            group.replace("_", " ").capitalize(),
-        )
+        group: _group(group.replace("_", " ").capitalize(), {name: copy.deepcopy(fields[name]) for name in names})
         for group, names in GROUPS.items()
     }
-    settings = {"type": "object", "title": "Settings", "additionalProperties": False, "properties": groups}
-    return _optional(settings, "Advanced") | {"description": "All other settings, in groups."}
+    return _group("Settings", groups) | {"title": "Advanced", "description": "All other settings, in groups."}
 
 
-def _optional(schema: dict[str, Any], title: str) -> dict[str, Any]:
-    """A group that the form opens when it is asked to."""
-    return {"anyOf": [schema, NULL], "default": None, "title": title}
+def _group(title: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields that the form opens when it is asked to."""
+    opened = {"type": "object", "title": title, "additionalProperties": False, "properties": fields}
+    return {"anyOf": [opened, NULL], "default": None, "title": title}
 
 
 SelectionRequest = Annotated[SelectConfig, BeforeValidator(flattened), Form(selects=True)]

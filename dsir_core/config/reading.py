@@ -63,6 +63,11 @@ class ReadSettings(BaseModel):
         return value
 
     @property
+    def unfiltered(self) -> ReadSettings:
+        """The same without conditions, which are on raw alone; documents are cut into chunks as those of raw."""
+        return self.model_copy(update={"include": None, "exclude": None})
+
+    @property
     def unconditional(self) -> ReadSettings:
         """The same for targets, and for records that are known to be wanted."""
-        return self.model_copy(update={"include": None, "exclude": None, "chunk": None})
+        return self.unfiltered.model_copy(update={"chunk": None})

@@ -11,6 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 
+def order_among_all(order: npt.NDArray[np.uint64], rate: float) -> npt.NDArray[np.uint64]:
+    """The order, uint64[n], that a sample of `rate` of a corpus's documents has among samples of other rates."""
+    return (order * rate).astype(np.uint64) if rate < 1 else order
+
+
 @dataclass(frozen=True)
 class Bound:
     """How large a sample may be."""
@@ -61,7 +66,7 @@ class SparseDocuments:
 
         Samples of several corpora, thinned to the least of their rates, are one sample of all of them.
         """
-        order = (self.order * rate).astype(np.uint64) if rate < 1 else self.order
+        order = order_among_all(self.order, rate)
         thinned = replace(self, order=order)
         return thinned if rate <= least else thinned._take(np.flatnonzero(order < np.uint64(least * 2**64)))
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsir_core.model.compact_sample import order_among_all
+
 
 @dataclass(frozen=True)
 class Places:
@@ -46,8 +48,7 @@ class Places:
 
     def scaled(self, rate: float, corpus: int) -> Places:
         """With the order that `SparseDocuments.thinned` gives to a sample of this rate, as of one corpus of several."""
-        order = (self.order * rate).astype(np.uint64) if rate < 1 else self.order
-        return replace(self, order=order, corpus=np.full(len(self), corpus, np.int32))
+        return replace(self, order=order_among_all(self.order, rate), corpus=np.full(len(self), corpus, np.int32))
 
     def at(self, order: npt.NDArray[np.uint64]) -> Places:
         """The places of documents by their order, uint64[m], each of which must be there."""

@@ -12,7 +12,7 @@ from dsir_core.report.charts import Bars, Chart, Line, bar_chart, histogram, lin
 from dsir_core.report.formatting import human_seconds
 from dsir_core.report.moved import moved_sides
 from dsir_core.report.recovery import advice, is_resolved, overall, sentence
-from dsir_core.report.settings import not_default
+from dsir_core.report.settings import as_yaml
 
 Figures: TypeAlias = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _headline(r: Figures) -> dict[str, Any]:
 
 
 def _settings(r: Figures) -> dict[str, Any]:
-    return {"yaml": not_default(r["config"])}
+    return {"yaml": as_yaml(r["config"])}
 
 
 def _recovery(r: Figures) -> dict[str, Any]:

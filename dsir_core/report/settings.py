@@ -1,4 +1,4 @@
-"""The settings of a report as a file that `dsir select` takes."""
+"""The settings of a report, to run the same request again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from dsir_core.config.request import SelectConfig
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 
-def not_default(config: Mapping[str, Any]) -> str:
-    """YAML of the settings that differ from this version's defaults, in the order of its settings.
+def not_default(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from this version's defaults, in the order of its settings.
 
     Args:
         config: of report.json; keys that this version does not know are left out.
     """
-    fields = SelectConfig.model_fields
-    given = {
+    return {
         name: config[name]
-        for name, field in fields.items()
+        for name, field in SelectConfig.model_fields.items()
         if name in config and (field.is_required() or config[name] != _default(name))
     }
-    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=100)
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """A file that `dsir select` takes, of the settings that differ from this version's defaults."""
+    return yaml.safe_dump(not_default(config), sort_keys=False, allow_unicode=True, width=100)
 
 
 def _default(name: str) -> Any:

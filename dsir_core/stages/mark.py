@@ -77,7 +77,7 @@ def mark(run: Run, plan: Plan, counts: Counts, scores: Scores) -> Scores:
 def index_targets(work: StageWork, plan: Plan, counts: Counts) -> list[str]:
     """Names of the indexes of the hashes of all target documents, which are cut as raw is."""
     config = work.run.config
-    read = config.read.model_copy(update={"include": None, "exclude": None})
+    read = config.read.unfiltered
     shards = [shard for corpus in plan.targets.values() for shard in corpus.shards if shard not in counts.damaged]
     tasks = [HashTask(config.workdir_url, shard, read, config.features) for shard in shards]
     work.run.manifest.need(work.name, [task.checkpoint for task in tasks])

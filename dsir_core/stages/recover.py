@@ -82,7 +82,7 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     work = StageWork(run, "recover", leaves_out=True)
     config = run.config
     # With chunks, the target is cut as raw is.
-    read = config.read.model_copy(update={"include": None, "exclude": None})
+    read = config.read.unfiltered
     raw = sample_raw(work, plan, counts, SIZE)
     targets = {name: sample_target(work, plan, counts, name, read, SIZE, places=True) for name in plan.targets}
     candidates = candidates_of(config)

@@ -6,9 +6,9 @@ import argparse
 
 from dsir_core.checkpoints.kinds import WEIGHTS
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError
 from dsir_core.finished import workdir_of
+from dsir_core.report.settings import not_default
 from dsir_core.stages.output_dir import complete_report
 from dsir_core.storage.connect import storage_settings
 from dsir_core.urls import without_credentials
@@ -61,10 +61,5 @@ def _settings_of_output(arguments: argparse.Namespace) -> ConfigFile | None:
         if (report := complete_report(output)) is None:
             raise RequestError(f"{without_credentials(output)}: neither a CONFIG.yaml nor the output of a finished run")
         workdir = workdir_of(output)
-    fields = SelectConfig.model_fields
-    values = {
-        name: value
-        for name, value in report["config"].items()
-        if name in fields and name not in OF_THE_RUN and value != fields[name].default
-    }
+    values = {name: value for name, value in not_default(report["config"]).items() if name not in OF_THE_RUN}
     return ConfigFile(output, values | {"workdir": workdir}, {})

@@ -194,28 +194,23 @@ class _Writer:
 
     def _send(self, client: SyncPrefectClient, item: str | Artifact) -> None:
         """Write an artifact, or the latest of a stage's progress; the last of it has none behind it to make it good."""
-        is_progress = isinstance(item, str)
         if isinstance(item, str):
             with self._lock:
                 item = self._latest.pop(item)
         for _ in range(ATTEMPTS):
             try:
-                self._write(client, item, is_progress=is_progress)
+                self._write(client, item)
                 return
             except Exception as error:  # whatever it is, the next may succeed
                 self._note(error)
 
-    def _write(self, client: SyncPrefectClient, artifact: Artifact, *, is_progress: bool) -> None:
-        if is_progress and artifact.key in self._made:
-            update = ArtifactUpdate(data=artifact.data, description=artifact.description)
-            client.update_artifact(self._made[artifact.key], update)
+    def _write(self, client: SyncPrefectClient, artifact: Artifact) -> None:
+        if made := self._made.get(artifact.key):
+            client.update_artifact(made, ArtifactUpdate(data=artifact.data, description=artifact.description))
             return
-        made = self._create(client, artifact)
-        if is_progress:
-            self._made[artifact.key] = made
-
-    def _create(self, client: SyncPrefectClient, artifact: Artifact) -> UUID:
-        return client.create_artifact(ArtifactCreate(**asdict(artifact), flow_run_id=self._flow_run_id)).id
+        created = client.create_artifact(ArtifactCreate(**asdict(artifact), flow_run_id=self._flow_run_id))
+        if artifact.type == "progress":
+            self._made[artifact.key] = created.id
 
 
 def _this_task_run() -> UUID | None:

@@ -15,7 +15,7 @@ import yaml
 from dsir_core.config.request import parse_config
 from dsir_core.report.html import render
 from dsir_core.report.sections import SECTIONS
-from dsir_core.report.settings import not_default
+from dsir_core.report.settings import as_yaml
 from tests.browser import ask
 from tests.integration.conftest import DEMO
 from tests.report.conftest import Figures, Select
@@ -139,7 +139,7 @@ def test_the_first_lines_say_what_was_selected_for_whom_and_whether_it_looks_rig
 
 
 def test_the_settings_of_a_report_run_the_same_request_again(figures: Figures) -> None:
-    copied = yaml.safe_load(not_default(figures["config"]))
+    copied = yaml.safe_load(as_yaml(figures["config"]))
     assert parse_config(copied).model_dump(mode="json") == figures["config"]
     assert len(copied) < len(figures["config"]) / 2
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
-from dsir_core.errors import RequestError
-from dsir_core.runtime.executor import Outcome, Tree, nothing
+from dsir_core.runtime.executor import InlineExecutor, Outcome, Tree, nothing
 from tests.simulation.world import WorkerDied, World
 
 Item = TypeVar("Item")
@@ -38,6 +38,7 @@ class SimulatedExecutor:
 
     def __init__(self, world: World, mishaps: Mishaps) -> None:
         self._world, self._mishaps = world, mishaps
+        self._plain = InlineExecutor()
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
         """See `Executor.map`."""
@@ -48,14 +49,8 @@ class SimulatedExecutor:
             if self._happens("fails"):
                 yield Outcome(index, None, ConnectionResetError("simulated: the worker's connection"))
                 continue
-            try:
-                result = self._run(function, items[index])
-            except RequestError:
-                raise
-            except Exception as error:
-                yield Outcome(index, None, error)
-            else:
-                yield Outcome(index, result)
+            (outcome,) = self._plain.map(partial(self._run, function), [items[index]], name=name)
+            yield replace(outcome, index=index)
 
     def reduce(
         self,
