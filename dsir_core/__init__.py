@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from dsir_core.config.storage import StorageSettings
     from dsir_core.errors import DamagedFileError, DsirError, MixedVersionsError, RequestError, RunFailedError
-    from dsir_core.finished import ExplainedDocument
+    from dsir_core.explained import ExplainedDocument
     from dsir_core.forecasting.forecast import Forecast
     from dsir_core.in_memory import ImportanceModel, sample
     from dsir_core.report.explained import Contribution, Explanation
@@ -55,7 +55,7 @@ _MODULES = {
     ),
     "config.storage": ("StorageSettings",),
     "errors": ("DamagedFileError", "DsirError", "MixedVersionsError", "RequestError", "RunFailedError"),
-    "finished": ("ExplainedDocument",),
+    "explained": ("ExplainedDocument",),
     "forecasting.forecast": ("Forecast",),
     "in_memory": ("ImportanceModel", "sample"),
     "report.explained": ("Contribution", "Explanation"),

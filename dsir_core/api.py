@@ -11,7 +11,8 @@ from dsir_core import pipeline
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RequestError
-from dsir_core.finished import ExplainedDocument, FinishedSelection
+from dsir_core.explained import ExplainedDocument
+from dsir_core.finished import FinishedSelection
 from dsir_core.forecasting.forecast import Forecast
 from dsir_core.forecasting.forecast import forecast as make_forecast
 from dsir_core.results import Comparison, Selection, Weights
@@ -132,6 +133,7 @@ def explain(
     file: str | None = None,
     position: int | None = None,
     *,
+    where: str | None = None,
     text: str | None = None,
     workdir: str | os.PathLike[str] = "",
     storage: StorageSettings | None = None,
@@ -139,12 +141,15 @@ def explain(
     """The log weight of a document as a sum over its n-grams, by the model of a finished selection.
 
         dsir_core.explain("out", "books/a.jsonl", 17)
+        dsir_core.explain("out", where='id == "d00017"')
         dsir_core.explain("out", text="any text")
 
     Args:
         output: where the selection is.
         file: of a document of the raw corpus, as in selected.parquet.
         position: of that document, as in selected.parquet.
+        where: a condition on the fields of a record, as in `include`: the first document that meets it is explained.
+            Raw is read as far as that document; `file` narrows it down.
         text: to explain instead.
         workdir: where the run's model is; default: where the report says.
         storage: how object storage is reached.
@@ -152,10 +157,13 @@ def explain(
     Raises:
         RequestError: there is no finished selection, no such document, or no model any more.
     """
-    if (file is None) != (position is None) or (file is None) == (text is None):
-        raise RequestError("name a document by file and position, or give a text")
+    given = [name for name, value in (("position", position), ("where", where), ("text", text)) if value is not None]
+    if len(given) != 1 or (file is None and given == ["position"]) or (file is not None and given == ["text"]):
+        raise RequestError("name a document by file and position, or by where, or give a text")
     with storage_settings(storage or StorageSettings()):
         finished = FinishedSelection(os.fspath(output), os.fspath(workdir))
+        if where is not None:
+            return finished.explain_where(where, file)
         if file is not None and position is not None:
             return finished.explain_document(file, position)
         return finished.explain_text(text or "")

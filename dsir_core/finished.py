@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from dsir_core.checkpoints.kinds import MODEL
 from dsir_core.checkpoints.manifest import FOLDER, recorded_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.features import FeatureSettings
-from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.listing import list_corpus
-from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.corpus.given import given_text
+from dsir_core.errors import RequestError
+from dsir_core.explained import ExplainedDocument, standing
 from dsir_core.explaining import explain
 from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.model.importance import FittedModel
+from dsir_core.raw_documents import RawDocument, document_at, document_where, read_settings_of
 from dsir_core.report.comparison import PAGE
-from dsir_core.report.explained import Explanation
 from dsir_core.report.html import render
-from dsir_core.shards.examples import read_texts
+from dsir_core.shards.selection_list import find_selected
 from dsir_core.stages.output_dir import REPORT, REPORT_PAGE, complete_report
 from dsir_core.urls import without_credentials
 
 WAY_OUT = "name the workdir by --workdir, or run the same dsir select again with --overwrite"
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class ExplainedDocument:
-    """A document's log weight under each target of a selection."""
-
-    title: str
-    by_target: Mapping[str, Explanation]
-    thresholds: Mapping[str, float]
-    """About what log weight was selected, by target; without the targets for which there is no one such weight."""
-    has_scores: bool
-    """Whether the selection's weights hold scores from elsewhere: what is explained is then the n-grams' part."""
-
-    @property
-    def best(self) -> Explanation:
-        """The explanation for the target that the document weighs most for."""
-        return max(self.by_target.values(), key=lambda one: one.log_weight)
-
-    def _repr_html_(self) -> str:
-        """The best explanation, as a notebook shows it."""
-        return self.best._repr_html_()
 
 
 class FinishedSelection:
@@ -63,6 +38,7 @@ class FinishedSelection:
     """
 
     def __init__(self, output: str, workdir: str = "") -> None:
+        self.output = output
         self.report = finished_report(output)
         self._store = Store(workdir or _recorded_workdir(output, self.report))
         made_by = self.report["versions"]["tokenizer"]
@@ -79,7 +55,34 @@ class FinishedSelection:
         Raises:
             RequestError: there is no such document, or the model is not in the workdir any more, or is damaged.
         """
-        return self.explain_text(self._text(file, position), f"{file} at {position}")
+        return self._explained(document_at(self.report, file, position))
+
+    def explain_where(self, where: str, file: str | None = None) -> ExplainedDocument:
+        """The log weight of the first document of the raw corpus that meets a condition.
+
+        Args:
+            where: a condition on the fields of its record, as in `include`.
+            file: path below the corpus root: look in this file only.
+
+        Raises:
+            RequestError: as for `explain_document`, or the condition is none.
+        """
+        return self._explained(document_where(self.report, where, file))
+
+    def explain_given(self, data: bytes, source: str) -> ExplainedDocument:
+        """The log weight of a text given by hand, by the selection's model; of a JSON object its text field.
+
+        Args:
+            data: UTF-8.
+            source: where the data comes from, for messages.
+
+        Raises:
+            RequestError: the data is no text; or as for `explain_text`.
+        """
+        read = read_settings_of(self.report)
+        text, is_record = given_text(data, read, source)
+        of_record = f"{' and '.join(read.text_field)} of the JSON record" if is_record else "text"
+        return self.explain_text(text, f"{of_record} on {source}")
 
     def explain_text(self, text: str, title: str = "the given text") -> ExplainedDocument:
         """A text's log weight by the selection's model.
@@ -87,37 +90,21 @@ class FinishedSelection:
         Raises:
             RequestError: the model is not in the workdir any more, or is damaged.
         """
-        found = explain(text, self._model(), self._settings(FeatureSettings))
-        by_target = {one.target: one for one in found}
-        thresholds = {
-            name: each["thresholds"][0] * self._length_factor(name, len(by_target[name].spans))
-            for name, each in self.report.get("histograms", {}).items()
-            if len(each["thresholds"]) == 1 and name in by_target
-        }
-        return ExplainedDocument(title, by_target, thresholds, has_scores=bool(self.report["config"].get("weights")))
+        found = explain(text, self._model(), self._features())
+        standings = {one.target: standing(self.report, one.target, one.log_weight, len(one.spans)) for one in found}
+        has_scores = bool(self.report["config"].get("weights"))
+        return ExplainedDocument(title, {one.target: one for one in found}, standings, has_scores)
 
-    def _length_factor(self, name: str, n_tokens: int) -> float:
-        """A document's log weight as a multiple of its normalised one, by which it was selected."""
-        fit = self.report["fit"]
-        if "typical_tokens" not in fit:  # a report of an earlier version, without length normalisation by default
-            return 1.0
-        power = {"none": 0.0, "sqrt": 0.5, "tokens": 1.0}[fit["length_normalise"][name]]
-        factor: float = (max(1, n_tokens) / fit["typical_tokens"][name]) ** power
-        return factor
+    def _explained(self, document: RawDocument) -> ExplainedDocument:
+        title = f"{document.file} at {document.position}"
+        chosen = find_selected(Store(self.output), document.file, document.position)
+        return replace(self.explain_text(document.text, title), chosen=chosen)
 
-    def _text(self, file: str, position: int) -> str:
-        root = self.report["corpus"]["raw"]["root"]
-        is_url = not root or "://" in file  # on another filesystem than the list file that names it
-        url = file if is_url else f"{root.rstrip('/')}/{file}"
-        (source,) = list_corpus([url]).files
-        try:
-            ((text, _),) = read_texts(source, self._settings(ReadSettings).unconditional, [position])
-        except (DamagedFileError, ValueError) as error:
-            raise RequestError(
-                f"{without_credentials(url)}: no document stands at position {position} "
-                f"(as selected.parquet gives it), or the file cannot be read: {error}"
-            ) from None
-        return text
+    def _features(self) -> FeatureSettings:
+        config = self.report["config"]
+        return FeatureSettings(
+            **{name: value for name, value in config.items() if name in FeatureSettings.model_fields}
+        )
 
     def _model(self) -> FittedModel:
         store, digest = self._store, self.report["model_digest"]
@@ -134,9 +121,6 @@ class FinishedSelection:
         if model.digest != digest:
             raise RequestError(f"{store.redacted}: the run's model is damaged (its digest is another): {WAY_OUT}")
         return model
-
-    def _settings(self, kind: type[Settings]) -> Settings:
-        return kind(**{name: value for name, value in self.report["config"].items() if name in kind.model_fields})
 
 
 def workdir_of(place: str) -> str:

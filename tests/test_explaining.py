@@ -14,13 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dsir_core
 from dsir_core.config.features import FeatureSettings
 from dsir_core.explaining import explain
 from dsir_core.features import reference as oracle
 from dsir_core.features import score_ngrams
 from dsir_core.features.texts import text_buffers
+from dsir_core.finished import FinishedSelection
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import render_explanation
+from dsir_core.shards.selection_list import ChosenDocument
 from flows.cli import main
 from tests.browser import ask
 from tests.report.conftest import Figures, Select
@@ -112,9 +115,11 @@ def test_a_document_of_the_selection_is_found_by_file_and_position(output: Path,
     words = ("--file", row["file"], "--position", row["position"], "--top", 4, "--html", tmp_path / "e.html")
     status, shown, _ = dsir("explain", output, *words)
     assert status == 0
-    assert f"log weight for speeches: {row['log_weight']:,.3f} (threshold about" in shown
+    assert f"log weight for speeches: {row['log_weight']:,.3f}, " in shown
+    assert "above the threshold of about" in shown
     assert f"{row['n_tokens']:,} tokens" in shown
-    assert 4 + 4 + 7 <= len(shown.splitlines()) <= 4 + 4 + 8
+    assert "selected for speeches, number " in shown
+    assert 4 + 4 + 8 <= len(shown.splitlines()) <= 4 + 4 + 9
     assert "explained" in (tmp_path / "e.html").read_text()
 
 
@@ -126,6 +131,74 @@ def test_a_text_on_standard_input(output: Path, dsir: Shell, monkeypatch: pytest
     assert "united states" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+def test_ranks_say_where_a_document_stands(output: Path) -> None:
+    finished = FinishedSelection(str(output))
+    eligible = finished.report["documents"]["eligible"]
+    rows = sorted(pq.read_table(output / "selected.parquet").to_pylist(), key=lambda row: -row["key"])
+    for number, row in enumerate(rows, 1):
+        document = finished.explain_document(row["file"], row["position"])
+        assert document.chosen == ChosenDocument(1, "speeches", number, len(rows))
+        ranks = document.standings["speeches"].ranks
+        assert ranks is not None
+        assert ranks[0] <= ranks[1] <= len(rows) + 20
+    for kind in ("missed", "rejected"):
+        example = next(one for one in finished.report["examples"] if one["kind"] == kind)
+        document = finished.explain_document(example["file"], example["position"])
+        found = document.standings["speeches"]
+        assert document.chosen == ChosenDocument(0)
+        assert found.ranks is not None
+        assert found.ranks[1] > len(rows)
+        assert found.ranks[1] <= eligible
+        assert found.threshold is not None
+        assert found.log_weight < found.threshold
+
+
+def test_a_short_text_is_said_not_to_be_eligible(output: Path) -> None:
+    facts = list(dsir_core.explain(output, text="the people of the United States").facts())
+    assert facts[0] == "not eligible: it has too few tokens"
+
+
+def test_a_document_is_found_by_a_condition_on_its_record(output: Path, dsir: Shell) -> None:
+    document = dsir_core.explain(output, where='id == "d00240"')
+    file, _, position = document.title.partition(" at ")
+    assert document.best.text == dsir_core.explain(output, file, int(position)).best.text
+    assert document.best.text.startswith("hexameter")
+    assert dsir("explain", output, "--where", 'id == "d00240"', "--file", file)[1].startswith(f"{document.title}: ")
+    for words, said in (
+        (("--where", 'id = "d00240"'), "--where: not a condition"),
+        (("--where", 'id == "none"'), 'meets id == "none"'),
+        (("--where", 'id == "d00240"', "--file", "pool-2.jsonl"), "no document of pool-2.jsonl"),
+        (("--where", 'id == "d00240"', "--position", 3), "give one of them"),
+    ):
+        status, _, error = dsir("explain", output, *words)
+        assert (status, error.count("\n")) == (2, 1), words
+        assert said in error
+
+
+def test_a_json_record_on_standard_input_is_explained_by_its_text(
+    output: Path, dsir: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "The government of the United States"
+
+    def explained(data: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data.encode())))
+        return dsir("explain", output)
+
+    plain = explained(text)[1].splitlines()
+    record = explained(json.dumps({"id": 1, "text": text}) + "\n")[1].splitlines()
+    assert record[1:] == plain[1:]
+    assert record[0] == "text of the JSON record on standard input: 6 tokens"
+    assert explained('{"not": JSON}')[1].startswith("text on standard input")
+    for data, said in (
+        ('{"id": 1, "body": "x"}', "text is missing; its fields are id, body"),
+        ('{"text": null}', "text is null"),
+        ('{"text": "a"}\n{"text": "b"}\n', "several JSON records"),
+    ):
+        status, _, error = explained(data)
+        assert (status, error.count("\n")) == (2, 1), data
+        assert said in error
 
 
 def test_what_is_wrong_is_said_in_one_line_with_the_way_out(output: Path, dsir: Shell, tmp_path: Path) -> None:

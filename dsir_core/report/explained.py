@@ -64,24 +64,26 @@ def strongest(contributions: Sequence[Contribution], n: int) -> tuple[list[Contr
     return positive, negative
 
 
-def render_explanation(title: str, explanation: Explanation, n: int) -> str:
+def render_explanation(title: str, explanation: Explanation, n: int, facts: Sequence[str] = ()) -> str:
     """The page; the text and all else that comes from the document is escaped.
 
     Args:
         n: n-grams on each side of the table.
+        facts: what else to say of the document.
     """
-    return render_page("explain.html.jinja", title=title, **_shown(explanation, n))
+    return render_page("explain.html.jinja", title=title, **_shown(explanation, n, facts))
 
 
-def explanation_fragment(explanation: Explanation) -> str:
+def explanation_fragment(explanation: Explanation, facts: Sequence[str] = ()) -> str:
     """The same as an HTML fragment with its style, for notebooks."""
-    return render_fragment("explained.html.jinja", **_shown(explanation, N_PIECE))
+    return render_fragment("explained.html.jinja", **_shown(explanation, N_PIECE, facts))
 
 
-def _shown(explanation: Explanation, n: int) -> dict[str, Any]:
+def _shown(explanation: Explanation, n: int, facts: Sequence[str]) -> dict[str, Any]:
     positive, negative = strongest(explanation.contributions, n)
     return {
         "e": explanation,
+        "facts": facts,
         "sides": [("Adds to the weight", positive), ("Takes from the weight", negative)],
         "fragments": list(_fragments(explanation)),
         "is_cut": len(explanation.spans) > MAX_TOKENS,

@@ -165,3 +165,16 @@ def _by_fate(codes: npt.NDArray[np.int32], fate: npt.NDArray[np.int8], size: int
     """
     apart = np.bincount(codes + size * fate.astype(np.int32), minlength=3 * size).reshape(3, size)
     return apart[::-1].cumsum(axis=0)[::-1]
+
+
+def ranks_of(value: float, counts: Sequence[int], low: float, high: float) -> tuple[int, int]:
+    """First and last rank, from 1, that a log weight may have among the documents of a histogram.
+
+    Args:
+        value: a log weight, scaled as those of the histogram.
+        counts: of a `Scale` from low to high: BINS + 2 numbers, the first and the last of what lies outside.
+    """
+    place = np.clip((value / 2 - low / 2) / (high / 2 - low / 2) * BINS + 1, 0, BINS + 1)
+    index = BINS if value == high else int(place)
+    above = sum(counts[index + 1 :])
+    return above + 1, above + max(1, counts[index])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.errors import RequestError
 from dsir_core.resampling.weights_schema import OFFSET, gather_rows
 from dsir_core.runtime.cancellation import check_cancelled
 
@@ -68,3 +71,60 @@ def pairs(batch: pa.RecordBatch) -> bytes:
     if OFFSET in batch.schema.names:
         columns.append(batch.column(OFFSET).to_pylist())
     return b"".join(("\0".join(map(str, place)) + "\n").encode() for place in zip(*columns, strict=True))
+
+
+@dataclass(frozen=True)
+class ChosenDocument:
+    """What the list of selected documents says of one document of raw."""
+
+    times: int
+    """Rows: 1 for a selected document, 0 for another; with chunks, how many of its chunks are selected."""
+    target: str = ""
+    """Who selected it; of the row with the largest key."""
+    rank: int = 0
+    """By key among those that this target selected, from 1; of that row."""
+    of: int = 0
+    """How many rows this target selected."""
+
+    def sentence(self) -> str:
+        """In words."""
+        if not self.times:
+            return "not selected"
+        chunks = f", {self.times:,} chunks of it" if self.times > 1 else ""
+        return f"selected for {self.target}{chunks}, number {self.rank:,} of {self.of:,} by key"
+
+
+def find_selected(output: Store, file: str, position: int) -> ChosenDocument:
+    """Look a document up in `selected.parquet`, a bounded number of rows at a time.
+
+    Args:
+        file: path below the corpus root.
+        position: of its record.
+
+    Raises:
+        RequestError: the list cannot be read.
+    """
+    times, best, target = 0, -math.inf, ""
+    for batch in _rows(output, ["file", "position", "key", "target"]):
+        here = pc.and_(pc.equal(batch["file"].cast(pa.string()), file), pc.equal(batch["position"], position))
+        mine = batch.filter(here)
+        times += mine.num_rows
+        for row in mine.to_pylist():
+            if row["key"] >= best:
+                best, target = row["key"], row["target"]
+    if not times:
+        return ChosenDocument(0)
+    rank, of = 1, 0
+    for batch in _rows(output, ["key", "target"]):
+        keys = batch.filter(pc.equal(batch["target"].cast(pa.string()), target))["key"]
+        rank += pc.sum(pc.greater(keys, best)).as_py() or 0
+        of += len(keys)
+    return ChosenDocument(times, target, rank, of)
+
+
+def _rows(output: Store, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with output.open(NAME) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            yield from file.iter_batches(READ_ROWS, columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RequestError(f"{output.redacted}/{NAME} cannot be read: {error}") from error

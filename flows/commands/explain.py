@@ -13,7 +13,7 @@ from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
 
 if TYPE_CHECKING:
-    from dsir_core.finished import ExplainedDocument
+    from dsir_core.explained import ExplainedDocument
     from dsir_core.report.explained import Contribution, Explanation
 
 NGRAM_WIDTH = 40
@@ -23,9 +23,19 @@ def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
     parser.usage = f"{parser.prog} OUTPUT [options]"
     parser.add_argument("output", metavar="OUTPUT", help="the output of a finished run")
-    document = parser.add_argument_group("document (without these, a text on standard input)")
+    parser.add_examples(
+        "dsir explain selected --file books/a.jsonl --position 17",
+        "dsir explain selected --where 'id == \"d00017\"' --html explained.html",
+        "head -n 1 corpus/a.jsonl | dsir explain selected",
+    )
+    document = parser.add_argument_group("document (without these, a text or a JSON record on standard input)")
     document.add_argument("--file", metavar="F", help="path of the document's file below the raw corpus's root")
     document.add_argument("--position", type=int, metavar="P", help="position of its record, as in selected.parquet")
+    document.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="the first document that meets it, as for --include; --file narrows it down",
+    )
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--target", metavar="NAME", help="of several that select [the one that it weighs most for]")
     shown.add_argument("--top", type=_positive, default=15, metavar="N", help="n-grams on each side of the table [15]")
@@ -38,14 +48,18 @@ def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
     from dsir_core.finished import FinishedSelection
 
-    if (arguments.file is None) != (arguments.position is None):
+    if arguments.where is not None and arguments.position is not None:
+        raise RequestError("--where and --position both name a document: give one of them")
+    if arguments.where is None and (arguments.file is None) != (arguments.position is None):
         raise RequestError("--file and --position belong together")
     with storage_settings(storage_of(arguments)):
         finished = FinishedSelection(arguments.output, arguments.workdir)
-        if arguments.file is None:
-            document = finished.explain_text(_standard_input(), "text on standard input")
-        else:
+        if arguments.where is not None:
+            document = finished.explain_where(arguments.where, arguments.file)
+        elif arguments.file is not None:
             document = finished.explain_document(arguments.file, arguments.position)
+        else:
+            document = finished.explain_given(_standard_input(), "standard input")
     chosen = document.by_target.get(arguments.target) if arguments.target else document.best
     if chosen is None:
         targets = ", ".join(document.by_target)
@@ -54,36 +68,29 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from dsir_core.report.explained import render_explanation
 
-        page = render_explanation(document.title, chosen, arguments.top)
+        page = render_explanation(document.title, chosen, arguments.top, list(document.facts()))
         Path(arguments.html).write_text(page, encoding="utf-8")
         print(f"\n{arguments.html}")
     return 0
 
 
-def _standard_input() -> str:
-    """The text on standard input.
+def _standard_input() -> bytes:
+    """What is on standard input.
 
     Raises:
-        RequestError: there is none, or it is not UTF-8.
+        RequestError: it is a terminal.
     """
     if sys.stdin.isatty():
-        raise RequestError("name a document by --file and --position, or give a text on standard input")
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"standard input is not UTF-8: byte {error.start}") from None
+        raise RequestError("name a document by --file and --position or by --where, or give a text on standard input")
+    return sys.stdin.buffer.read()
 
 
 def _print(document: ExplainedDocument, chosen: Explanation, top: int) -> None:
     from dsir_core.report.explained import strongest
 
     print(f"{document.title}: {len(chosen.spans):,} tokens")
-    for target, one in document.by_target.items():
-        threshold = document.thresholds.get(target)
-        near = f" (threshold about {threshold:,.3f})" if threshold is not None else ""
-        print(f"log weight for {target}: {one.log_weight:,.3f}{near}")
-    if document.has_scores:
-        print("the run's weights also hold scores from elsewhere: this is the part of the n-grams")
+    for fact in document.facts():
+        print(fact)
     positive, negative = strongest(chosen.contributions, top)
     for words, side in (("adds to the weight", positive), ("takes from the weight", negative)):
         print(f"\n{words:<{NGRAM_WIDTH}}{'times':>8}{'log ratio':>12}{'in all':>12}{'bucket':>10}")

@@ -1,0 +1,121 @@
+"""Documents of the raw corpus of a finished selection, read again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.listing import list_corpus
+from dsir_core.corpus.read import read_range
+from dsir_core.corpus.types import FileRange, SourceFile
+from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.shards.examples import read_texts
+from dsir_core.urls import without_credentials
+
+
+@dataclass(frozen=True)
+class RawDocument:
+    """A document, and where it stands."""
+
+    file: str
+    """Path below the corpus root."""
+    position: int
+    text: str
+
+
+def read_settings_of(report: Mapping[str, Any]) -> ReadSettings:
+    """How whole documents were read."""
+    config = report["config"]
+    read = ReadSettings(**{name: value for name, value in config.items() if name in ReadSettings.model_fields})
+    return read.unconditional
+
+
+def document_at(report: Mapping[str, Any], file: str, position: int) -> RawDocument:
+    """The document at a position.
+
+    Args:
+        report: the content of report.json.
+        file: path below the corpus root, as in selected.parquet.
+        position: of its record, as in selected.parquet.
+
+    Raises:
+        RequestError: there is no such document, or the file cannot be read.
+    """
+    source = _source(report, file)
+    try:
+        ((text, _),) = read_texts(source, read_settings_of(report), [position])
+    except (DamagedFileError, ValueError) as error:
+        raise RequestError(
+            f"{without_credentials(source.url)}: no document stands at position {position} "
+            f"(as selected.parquet gives it), or the file cannot be read: {error}"
+        ) from None
+    return RawDocument(file, position, text)
+
+
+def document_where(report: Mapping[str, Any], where: str, file: str | None = None) -> RawDocument:
+    """The first document whose record meets a condition, in order of file and position.
+
+    Reads the corpus as far as that document, one file after another.
+
+    Args:
+        report: the content of report.json.
+        where: a condition on the record's fields, as in `include`.
+        file: path below the corpus root: look in this file only.
+
+    Raises:
+        RequestError: the condition is none, no document meets it, or a file cannot be read.
+    """
+    plain = read_settings_of(report)
+    try:
+        read = ReadSettings(**{**plain.model_dump(), "include": where})
+    except ValidationError as error:
+        raise RequestError(f"--where: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    root = report["corpus"]["raw"]["root"]
+    files = [_source(report, file)] if file is not None else _sources(report)
+    for source in files:
+        try:
+            found = _first(source, read)
+        except DamagedFileError as error:
+            raise RequestError(f"{without_credentials(source.url)} cannot be read: {error}") from None
+        if found is not None:
+            return RawDocument(file or source.path, *found)
+    raise RequestError(f"--where: no document of {file or f'the files of raw below {root}'} meets {where}")
+
+
+def _first(source: SourceFile, read: ReadSettings) -> tuple[int, str] | None:
+    """Position and text of the first document of a file."""
+    with contextlib.closing(read_range(FileRange(source), read)) as batches:  # type: ignore[type-var]
+        for batch in batches:
+            if len(batch):
+                start, stop = batch.text_offsets[:2]
+                return int(batch.positions[0]), bytes(batch.text_data[start:stop]).decode()
+    return None
+
+
+def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
+    """The files of raw, listed again.
+
+    Raises:
+        RequestError: they are not there, or are others than those of the run.
+    """
+    specs, root = report["config"]["raw"], report["corpus"]["raw"]["root"]
+    try:
+        corpus = list_corpus(specs)
+        if corpus.root == root:
+            return corpus.files
+        said = f"--raw {' '.join(specs)} is {corpus.root} here, and was {root}"
+    except RequestError as error:
+        said = str(error)
+    raise RequestError(f"{said}: go to the folder in which the run was started, or name the file by --file")
+
+
+def _source(report: Mapping[str, Any], file: str) -> SourceFile:
+    root = report["corpus"]["raw"]["root"]
+    is_url = not root or "://" in file  # on another filesystem than the list file that names it
+    (source,) = list_corpus([file if is_url else f"{root.rstrip('/')}/{file}"]).files
+    return source
