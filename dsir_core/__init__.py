@@ -14,14 +14,15 @@ Texts in memory:
     chosen = dsir_core.sample(model.score(raw_texts), k=1000, seed=0)
 
 `select`, `score`, `compare` and `forecast` take a `SelectConfig`, or its fields as keywords. `explain` says why a
-document weighs what it does. Errors are `DsirError`s with a message of one line. Only names in `__all__` are public.
+document weighs what it does, `diff` how two selections differ. Errors are `DsirError`s with a message of one line. Only
+names in `__all__` are public.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsir_core.api import compare, explain, forecast, score, select
+    from dsir_core.api import compare, diff, explain, forecast, score, select
     from dsir_core.config.features import FeatureSettings
     from dsir_core.config.reading import Chunking, ReadSettings
     from dsir_core.config.request import SelectConfig
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         WeightSettings,
     )
     from dsir_core.config.storage import StorageSettings
+    from dsir_core.differences import Difference
     from dsir_core.errors import DamagedFileError, DsirError, MixedVersionsError, RequestError, RunFailedError
     from dsir_core.explained import ExplainedDocument
     from dsir_core.forecasting.forecast import Forecast
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from dsir_core.results import Comparison, Selection, Weights
 
 _MODULES = {
-    "api": ("compare", "explain", "forecast", "score", "select"),
+    "api": ("compare", "diff", "explain", "forecast", "score", "select"),
     "config.features": ("FeatureSettings",),
     "config.reading": ("Chunking", "ReadSettings"),
     "config.request": ("SelectConfig",),
@@ -54,6 +56,7 @@ _MODULES = {
         *("SampleSettings", "ShardSettings", "WeightSettings"),
     ),
     "config.storage": ("StorageSettings",),
+    "differences": ("Difference",),
     "errors": ("DamagedFileError", "DsirError", "MixedVersionsError", "RequestError", "RunFailedError"),
     "explained": ("ExplainedDocument",),
     "forecasting.forecast": ("Forecast",),
@@ -69,6 +72,7 @@ __all__ = [
     "Comparison",
     "Contribution",
     "DamagedFileError",
+    "Difference",
     "DsirError",
     "ExplainedDocument",
     "Explanation",
@@ -92,6 +96,7 @@ __all__ = [
     "WeightSettings",
     "Weights",
     "compare",
+    "diff",
     "explain",
     "forecast",
     "sample",

@@ -10,6 +10,7 @@ from typing import Any
 from dsir_core import pipeline
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.config.storage import StorageSettings
+from dsir_core.differences import Difference, difference
 from dsir_core.errors import RequestError
 from dsir_core.explained import ExplainedDocument
 from dsir_core.finished import FinishedSelection
@@ -167,6 +168,32 @@ def explain(
         if file is not None and position is not None:
             return finished.explain_document(file, position)
         return finished.explain_text(text or "")
+
+
+def diff(
+    output_a: str | os.PathLike[str],
+    output_b: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    storage: StorageSettings | None = None,
+) -> Difference:
+    """Compare two finished selections: documents in both and in one alone, figures, strata, settings that differ.
+
+    Memory is bounded, whatever the selections hold.
+
+    Args:
+        output_a: where the first selection is.
+        output_b: where the second is.
+        key: field of the written records that names a document, where raw has moved or changed; default: file and
+            position in raw.
+        storage: how object storage is reached.
+
+    Raises:
+        RequestError: one is no finished selection, or a record has no such field.
+        DamagedFileError: a part of an output cannot be read.
+    """
+    with storage_settings(storage or StorageSettings()):
+        return difference((os.fspath(output_a), os.fspath(output_b)), key)
 
 
 def _run(request: SelectConfig, executor: Executor | None, observe: Observer) -> Run:

@@ -29,6 +29,7 @@ COMMANDS = {
     "score": "only compute the importance weights of the raw documents, into the workdir",
     "resample": "choose again (another size, seed or method) from the weights in the workdir",
     "compare": "show what each method would select, side by side, from weights that are computed once",
+    "diff": "compare two finished selections: documents, figures, strata, settings",
     "report": "make report.html anew, of an output or of all outputs of a workdir",
     "explain": "show how much each n-gram adds to a document's importance weight",
     "status": "show what is complete in a workdir, what is missing, and what it takes",

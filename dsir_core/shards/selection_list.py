@@ -105,7 +105,7 @@ def find_selected(output: Store, file: str, position: int) -> ChosenDocument:
         RequestError: the list cannot be read.
     """
     times, best, target = 0, -math.inf, ""
-    for batch in _rows(output, ["file", "position", "key", "target"]):
+    for batch in read_selected(output, ["file", "position", "key", "target"]):
         here = pc.and_(pc.equal(batch["file"].cast(pa.string()), file), pc.equal(batch["position"], position))
         mine = batch.filter(here)
         times += mine.num_rows
@@ -115,14 +115,22 @@ def find_selected(output: Store, file: str, position: int) -> ChosenDocument:
     if not times:
         return ChosenDocument(0)
     rank, of = 1, 0
-    for batch in _rows(output, ["key", "target"]):
+    for batch in read_selected(output, ["key", "target"]):
         keys = batch.filter(pc.equal(batch["target"].cast(pa.string()), target))["key"]
         rank += pc.sum(pc.greater(keys, best)).as_py() or 0
         of += len(keys)
     return ChosenDocument(times, target, rank, of)
 
 
-def _rows(output: Store, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def read_selected(output: Store, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows of `selected.parquet`, a bounded number at a time.
+
+    Args:
+        columns: which columns; default: all.
+
+    Raises:
+        RequestError: the list cannot be read.
+    """
     try:
         with output.open(NAME) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
             yield from file.iter_batches(READ_ROWS, columns=columns)

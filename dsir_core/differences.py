@@ -1,0 +1,130 @@
+"""Two selections side by side: which documents they share, their figures, and what differs in their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from dsir_core.checkpoints.store import Store
+from dsir_core.finished import finished_report
+from dsir_core.shards.shared_documents import Parts, Shared, shared_by_key, shared_by_place
+from dsir_core.urls import without_credentials
+
+Report: TypeAlias = Mapping[str, Any]
+Pair: TypeAlias = tuple[Any, Any]
+"""A figure or setting of the first selection and of the second; None where one has none."""
+
+OF_THE_RUN = ("output", "workdir", "overwrite", "workers", "inline")
+"""Settings that say where and by whom a selection was made, and not what."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two selections differ."""
+
+    outputs: tuple[str, str]
+    """Redacted."""
+    ended: tuple[str | None, str | None]
+    """When each was made."""
+    key: str | None
+    """Field by which documents are identified; None for the place in raw."""
+    shared: Shared
+    figures: Mapping[str, Pair]
+    """By name, as in report.json with dots."""
+    strata: Mapping[str, Pair]
+    """Selected documents by stratum; empty where neither run had strata."""
+    settings: Mapping[str, Pair]
+    """Settings that differ."""
+    notes: tuple[str, ...]
+    """What to know when the figures are read."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both selected the same documents."""
+        return self.shared.only == (0, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; pairs are lists, the first selection first."""
+        return asdict(self) | {"is_same": self.is_same}
+
+
+def difference(outputs: tuple[str, str], key: str | None = None) -> Difference:
+    """Compare two finished selections, in bounded memory.
+
+    Args:
+        outputs: directories or URLs.
+        key: field of the written records that names a document; default: file and position in raw.
+
+    Raises:
+        RequestError: one is no finished selection, or its records have no such field.
+        DamagedFileError: a part of the output cannot be read.
+    """
+    first, second = (finished_report(output) for output in outputs)
+    if key is None:
+        shared = shared_by_place((Store(outputs[0]), Store(outputs[1])))
+    else:
+        shared = shared_by_key((_parts(outputs[0], first), _parts(outputs[1], second)), key)
+    return Difference(
+        (without_credentials(outputs[0]), without_credentials(outputs[1])),
+        (_ended(first), _ended(second)),
+        key,
+        shared,
+        _pairs(dict(_figures(first)), dict(_figures(second))),
+        _pairs(_strata(first), _strata(second), 0),
+        {name: pair for name, pair in _pairs(_settings(first), _settings(second)).items() if pair[0] != pair[1]},
+        tuple(_notes(first, second, key)),
+    )
+
+
+def _parts(output: str, report: Report) -> Parts:
+    names = [part["name"] for part in report["parts"]]
+    return Parts(output, names, sum(part["documents"] for part in report["parts"]))
+
+
+def _ended(report: Report) -> str | None:
+    ended: str | None = report.get("time", {}).get("ended")
+    return ended
+
+
+def _figures(report: Report) -> Iterator[tuple[str, Any]]:
+    for name in ("raw", "eligible", "selected"):
+        yield f"documents.{name}", report["documents"].get(name)
+    yield "tokens.selected", report["tokens"]["selected"]
+    for target, found in report.get("recovery", {}).items():
+        yield f"recovery.{target}.recovered", found["recovered"]
+    for target, found in report["targets"].items():
+        yield f"targets.{target}.kl_reduction", found["kl_reduction"]
+    yield "weights.effective_sample_size", report["weights"]["effective_sample_size"]
+    yield "weights.top_k_overlap", report["weights"]["top_k_overlap"]
+    if "copies" in report:
+        yield "copies.copies", report["copies"]["copies"]
+
+
+def _strata(report: Report) -> dict[str, int]:
+    return {name: found["selected"] for name, found in report.get("strata", {}).items()}
+
+
+def _settings(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in report["config"].items() if name not in OF_THE_RUN}
+
+
+def _pairs(first: Mapping[str, Any], second: Mapping[str, Any], missing: Any = None) -> dict[str, Pair]:
+    return {name: (first.get(name, missing), second.get(name, missing)) for name in {**first, **second}}
+
+
+def _notes(first: Report, second: Report, key: str | None) -> Iterator[str]:
+    a, b = (report["corpus"]["raw"] for report in (first, second))
+    if a["root"] != b["root"]:
+        advice = "" if key else ": places mean the same only if the files have the same names; else use --key"
+        yield f"raw lies in {a['root']} and in {b['root']}{advice}"
+    elif a["bytes"] != b["bytes"]:
+        yield f"raw has changed: {a['files']:,} files of {a['bytes']:,} bytes, then {b['files']:,} of {b['bytes']:,}"
+    for name in ("tokenizer", "dsir-pipeline"):
+        versions = [report["versions"].get(name) for report in (first, second)]
+        if versions[0] != versions[1]:
+            yield f"made by {name} {versions[0]} and {versions[1]}"
+    if first["documents"]["selected"] != second["documents"]["selected"]:
+        yield "KL reductions, and recovery, of selections of different sizes do not say which settings are better"
+    if first["model_digest"] == second["model_digest"]:
+        yield "both used the same model: their log weights are the same"
