@@ -9,10 +9,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dsir_core.runtime.executor import InlineExecutor, Outcome, Tree, nothing
+from dsir_core.shards.score import load_model
+from tests.simulation.dialogs import Dialog, Dialogs
 from tests.simulation.world import WorkerDied, World
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+DIALOGS = Dialogs()
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,14 @@ class SimulatedExecutor:
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], *, name: str) -> Iterator[Outcome[Result]]:
         """See `Executor.map`."""
-        order = list(range(len(items)))
+        order, sent = list(range(len(items))), pickle.dumps(function)
         self._world.rng.shuffle(order)
         late = [index for index in order if self._happens("straggles")]
         for index in [*(i for i in order if i not in late), *late]:
             if self._happens("fails"):
                 yield Outcome(index, None, ConnectionResetError("simulated: the worker's connection"))
                 continue
-            (outcome,) = self._plain.map(partial(self._run, function), [items[index]], name=name)
+            (outcome,) = self._plain.map(partial(self._run, sent), [items[index]], name=name)
             yield replace(outcome, index=index)
 
     def reduce(
@@ -63,24 +67,25 @@ class SimulatedExecutor:
     ) -> Result:
         """See `Executor.reduce`."""
         results: dict[int, Result] = {}
-        order = list(range(len(items)))
+        order, sent = list(range(len(items))), pickle.dumps(function)
         self._world.rng.shuffle(order)
         for index in order:
-            results[index] = self._run(function, items[index])
+            results[index] = self._run(sent, items[index])
             done()
-        tree = Tree(join)
+        joining = pickle.dumps(join)
+        tree = Tree[Result](lambda results: self._in_process(joining, results))
         for index in range(len(items)):
             tree.add(results[index])
         return tree.root()
 
-    def _run(self, function: Callable[[Item], Result], item: Item) -> Result:
+    def _run(self, function: bytes, item: Item) -> Any:
         """Run an item, again where its worker dies or its result is lost; all travels as between processes."""
         process = self._world.process
         while True:
             if self._happens("worker_dies"):
                 process.worker_dies_in = self._world.rng.randint(0, 8)
             try:
-                result = _travel(_travel(function)(_travel(item)))
+                result = self._in_process(function, item)
             except WorkerDied:
                 continue
             finally:
@@ -89,11 +94,20 @@ class SimulatedExecutor:
                 continue
             return result
 
+    def _in_process(self, function: bytes, item: Any) -> Any:
+        return DIALOGS.call(function, pickle.dumps(item), self._world.answer, self._in_worker)
+
+    def _in_worker(self, dialog: Dialog, call: Callable[[], Result]) -> Result:
+        """Call a function as in a worker that has just begun."""
+        process = self._world.process
+        load_model.cache_clear()
+        process.dialog = dialog
+        try:
+            return call()
+        finally:
+            process.dialog = None
+
     def _happens(self, mishap: str) -> bool:
         happens = self._world.rng.random() < getattr(self._mishaps, mishap)
         self._world.counts[mishap.replace("_", " ")] += happens
         return happens
-
-
-def _travel(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301

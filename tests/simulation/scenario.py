@@ -1,63 +1,22 @@
-"""Whole selections in a simulated world, driven by one seed; what must hold after each."""
+"""Whole selections in a simulated world, driven by one seed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
-from unittest import mock
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dsir_core.checkpoints.cleaning import plan_cleaning
 from dsir_core.checkpoints.kinds import KINDS
-from dsir_core.checkpoints.manifest import recorded_runs
-from dsir_core.checkpoints.receipts import unsealed
-from dsir_core.checkpoints.store import Store
-from dsir_core.config.request import parse_config
 from dsir_core.errors import DsirError
-from dsir_core.pipeline import select
-from dsir_core.runtime.executor import Executor, InlineExecutor
-from dsir_core.shards import score
-from dsir_core.stages.run import Run
-from dsir_core.storage import ranges, retries
+from tests.simulation.checks import check_clean, check_outputs, check_receipts
 from tests.simulation.executor import Mishaps, SimulatedExecutor
-from tests.simulation.world import ROOT, Process, ProcessDied, Rates, SimulatedFileSystem, World
+from tests.simulation.selections import VARIANTS, corpus, inside, output_files, plain, request, run
+from tests.simulation.world import Process, Rates, World
 
-WORDS = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"]
-WORKDIR = f"{ROOT}/work"
 ACCOUNT = ("raw", "selected", "rejected", "ineligible", "excluded", "bad")
 LONGEST = 320
 """Steps that an undisturbed run takes, about; the last of them are those at the output."""
-NEVER = 2.0**40
-"""Seconds since 1970, after all that is simulated."""
-
-VARIANTS: tuple[dict[str, Any], ...] = (
-    {"count": 5},
-    {"count": 7, "method": "top-k"},
-    {"tokens": 40, "seed": 3},
-    {"fraction": 0.4, "chunk": {"words": 4}},
-    {"count": 6, "separate": True},
-)
-"""Requests, beside what all have."""
-
-
-@dataclass
-class Plain:
-    """What an undisturbed run gives."""
-
-    files: dict[str, bytes]
-    """Of the output, without reports."""
-    report: dict[str, Any]
-    everything: dict[str, bytes]
-    """All objects of its world by name, without the bucket's."""
 
 
 @dataclass
@@ -67,95 +26,6 @@ class Story:
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     phases: list[str] = field(default_factory=list)
-
-
-def corpus(world: World) -> None:
-    """Put the corpora into a world: raw files of two formats with one bad record, and two targets."""
-    rng = random.Random(7)
-
-    def texts(words: list[str], n: int) -> list[str]:
-        return [" ".join(rng.choices(words, k=16)) for _ in range(n)]
-
-    def lines(words: list[str], n: int) -> bytes:
-        return "".join(json.dumps({"text": text}) + "\n" for text in texts(words, n)).encode()
-
-    world.put("bucket/raw/0.jsonl", lines(WORDS, 13))
-    world.put("bucket/raw/1.jsonl", lines(WORDS, 13) + b"{bad\n")
-    table = pa.BufferOutputStream()
-    pq.write_table(pa.table({"text": texts(WORDS, 8), "n": list(range(8))}), table)
-    world.put("bucket/raw/2.parquet", table.getvalue().to_pybytes())
-    world.put("bucket/targets/one.jsonl", lines(WORDS[:4], 4))
-    world.put("bucket/targets/two.jsonl", lines(WORDS[3:6], 3))
-
-
-def request(variant: int, output: str, **more: Any) -> dict[str, Any]:
-    """A request over the corpora, as settings."""
-    targets = {"one": f"{ROOT}/targets/one.jsonl", "two": f"{ROOT}/targets/two.jsonl"}
-    places = {"raw": f"{ROOT}/raw", "target": targets, "output": f"{ROOT}/{output}", "workdir": WORKDIR}
-    return {
-        **places,
-        "min_tokens": 1,
-        "buckets": 64,
-        "shard_bytes": 1024,
-        "max_bad_fraction": 0.5,
-        **VARIANTS[variant],
-        **more,
-    }
-
-
-@contextmanager
-def inside(world: World) -> Iterator[None]:
-    """Let storage be a world's, without waiting, threads and pages."""
-    pa.set_io_thread_count(1)
-    SimulatedFileSystem.world = world
-    score.load_model.cache_clear()  # what a process has loaded would spare it operations
-    with (
-        mock.patch.object(retries._RETRYING, "sleep"),
-        mock.patch.object(ranges, "_POOL", _Here()),
-        mock.patch("dsir_core.stages.report.render", return_value="page"),
-    ):
-        yield
-
-
-class _Here:
-    """A pool without threads."""
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        future: Any = ranges.Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-def run(
-    world: World, settings: dict[str, Any], executor: Executor, process: Process
-) -> dict[str, Any] | DsirError | None:
-    """One run in a process: its report, its error, or None where the process died."""
-    world.process = process
-    try:
-        return select(Run(parse_config(settings), executor))
-    except DsirError as error:
-        return error
-    except ProcessDied:
-        return None
-
-
-@cache
-def plain(variant: int) -> Plain:
-    """What a variant gives where nothing goes wrong."""
-    world = World(0)
-    corpus(world)
-    with inside(world):
-        report = run(world, request(variant, "out"), InlineExecutor(), Process())
-    assert isinstance(report, dict), report
-    everything = {name.removeprefix("bucket/"): one.data for name, one in world.objects.items()}
-    return Plain(output_files(world, "out"), report, everything)
-
-
-def output_files(world: World, output: str) -> dict[str, bytes]:
-    """Files of an output but the reports, which hold times."""
-    start = f"bucket/{output}/"
-    found = {name.removeprefix(start): one.data for name, one in world.objects.items() if name.startswith(start)}
-    return {name: data for name, data in found.items() if not name.startswith("report.")}
 
 
 def simulate(seed: int) -> Story:
@@ -170,7 +40,7 @@ def simulate(seed: int) -> Story:
     with inside(world):
         if rng.random() < 0.5:
             _stands(world, rng.randrange(len(VARIANTS)))
-        world.changed = lambda: check_outputs(world)
+        world.changed = lambda name: None if name.startswith("bucket/work/") else check_outputs(world)
         for _ in range(rng.choice((1, 1, 2))):
             if rng.random() < 0.3:
                 variants["out"] = rng.randrange(len(VARIANTS))
@@ -270,53 +140,3 @@ def _last(world: World, rng: random.Random, variant: int, output: str) -> None:
     found = output_files(world, output)
     assert sorted(found) == sorted(wanted.files), f"{sorted(found)} at the output"
     assert found == wanted.files
-
-
-def check_outputs(world: World) -> None:
-    """Where a report stands, the selection that it describes is there as it describes it."""
-    for output in ("out", "other"):
-        name = f"bucket/{output}/report.json"
-        if name not in world.objects:
-            continue
-        try:
-            report = json.loads(world.objects[name].data)
-        except ValueError:
-            continue  # a torn write, which no reader can take for a report
-        whole = next(p for p in map(plain, range(len(VARIANTS))) if same_request(p.report, report))
-        found = output_files(world, output)
-        for file, data in whole.files.items():
-            assert found.get(file) == data, f"report.json stands, but {output}/{file} is not what it describes"
-
-
-def same_request(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two reports are of the same selection."""
-    return bool(one["selection_digest"] == other["selection_digest"] and one["parts"] == other["parts"])
-
-
-def check_receipts(world: World) -> None:
-    """Each receipt that the last runs need tells the truth about its data."""
-    needed = {name for one in recorded_runs(Store(WORKDIR)) for name in one.names()}
-    for name in needed:
-        receipt_object = world.objects.get(f"bucket/work/{name}.json")
-        if receipt_object is None:
-            continue
-        receipt = unsealed(receipt_object.data)
-        assert receipt is not None, f"{name}: the receipt is damaged"
-        data = world.objects[f"bucket/work/{receipt.name}"].data
-        assert hashlib.sha256(data).hexdigest() == receipt.sha256, f"{name}: the receipt does not tell the truth"
-
-
-def check_clean(world: World) -> None:
-    """Clean leaves what the last runs need, and nothing once they are forgotten."""
-    store = Store(WORKDIR)
-    kept = {name for one in recorded_runs(store) for name in one.names()}
-    for entry in plan_cleaning(store, forget=[], before=NEVER).removable:
-        store.remove(entry.name)
-    left = [entry.name for entry in store.entries()]
-    for name in left:
-        folder, _, file = name.rpartition("/")
-        assert folder.startswith("runs/") or f"{folder}/{file[:64]}" in kept, f"{name} is left by clean"
-    outputs = [one.output for one in recorded_runs(store)]
-    for entry in plan_cleaning(store, forget=outputs, before=NEVER).removable:
-        store.remove(entry.name)
-    assert store.names() == [], "clean leaves files of forgotten runs"

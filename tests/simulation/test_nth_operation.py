@@ -8,16 +8,8 @@ import pytest
 
 from dsir_core.errors import DsirError
 from dsir_core.runtime.executor import InlineExecutor
-from tests.simulation.scenario import (
-    check_outputs,
-    check_receipts,
-    corpus,
-    inside,
-    output_files,
-    plain,
-    request,
-    run,
-)
+from tests.simulation.checks import check_outputs, check_receipts
+from tests.simulation.selections import corpus, inside, output_files, plain, request, run
 from tests.simulation.world import Process, World
 
 KINDS: dict[str, Callable[[int], Process]] = {

@@ -5,18 +5,19 @@ All that happens follows from one seed. Runs in the same world take turns at eac
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
-import fsspec
-from fsspec import AbstractFileSystem
+from tests.simulation.dialogs import Answer, Dialog
 
-PROTOCOL = "sim"
-ROOT = f"{PROTOCOL}://bucket"
+READS = ("info", "read")
+PUTS = ("put", "pipe", "copy")
+WRITES = (*PUTS, "remove")
 
 
 class ProcessDied(BaseException):
@@ -57,6 +58,8 @@ class Process:
     dead: bool = False
     worker_dies_in: int = -1
     """Steps until the worker that runs an item dies."""
+    dialog: Dialog | None = None
+    """With the function that a worker runs."""
 
 
 class Turns:
@@ -84,7 +87,7 @@ class Turns:
     def step(self) -> None:
         """Give the turn to any of the threads, perhaps this one."""
         me = getattr(_TURN, "index", None)
-        if me not in self._waiting or len(self._waiting) == 1:  # Arrow reads in a thread of its own, and is waited for
+        if me not in self._waiting or len(self._waiting) == 1:
             return
         chosen = self._next()
         if chosen is not self._waiting[me]:
@@ -109,12 +112,29 @@ class Turns:
 _TURN = threading.local()
 
 
-@dataclass(frozen=True)
 class Stored:
-    """An object."""
+    """An object, as storage describes it."""
 
-    data: bytes
-    version: int
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def info(self, name: str) -> dict[str, Any]:
+        """As fsspec describes a file."""
+        return {"name": name, "size": len(self.data), "type": "file", "ETag": self.etag, "mtime": 0.0}
+
+
+class Operation(NamedTuple):
+    """What is asked of storage."""
+
+    kind: str
+    name: str
+    data: bytes = b""
+    """To be written."""
+    source: str = ""
+    """Of a copy."""
+    waited_for: bool = False
+    """It is asked for in a thread of Arrow's, for which the thread of the run waits: no other run may have a turn."""
 
 
 @dataclass
@@ -130,8 +150,8 @@ class World:
     operations: list[str] = field(default_factory=list)
     """All operations, for who reads a failure."""
 
-    changed: Callable[[], None] = lambda: None
-    """Is called whenever an object has changed."""
+    changed: Callable[[str], object] = lambda name: None
+    """Is called with the name of an object whenever it has changed."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -143,15 +163,15 @@ class World:
 
     def put(self, name: str, data: bytes) -> None:
         """Store an object, as it is."""
-        self.objects[name] = Stored(data, self.steps)
-        self.changed()
+        self.objects[name] = Stored(data)
+        self.changed(name)
 
     def remove(self, name: str) -> None:
         """Remove an object."""
         if name not in self.objects:
             raise FileNotFoundError(name)
         del self.objects[name]
-        self.changed()
+        self.changed(name)
 
     def quiet(self) -> None:
         """Let all that is under way arrive, and nothing go wrong any more."""
@@ -160,14 +180,15 @@ class World:
         self._late.clear()
         self.rates = Rates()
 
-    def step(self, operation: str, name: str) -> str:
+    def step(self, operation: Operation) -> str:
         """One step of the process that runs: what goes wrong with it, or ""."""
         process = self.process
-        self.turns.step()
+        if not operation.waited_for:
+            self.turns.step()
         self.process = process
         self.steps += 1
         process.steps += 1
-        self.operations.append(f"{operation} {name}")
+        self.operations.append(f"{operation.kind} {operation.name}")
         self._arrive()
         if process.dead or process.steps - 1 == process.die_at:
             self._died(process)
@@ -177,14 +198,14 @@ class World:
         process.worker_dies_in -= process.worker_dies_in > 0
         if process.steps - 1 == process.fail_at:
             self.counts["refused"] += 1
-            raise PermissionError(f"simulated: {operation} {name}")
+            raise PermissionError(f"simulated: {operation.kind} {operation.name}")
         if process.steps - 1 in process.outage:
             self.counts["outage"] += 1
             raise ConnectionResetError("simulated outage")
         self._remember()
-        return self._fault(operation)
+        return self._fault(operation.kind)
 
-    def seen_by_listing(self, fault: str) -> dict[str, Stored]:
+    def _seen_by_listing(self, fault: str) -> dict[str, Stored]:
         """The objects that a listing shows."""
         if fault == "stale" and self._history:
             return self.rng.choice(self._history)
@@ -212,20 +233,58 @@ class World:
             draw -= rate
         return ""
 
-    def write(self, operation: str, name: str, data: bytes) -> None:
-        """A write, which may go wrong."""
-        fault = self.step(operation, name)
+    def ask(self, operation: Operation) -> Any:
+        """What storage answers to an operation of the program.
+
+        Raises:
+            OSError: what went wrong.
+        """
+        return (self.process.dialog or self).answer(operation).get()
+
+    def answer(self, operation: Operation) -> Answer:
+        """Do an operation."""
+        try:
+            value, key = self._do(operation)
+        except OSError as error:
+            return Answer(None, error, (type(error), str(error)))
+        return Answer(value, None, key)
+
+    def _do(self, operation: Operation) -> tuple[Any, Hashable]:
+        """The answer to an operation, and what is the same for the same answer."""
+        fault = self.step(operation)
         if fault == "reset":
             raise ConnectionResetError("simulated")
-        if fault == "torn":
-            self.put(name, data[: len(data) // 2])
-            raise ConnectionResetError("simulated")
-        if fault == "late":
-            self._late.append((self.steps + self.rng.randint(1, 12), name, data))
-            raise TimeoutError("simulated")
-        self.put(name, data)
+        if operation.kind == "list":
+            return self._list(operation.name, self._seen_by_listing(fault))
+        if operation.kind in READS:
+            found = self._object(operation.name)
+            return found, found.etag
+        if operation.kind == "remove":
+            self.remove(operation.name)
+        else:
+            self._write(operation, fault)
         if fault == "lost answer":
             raise ConnectionResetError("simulated")
+        return None, None
+
+    def _object(self, name: str) -> Stored:
+        if name not in self.objects:
+            raise FileNotFoundError(name)
+        return self.objects[name]
+
+    def _list(self, name: str, objects: dict[str, Stored]) -> tuple[dict[str, Any], Hashable]:
+        found = {key: objects[key].info(key) for key in sorted(objects) if key.startswith(f"{name}/") or key == name}
+        return found, tuple((key, info["ETag"]) for key, info in found.items())
+
+    def _write(self, operation: Operation, fault: str) -> None:
+        data = self._object(operation.source).data if operation.source else operation.data
+        if fault == "torn":
+            self.put(operation.name, data[: len(data) // 2])
+            raise ConnectionResetError("simulated")
+        if fault == "late":
+            self._late.append((self.steps + self.rng.randint(1, 12), operation.name, data))
+            raise TimeoutError("simulated")
+        self.put(operation.name, data)
 
     def _arrive(self) -> None:
         for entry in [entry for entry in self._late if entry[0] <= self.steps]:
@@ -235,80 +294,3 @@ class World:
     def _remember(self) -> None:
         if self.rates.stale:
             self._history = [*self._history[-6:], dict(self.objects)]
-
-
-PUTS = ("put", "pipe", "copy")
-WRITES = (*PUTS, "remove")
-
-
-class SimulatedFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The store of the current world as an fsspec filesystem, with the operations of an object store."""
-
-    protocol = PROTOCOL
-    cachable = False
-    world: ClassVar[World]
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self)
-
-    __hash__ = AbstractFileSystem.__hash__
-
-    def _read(self, operation: str, path: str) -> Stored:
-        name = self._strip_protocol(path)
-        if self.world.step(operation, name):
-            raise ConnectionResetError("simulated")
-        if name not in self.world.objects:
-            raise FileNotFoundError(name)
-        return self.world.objects[name]
-
-    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        name = self._strip_protocol(path)
-        found = self._read("info", path)
-        return {"name": name, "size": len(found.data), "type": "file", "ETag": str(found.version), "mtime": 0.0}
-
-    def exists(self, path: str, **kwargs: Any) -> bool:
-        try:
-            self.info(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        return self._read("read", path).data[start:end]
-
-    def find(self, path: str, maxdepth: Any = None, withdirs: bool = False, detail: bool = False, **kwargs: Any) -> Any:
-        name = self._strip_protocol(path).rstrip("/")
-        fault = self.world.step("list", name)
-        if fault == "reset":
-            raise ConnectionResetError("simulated")
-        found = {
-            key: {"name": key, "size": len(one.data), "type": "file", "ETag": str(one.version), "mtime": 0.0}
-            for key, one in sorted(self.world.seen_by_listing(fault).items())
-            if key.startswith(f"{name}/") or key == name
-        }
-        return found if detail else list(found)
-
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        self.world.write("pipe", self._strip_protocol(path), bytes(value))
-
-    def put_file(self, lpath: str, rpath: str, callback: Any = None, mode: str = "overwrite", **kwargs: Any) -> None:
-        with open(lpath, "rb") as stream:
-            self.world.write("put", self._strip_protocol(rpath), stream.read())
-
-    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        source = self._strip_protocol(path1)
-        if source not in self.world.objects:
-            raise FileNotFoundError(source)
-        self.world.write("copy", self._strip_protocol(path2), self.world.objects[source].data)
-
-    def rm_file(self, path: str) -> None:
-        name = self._strip_protocol(path)
-        fault = self.world.step("remove", name)
-        if fault == "reset":
-            raise ConnectionResetError("simulated")
-        self.world.remove(name)
-        if fault == "lost answer":
-            raise ConnectionResetError("simulated")
-
-
-fsspec.register_implementation(PROTOCOL, SimulatedFileSystem, clobber=True)
