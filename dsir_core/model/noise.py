@@ -8,14 +8,15 @@ multiplications and divisions of IEEE 754 float64 in a fixed order.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dsir_core.digests import hash64
-from dsir_core.kernels.cache_key import read_only
-from dsir_core.kernels.compiled import compiled
+
+BLOCK = 8192
 
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -39,90 +40,67 @@ _EXP_SERIES = (
 _INVERSE_LN2 = 1.44269504088896338700e00
 
 
-@compiled()
-def _log(x: float) -> float:
-    # Sun's fdlibm algorithm (e_log.c): x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)) with s = f / (2 + f),
-    # error below 1 unit in the last place. x is positive, finite and normal here.
-    mantissa, k = math.frexp(x)
-    if mantissa < _SQRT_HALF:
-        mantissa *= 2.0
-        k -= 1
-    f = mantissa - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    r = 0.0
-    for i in range(len(_SERIES) - 1, -1, -1):
-        r = z * (r + _SERIES[i])
-    half_square = 0.5 * f * f
-    return k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f)
-
-
-@compiled()
-def _exp(x: float) -> float:
-    # Sun's fdlibm algorithm (e_exp.c): x = k ln 2 + r, exp(r) by a rational function, error below 1 unit in the last
-    # place.
-    k = math.floor(_INVERSE_LN2 * x + 0.5)
-    high, low = x - k * _LN2_HIGH, k * _LN2_LOW
-    r = high - low
-    t = r * r
-    c = 0.0
-    for i in range(len(_EXP_SERIES) - 1, -1, -1):
-        c = t * (c + _EXP_SERIES[i])
-    c = r - c
-    return math.ldexp(1.0 - ((low - (r * c) / (2.0 - c)) - high), int(k))
-
-
-@compiled()
-def _logs(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    out = np.empty(len(values), np.float64)
-    for i in range(len(values)):
-        out[i] = _log(values[i])
-    return out
-
-
-@compiled()
-def _exps(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    out = np.empty(len(values), np.float64)
-    for i in range(len(values)):
-        out[i] = _exp(values[i])
-    return out
-
-
 def log_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Natural logarithm of positive, finite, normal float64, elementwise; the same bits on every machine."""
-    logs = _logs(read_only(values.ravel(), np.float64))
-    return np.asarray(logs, np.float64).reshape(values.shape)
+    return _by_block(_log, values)
 
 
 def exp_exact(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Exponential of float64 from -700 to 700, elementwise; the same bits on every machine."""
-    exps = _exps(read_only(values.ravel(), np.float64))
-    return np.asarray(exps, np.float64).reshape(values.shape)
+    return _by_block(_exp, values)
 
 
-@compiled()
-def _mix(z: np.uint64) -> np.uint64:
+def _by_block(
+    function: Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]], values: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Apply a function elementwise, to so many values at a time that what lies between its steps stays in cache."""
+    out = np.empty(values.shape, np.float64)
+    flat_in, flat_out = values.ravel(), out.reshape(-1)
+    for begin in range(0, len(flat_in), BLOCK):
+        flat_out[begin : begin + BLOCK] = function(flat_in[begin : begin + BLOCK])
+    return out
+
+
+def _log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # Sun's fdlibm algorithm (e_log.c): x = 2^k (1 + f), log(1 + f) = f - s (f - R(s^2)) with s = f / (2 + f),
+    # error below 1 unit in the last place. x is positive, finite and normal here.
+    mantissa, exponent = np.frexp(x)
+    is_small = mantissa < _SQRT_HALF
+    mantissa = np.where(is_small, mantissa * 2.0, mantissa)
+    k = (exponent - is_small).astype(np.float64)
+    f = mantissa - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    r = np.zeros_like(z)
+    for factor in reversed(_SERIES):
+        r = z * (r + factor)
+    half_square = 0.5 * f * f
+    return np.asarray(k * _LN2_HIGH - ((half_square - (s * (half_square + r) + k * _LN2_LOW)) - f), np.float64)
+
+
+def _exp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # Sun's fdlibm algorithm (e_exp.c): x = k ln 2 + r, exp(r) by a rational function, error below 1 unit in the last
+    # place.
+    k = np.floor(_INVERSE_LN2 * x + 0.5)
+    high, low = x - k * _LN2_HIGH, k * _LN2_LOW
+    r = high - low
+    t = r * r
+    c = np.zeros_like(t)
+    for factor in reversed(_EXP_SERIES):
+        c = t * (c + factor)
+    c = r - c
+    return np.asarray(np.ldexp(1.0 - ((low - (r * c) / (2.0 - c)) - high), k.astype(np.int32)), np.float64)
+
+
+def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     # Finalizer of SplitMix64 (Steele, Lea, Flood 2014; Stafford's variant 13).
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-@compiled()
-def _bits(counters: npt.NDArray[np.int64], first: np.uint64, second: np.uint64) -> npt.NDArray[np.uint64]:
-    out = np.empty(len(counters), np.uint64)
-    for i in range(len(counters)):
-        out[i] = _mix(_mix(np.uint64(counters[i]) ^ first) + second)
-    return out
-
-
-@compiled()
 def _gumbel(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    out = np.empty(len(bits), np.float64)
-    for i in range(len(bits)):
-        uniform = (np.float64(bits[i] >> np.uint64(12)) + 0.5) * 2.0**-52
-        out[i] = -_log(-_log(uniform))
-    return out
+    return -_log(-_log(uniform(bits)))
 
 
 def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDArray[np.uint64]:
@@ -136,8 +114,8 @@ def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDAr
         uint64[n], uniform, independent across counters and streams.
     """
     first, second = hash64("first", *stream), hash64("second", *stream)
-    bits = _bits(read_only(counters, np.int64), np.uint64(first), np.uint64(second))
-    return np.asarray(bits, np.uint64)
+    bits = np.ascontiguousarray(counters, np.int64).view(np.uint64)
+    return _mix(_mix(bits ^ np.uint64(first)) + np.uint64(second))
 
 
 def document_bits(
@@ -183,11 +161,4 @@ def gumbel(
     Returns:
         float64[n].
     """
-    noise = _gumbel(document_bits(positions, path, offsets, "gumbel", seed, target))
-    return np.asarray(noise, np.float64)
-
-
-def warm_up() -> None:
-    """Compile, or load from the cache on disk, what noise and exact logarithms need."""
-    gumbel(np.zeros(1, np.int64), 0, 0, "")
-    log_exact(np.ones(1))
+    return _by_block(_gumbel, document_bits(positions, path, offsets, "gumbel", seed, target))

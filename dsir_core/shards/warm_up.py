@@ -12,11 +12,9 @@ def warm_up() -> None:
     from dsir_core import features
     from dsir_core.config.features import FeatureSettings
     from dsir_core.corpus.formats import jsonl
-    from dsir_core.model import noise
 
     jsonl.warm_up()
     features.warm_up(FeatureSettings())
-    noise.warm_up()
 
 
 def kernels_are_kept() -> bool:
@@ -24,9 +22,8 @@ def kernels_are_kept() -> bool:
     from dsir_core.features.kernels import run_batch
     from dsir_core.kernels.compiled import is_kept
     from dsir_core.kernels.json_lines import take_texts
-    from dsir_core.model.noise import _gumbel
 
-    return all(map(is_kept, (run_batch, take_texts, _gumbel)))
+    return all(map(is_kept, (run_batch, take_texts)))
 
 
 def warm_up_in_background() -> None:

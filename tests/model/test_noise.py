@@ -1,6 +1,8 @@
 """The noise depends on (seed, target, file, position) alone and is Gumbel noise; log_exact is a logarithm."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +10,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.digests import hash64
-from dsir_core.model.noise import _gumbel, gumbel, log_exact, random_bits
+from dsir_core.model.noise import BLOCK, _gumbel, exp_exact, gumbel, log_exact, random_bits
 
 
 @given(st.lists(st.floats(min_value=2.3e-308, max_value=1.7e308), min_size=1, max_size=50))
 def test_log_exact_is_within_two_units_of_the_last_place(values: list[float]) -> None:
     for value, found in zip(values, log_exact(np.array(values)), strict=True):
         assert abs(found - math.log(value)) <= 2 * math.ulp(math.log(value))
+
+
+def _log(x: float) -> float:
+    """fdlibm's e_log.c, written out."""
+    mantissa, k = math.frexp(x)
+    if mantissa < math.sqrt(0.5):
+        mantissa, k = mantissa * 2, k - 1
+    f = mantissa - 1
+    s = f / (2 + f)
+    z, r = s * s, 0.0
+    for factor in (
+        1.479819860511658591e-01,
+        1.531383769920937332e-01,
+        1.818357216161805012e-01,
+        2.222219843214978396e-01,
+        2.857142874366239149e-01,
+        3.999999999940941908e-01,
+        6.666666666666735130e-01,
+    ):
+        r = z * (r + factor)
+    half_square = 0.5 * f * f
+    low, high = 1.90821492927058770002e-10, 6.93147180369123816490e-01
+    return k * high - ((half_square - (s * (half_square + r) + k * low)) - f)
+
+
+@given(st.lists(st.floats(min_value=2.3e-308, max_value=1.7e308), min_size=1, max_size=50))
+def test_log_exact_is_fdlibm_bit_by_bit(values: list[float]) -> None:
+    assert log_exact(np.array(values)).tolist() == [_log(value) for value in values]
+
+
+@pytest.mark.parametrize("function", [log_exact, exp_exact])
+def test_values_do_not_depend_on_what_they_are_computed_with(function: Callable[..., Any]) -> None:
+    values = np.linspace(0.001, 600, 2 * BLOCK + 1)
+    alone = [function(values[i : i + 1])[0] for i in range(0, len(values), 97)]
+    assert function(values)[::97].tolist() == alone
+    assert function(values[:-1].reshape(2, -1)).ravel().tolist() == function(values[:-1]).tolist()
 
 
 def test_log_exact_gives_these_very_bits() -> None:
