@@ -7,12 +7,12 @@ go there.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,14 +27,19 @@ DEFAULT_URL = "http://127.0.0.1:4200/api"
 """Where `prefect server start` listens by default."""
 
 
-@dataclass
 class PrefectApi:
     """The API a flow run reports to; see `prefect_api`."""
 
-    url: str
-    embedded: EmbeddedServer | None
-    _stack: ExitStack = field(repr=False)
-    _is_ready: bool = False
+    def __init__(self, stack: ExitStack, *, verbose: bool) -> None:
+        self._stack, self._verbose = stack, verbose
+        self._is_ready = False
+        self.embedded: EmbeddedServer | None = None
+        self.url: str | None = None
+        """None until it is known which server it is: Prefect itself must say which one is configured."""
+        if "prefect.context" in sys.modules:
+            self._begin(_configured())
+        elif not may_be_configured():
+            self._begin(None)
 
     def wait(self) -> None:
         """Import Prefect, point it at this API and return once the API answers; then run the flow.
@@ -47,6 +52,8 @@ class PrefectApi:
         if self._is_ready:
             return
         import_prefect()
+        if self.url is None:
+            self._begin(_configured())
         _refresh_settings()
         from prefect.settings import (
             PREFECT_API_URL,
@@ -62,36 +69,38 @@ class PrefectApi:
         self._stack.enter_context(temporary_settings(updates))
         self._is_ready = True
 
+    def _begin(self, configured: dict[str, str] | None) -> None:
+        """Settle which server it is; an embedded one begins to start."""
+        found = configured or _served()
+        if not found:
+            self.embedded = self._stack.enter_context(embedded_server(verbose=self._verbose))
+            client = {"PREFECT_API_URL": self.embedded.url, "PREFECT_API_AUTH_STRING": self.embedded.auth}
+            found = EMBEDDED_CLIENT | client
+        self._stack.enter_context(environment(found))
+        self.url = found["PREFECT_API_URL"]
+
 
 @contextmanager
 def prefect_api(*, verbose: bool = False) -> Iterator[PrefectApi]:
     """The API for the flow runs inside the block: configured, that of `make serve`, or embedded.
 
-    Returns at once in the last case; the server starts in the background until `PrefectApi.wait`, and ends with this
-    block or with this process. Enter `quiet_prefect` first, and import Prefect only inside.
+    Returns at once: an embedded server starts in the background until `PrefectApi.wait`, and ends with this block or
+    with this process; a configured one is looked for by `PrefectApi.wait`, unless Prefect is imported. Enter
+    `quiet_prefect` first, and import Prefect only inside.
 
     Args:
         verbose: let the embedded server write its log to the terminal.
-
-    Raises:
-        RunFailedError: a server is configured and does not answer.
     """
-    found = _configured() or _served()
     with ExitStack() as stack:
         stack.callback(_refresh_settings)
-        if found:
-            stack.enter_context(environment(found))
-            yield PrefectApi(found["PREFECT_API_URL"], None, stack)
-            if "prefect.flows" in sys.modules:
-                drain_client(DRAIN_SECONDS)
-            return
-        server = stack.enter_context(embedded_server(verbose=verbose))
-        client = {"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": server.auth}
-        stack.enter_context(environment(EMBEDDED_CLIENT | client))
-        yield PrefectApi(server.url, server, stack)
+        api = PrefectApi(stack, verbose=verbose)
+        yield api
+        if api.embedded is None and "prefect.flows" in sys.modules:
+            drain_client(DRAIN_SECONDS)
 
 
 def _configured() -> dict[str, str] | None:
+    """What the environment needs to reach the server that the user's settings name, if they name one."""
     url = configured_url()
     if url is None:
         return None
@@ -122,9 +131,6 @@ def _refresh_settings() -> None:
 
 def configured_url() -> str | None:
     """The API that the environment or Prefect's active profile names, or None."""
-    if not may_be_configured() and "prefect.context" not in sys.modules:
-        return None
-    import_prefect()
     _refresh_settings()
     from prefect.settings import get_current_settings
 
@@ -172,6 +178,10 @@ def import_prefect() -> None:
     try:
         import prefect.flows
         import prefect.tasks  # noqa: F401
+
+        # Prefect imports it when the first flow run begins; here an embedded server is still starting.
+        with contextlib.suppress(ImportError):
+            import fastapi.encoders  # noqa: F401
     finally:
         if was_enabled:
             gc.enable()

@@ -12,7 +12,6 @@ from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.shards.warm_up import kernels_are_kept, warm_up
-from dsir_core.stages.compare import check_comparison
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.preflight import preflight
@@ -63,6 +62,8 @@ def run_compare(
     config: SelectConfig, target_labels: Sequence[str], cluster: Cluster = HERE, *, watch: Watch
 ) -> dict[str, Any]:
     """Compare the methods; the content of compare.json."""
+    from dsir_core.stages.compare import check_comparison
+
     planned = _look(config, watch, check_comparison)
     if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import compare_methods
@@ -121,16 +122,16 @@ def _compile(watch: Watch) -> None:
 @contextmanager
 def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
-    from flows.prefect_server import prefect_api
+    from flows.prefect_server import import_prefect, prefect_api
     from flows.prefect_settings import quiet_prefect
 
-    if isinstance(cluster, Local):
-        _compile(watch)
     with (
         ExitStack() as starting,
         quiet_prefect(watch.verbose),
         prefect_api(verbose=watch.verbose) as api,
     ):
+        if isinstance(cluster, Local):
+            _compile(watch)
         starting.enter_context(saying(watch, "starting Prefect and Dask"))
         from tasks.cluster import start_in_background
         from tasks.clusters import open_cluster
@@ -138,11 +139,12 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch, planned:
         given_up = threading.Event()
         opened = open_cluster(cluster, config.workers, verbose=watch.verbose, given_up=given_up)
         with start_in_background(opened, given_up) as start:
-            api.wait()
+            import_prefect()
             from flows.select import PREPARED, Prepared
             from tasks.dashboards import dask_report
             from tasks.executor import DaskExecutor
 
+            api.wait()
             executor = DaskExecutor(start.result())
             starting.close()
             with watching(watch) as observe, dask_report(start.result(), watch.dask_report):

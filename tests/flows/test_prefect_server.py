@@ -37,9 +37,9 @@ PROGRAM = textwrap.dedent("""
 
     what, n_tasks = sys.argv[1], int(sys.argv[2])
     with quiet_prefect(verbose=False), prefect_api() as api:
-        assert "prefect" not in sys.modules or what == "configured"
-        print(api.url, api.embedded.pid if api.embedded else None, flush=True)
+        assert "prefect" not in sys.modules
         api.wait()
+        print(api.url, api.embedded.pid if api.embedded else None, flush=True)
         import prefect
 
         @prefect.task
@@ -254,8 +254,8 @@ def test_configured_server_that_does_not_answer_is_named_without_credentials(no_
     with socket.create_server(("127.0.0.1", 0)) as bound:
         port = bound.getsockname()[1]
     url = f"http://me:secret@127.0.0.1:{port}/api"
-    with environment({"PREFECT_API_URL": url}), pytest.raises(RunFailedError) as failure, prefect_api():
-        pass
+    with environment({"PREFECT_API_URL": url}), pytest.raises(RunFailedError) as failure, prefect_api() as api:
+        api.wait()
     said = str(failure.value)
     for part in (f"http://127.0.0.1:{port}/api", "prefect server start", "PREFECT_API_URL", "--inline"):
         assert part in said
@@ -267,8 +267,8 @@ def test_configured_address_that_is_not_prefect_is_refused(no_settings: None) ->
     with _serving({}) as url:
         with_password = url.replace("//", "//me:secret@")
         said = pytest.raises(RunFailedError, match=r"404")
-        with environment({"PREFECT_API_URL": with_password}), said as failure, prefect_api():
-            pass
+        with environment({"PREFECT_API_URL": with_password}), said as failure, prefect_api() as api:
+            api.wait()
     assert "secret" not in str(failure.value)
 
 
