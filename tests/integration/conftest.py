@@ -19,6 +19,7 @@ from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 
 DEMO = Path(__file__).parents[2] / "demo"
+TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
 
 Select = Callable[..., dict[str, Any]]
 
@@ -34,6 +35,11 @@ def demo_records() -> list[dict[str, Any]]:
         unpack = {".gz": gzip.decompress, ".zst": zstd.decompress}.get(path.suffix, bytes)
         records += [json.loads(line) for line in unpack(data).splitlines()]
     return records
+
+
+def lines_of(output: str | Path) -> list[str]:
+    """The records that a run has written as JSONL."""
+    return [line for part in sorted(Path(output).glob("part-*.jsonl")) for line in part.read_text().splitlines()]
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,7 @@ from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE, entry
 from dsir_core.model.importance import distribution
 from dsir_core.model.metrics import kl_divergence
 from tests.features.texts import TEXTS, buffers
-from tests.integration.conftest import DEMO, Select
-
-TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
+from tests.integration.conftest import DEMO, TARGET, Select
 
 
 def oracle_pieces(text: str, words: int) -> list[str]:

@@ -16,9 +16,7 @@ from dsir_core.checkpoints.manifest import of_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError, RunFailedError
-from tests.integration.conftest import DEMO, Select, demo_records
-
-TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
+from tests.integration.conftest import DEMO, TARGET, Select, demo_records
 
 
 @pytest.fixture

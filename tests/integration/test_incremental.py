@@ -19,9 +19,8 @@ from dsir_core.pipeline import score_only
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.cli import main
-from tests.integration.conftest import DEMO, Select
+from tests.integration.conftest import DEMO, TARGET, Select
 
-TARGET = {"speeches": str(DEMO / "targets" / "speeches.jsonl")}
 OTHER = {"code": str(DEMO / "targets" / "go_code.jsonl")}
 N_FILES = 30
 
