@@ -8,7 +8,7 @@ import dsir_core
 from dsir_core.runtime.events import Event
 from scripts.reference import REFERENCE
 from scripts.reference.commands import commands_page
-from scripts.reference.files import files_page, report_page
+from scripts.reference.files import files_page, schema_page
 from scripts.reference.settings import settings_page
 from tasks.metrics_page import METRICS
 
@@ -21,7 +21,8 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "commands.md": commands_page(),
         "files.md": files_page(),
-        "report-json.md": report_page(),
+        "report-json.md": schema_page("report", "reports of real runs"),
+        "compare-json.md": schema_page("compare", "comparisons by real runs"),
         "events.md": events_page(),
         "api.md": api_page(),
     }

@@ -1,4 +1,4 @@
-"""What a run writes: the output, the workdir, report.json."""
+"""What a run writes: the output, the workdir, report.json, compare.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dsir_core.resampling.weights_schema import weights_schema
 from dsir_core.shards.select import selection_schema
 from scripts.reference import REFERENCE, cell
 
-SCHEMA = REFERENCE / "report.schema.json"
+SCHEMAS = {name: REFERENCE / f"{name}.schema.json" for name in ("report", "compare")}
+"""Schemas of the JSON files that a run leaves in its output, by the name of the file."""
 
 
 def files_page() -> str:
@@ -63,7 +64,7 @@ FILES = """\
 | `selected.parquet` | One row for each selected document, in order of file and position |
 | `report.json` | All figures of the run, see [report.json](report-json.md); written last |
 | `report.html` | [The report](../report.md) |
-| `compare.json`, `compare.html` | Instead of all these, from `dsir compare` |
+| `compare.json`, `compare.html` | Instead of all these, from `dsir compare`, see [compare.json](compare-json.md) |
 
 A file gets its final name when it is complete. Until then its name begins with `.incoming-`.
 
@@ -98,14 +99,18 @@ log weight is NaN if the document has no usable score from elsewhere.
 """
 
 
-def report_page() -> str:
-    """The keys of report.json, from its schema."""
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+def schema_page(name: str, readers: str) -> str:
+    """The keys of a JSON file of the output, from its schema.
+
+    Args:
+        readers: what the tests validate against the schema.
+    """
+    schema = json.loads(SCHEMAS[name].read_text(encoding="utf-8"))
     rows = "\n".join(f"| `{path}` | {kind} | {text} |" for path, kind, text in _keys(schema, schema, ""))
     return f"""\
-# report.json
+# {name}.json
 
-`report.json` follows a [JSON schema](report.schema.json), against which the tests validate reports of real runs.
+`{name}.json` follows a [JSON schema]({name}.schema.json), against which the tests validate {readers}.
 {schema["description"]} `NAME` stands for any name, `[]` for each item of a list.
 
 | key | type | meaning |
