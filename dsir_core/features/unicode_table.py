@@ -52,3 +52,10 @@ TOKENIZER_VERSION = f"wordpunct-unicode-{UNICODE_VERSION}-v1"
 def entry(code: int, tokenizer: str = "wordpunct") -> int:
     """Packed properties of a code point."""
     return int(ENTRIES[tokenizer][INDEX[code >> 8] << 8 | code & 255])
+
+
+def classes(text: str, tokenizer: str) -> npt.NDArray[np.int64]:
+    """Class of each code point of a text, int64[n]."""
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    entries: npt.NDArray[np.int64] = ENTRIES[tokenizer][INDEX[codes >> 8] << 8 | codes & 255]
+    return entries >> CLASS_SHIFT & 3

@@ -15,11 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dsir_core.config.features import FeatureSettings
-from dsir_core.features import score_ngrams
-from dsir_core.features.reference import tokenize
+from dsir_core.features import can_keep, count_and_keep, score_ngrams
+from dsir_core.features.unicode_table import SINGLE, SPACE, classes
 from dsir_core.model.metrics import EPSILON
 from dsir_core.shards.excerpts import Excerpt
 
@@ -87,11 +86,49 @@ def name_buckets(task: NamesTask) -> dict[int, BucketNames]:
     counts: Counter[Ngram] = Counter()
     limit = task.sample.n_bytes // max(1, len(task.sample.ranges))
     for batch, n in task.sample.batches():
-        for start, stop in pairwise(batch.text_offsets[: n + 1].tolist()):
-            # A single document may be larger than the sample.
-            text = bytes(batch.text_data[start : min(stop, start + limit)]).decode(errors="ignore")
-            counts.update(ngrams_of(_tokens(text, task.features), task.features.ngrams))
+        # A single document may be larger than the sample.
+        texts = [
+            bytes(batch.text_data[start : min(stop, start + limit)]).decode(errors="ignore")
+            for start, stop in pairwise(batch.text_offsets[: n + 1].tolist())
+        ]
+        counts.update(
+            ngrams_in([tokens_of(text, task.features.tokenizer) for text in texts], task.features, task.buckets)
+        )
     return _by_bucket(counts, task)
+
+
+def ngrams_in(documents: Sequence[Sequence[str]], features: FeatureSettings, buckets: Sequence[int]) -> Iterator[Ngram]:
+    """The n-grams of documents that fall into some buckets, as often as they occur.
+
+    Others may be among them: where a bucket does not fit into what the kernel keeps, or the kernel reads other tokens.
+    """
+    if not can_keep(features):
+        for tokens in documents:
+            yield from ngrams_of(tokens, features.ngrams)
+        return
+    data, offsets = _joined(documents)
+    kept = count_and_keep(data, offsets, features, np.zeros(features.buckets, np.int64))
+    is_wanted = np.zeros(features.buckets, bool)
+    is_wanted[list(buckets)] = True
+    for order, (start, stop) in enumerate(pairwise([*kept.starts.tolist(), len(kept.buckets)]), 1):
+        ends = np.cumsum(np.maximum(kept.n_tokens - order + 1, 0))
+        found = np.flatnonzero(is_wanted[kept.buckets[start:stop]])
+        owners = np.searchsorted(ends, found, side="right")
+        for owner, back in zip(owners.tolist(), (ends[owners] - found).tolist(), strict=True):
+            tokens = documents[owner]
+            first = len(tokens) - order + 1 - back
+            if len(tokens) == kept.n_tokens[owner]:
+                yield tuple(tokens[first : first + order])
+    for tokens, n_tokens in zip(documents, kept.n_tokens, strict=True):
+        if len(tokens) != n_tokens:
+            yield from ngrams_of(tokens, features.ngrams)
+
+
+def _joined(documents: Sequence[Sequence[str]]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Documents as the kernels read them: UTF-8, and where each begins."""
+    encoded = [" ".join(tokens).encode() for tokens in documents]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
 def _by_bucket(counts: Counter[Ngram], task: NamesTask) -> dict[int, BucketNames]:
@@ -114,11 +151,14 @@ def ngrams_of(tokens: Sequence[str], longest: int) -> Iterator[Ngram]:
         yield from zip(*(tokens[i:] for i in range(order)), strict=False)
 
 
-def _tokens(text: str, features: FeatureSettings) -> list[str]:
-    """Tokens, fast: where `re` knows another Unicode version, a rare n-gram is missed or has a wrong count."""
-    if features.tokenizer == "wordpunct" or text.isascii():
-        return WORDPUNCT.findall(text.lower())
-    return tokenize(text, features.tokenizer)
+def tokens_of(text: str, tokenizer: str) -> list[str]:
+    """Tokens, fast: where Python lower-cases by another Unicode version, a rare n-gram is missed or miscounted."""
+    lowered = text.lower()
+    if lowered.isascii():
+        return WORDPUNCT.findall(lowered)
+    kinds = classes(lowered, tokenizer)
+    first = np.flatnonzero((np.diff(kinds, prepend=SPACE) != 0) | (kinds == SINGLE))
+    return [lowered[i:end] for i, end in pairwise([*first.tolist(), len(lowered)]) if kinds[i] != SPACE]
 
 
 def buckets_of(ngrams: Sequence[Ngram], features: FeatureSettings) -> npt.NDArray[np.int64]:
@@ -135,12 +175,9 @@ def buckets_of(ngrams: Sequence[Ngram], features: FeatureSettings) -> npt.NDArra
     for ngram in ngrams:
         for part in (ngram, ngram[1:], ngram[:-1], ngram[1:-1]):
             texts.setdefault(part, len(texts))
-    array = pa.array([" ".join(tokens) for tokens in texts], pa.large_string())
-    _, offsets, data = array.buffers()
+    data, offsets = _joined(list(texts))
     number = np.arange(features.buckets, dtype=np.float64)[None]
-    sums, n_tokens = score_ngrams(
-        np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)[: len(texts) + 1], features, number
-    )
+    sums, n_tokens = score_ngrams(data, offsets, features, number)
     lengths = np.array([len(tokens) for tokens in texts])
     total = np.where(n_tokens == lengths, sums[:, 0], np.nan)
     found = [

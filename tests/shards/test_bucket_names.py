@@ -16,9 +16,18 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.types import FileRange, Shard
+from dsir_core.features import can_keep
 from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
-from dsir_core.shards.bucket_names import NamesTask, buckets_of, moved_buckets, name_buckets, ngrams_of
+from dsir_core.shards.bucket_names import (
+    NamesTask,
+    buckets_of,
+    moved_buckets,
+    name_buckets,
+    ngrams_in,
+    ngrams_of,
+    tokens_of,
+)
 from dsir_core.shards.excerpts import Excerpt, evenly
 from tests.integration.conftest import DEMO
 
@@ -40,6 +49,31 @@ def test_buckets_of_ngrams_are_those_of_the_oracle(features: FeatureSettings, te
 
 def test_what_are_no_tokens_have_no_bucket() -> None:
     assert buckets_of([("a b",), ("",)], FeatureSettings()).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("features", FEATURES, ids=str)
+@given(texts=st.lists(st.text(alphabet=st.sampled_from("aB. _!Σσİ日本é\x1c"), max_size=30), max_size=4))
+def test_ngrams_of_wanted_buckets_are_found_as_often_as_they_occur(features: FeatureSettings, texts: list[str]) -> None:
+    tokens = [oracle.tokenize(text, features.tokenizer) for text in texts]
+    wanted = range(0, features.buckets, 2)
+    found = Counter(ngrams_in(tokens, features, wanted))
+    everything = Counter(ngram for document in tokens for ngram in ngrams_of(document, features.ngrams))
+    buckets = dict(zip(everything, buckets_of(list(everything), features).tolist(), strict=True))
+    assert {ngram: n for ngram, n in found.items() if buckets[ngram] in wanted} == {
+        ngram: n for ngram, n in everything.items() if buckets[ngram] in wanted
+    }
+    assert can_keep(features) <= all(buckets[ngram] in wanted for ngram in found)
+
+
+def test_documents_whose_tokens_the_kernel_reads_differently_keep_all_ngrams() -> None:
+    documents = [["a", "b"], ["c d", "e"], ["f"]]
+    assert Counter(ngrams_in(documents, FeatureSettings(), ())) == Counter([("c d",), ("e",), ("c d", "e")])
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "wordpunct"])
+@given(text=st.text(alphabet=st.sampled_from("aB. _!Σσ日本é\x1c\u3000"), max_size=30))
+def test_tokens_are_those_of_the_oracle(tokenizer: str, text: str) -> None:
+    assert tokens_of(text, tokenizer) == oracle.tokenize(text, tokenizer)
 
 
 def test_names_are_the_most_frequent_ngrams_of_a_bucket_and_collisions_are_counted(tmp_path: Path) -> None:
