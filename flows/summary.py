@@ -77,15 +77,18 @@ def summary(request: SelectConfig, figures: dict[str, Any]) -> dict[str, Any]:
 
 def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print the methods side by side, and where the page lies."""
-    methods, targets = figures["methods"], figures["targets"]
+    methods, targets, recommendation = figures["methods"], figures["targets"], figures["recommendation"]
     labelled = figures["labels"] is not None and bool(figures["labels"]["target"])
     console = Console(highlight=False)
-    table = _table("method", "documents", "tokens", "KL reduction", "ESS", *(["precision"] if labelled else []))
+    table = _table(
+        "method", "documents", "tokens", "recovery", "KL reduction", "ESS", *(["precision"] if labelled else [])
+    )
     for name, method in methods.items():
         table.add_row(
             name,
             f"{method['documents']:,}",
             f"{method['tokens']:,}",
+            _figure(method["recovery"] and method["recovery"]["recovered"], ".0%"),
             _figure(method["kl_reduction"], ".3f"),
             _figure(method["effective_sample_size"], ",.1f"),
             *([_figure(method["precision"], ".1%")] if labelled else []),
@@ -101,6 +104,7 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
     for name, row in figures["overlap"].items():
         shared.add_row(name, *(_figure(share, ".1%") for share in row.values()))
     console.print(shared)
+    print(f"recommended: {recommendation['method'] or 'none of them'}: {recommendation['reason']}")
     print(f"comparison {page_of(request)}")
 
 

@@ -176,9 +176,11 @@ def report(
 
 
 @stage_task
-def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]) -> dict[str, Any]:
+def compare(
+    run: Run, plan: Plan, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]
+) -> dict[str, Any]:
     """Choose by every method, and write compare.json and compare.html to the output."""
-    return compare_stage.compare(run, counts, scores, fitted, target_labels)
+    return compare_stage.compare(run, plan, counts, scores, fitted, target_labels)
 
 
 TASKS: dict[str, Task[..., Handed[Any]]] = {

@@ -54,6 +54,16 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
         `figures` of the selection.
     """
     pool = load(trial.ask.pool, folder)
+    with tempfile.TemporaryDirectory() as output:
+        request = request_of(trial, pool, folder) | {"output": f"{output}/selection"}
+        report = select(Run(parse_config(request), InlineExecutor()))
+        chosen = pq.read_table(f"{output}/selection/selected.parquet", columns=["file", "position"]).to_pydict()
+    places = zip(chosen["file"], chosen["position"], strict=True)
+    return figures(report, Counter(pool.documents[place].kind for place in places))
+
+
+def request_of(trial: Trial, pool: Pool, folder: Path) -> dict[str, Any]:
+    """The request of a trial, without an output."""
     work = folder / "work" / pool.name
     work.mkdir(parents=True, exist_ok=True)
     targets = {kind: _target(pool, kind, n, trial.draw, work) for kind, n in trial.ask.documents}
@@ -62,20 +72,14 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
         key: shares if value == SHARES else value for key, value in json.loads(trial.settings).items()
     }
-    with tempfile.TemporaryDirectory(dir=work) as output:
-        request = {
-            "raw": str(pool.raw),
-            "target": {kind: str(path) for kind, path in targets.items()},
-            "output": f"{output}/selection",
-            "workdir": str(work / "checkpoints"),
-            "count": size(pool, shares, settings.get("chunk", {}).get("words")),
-            "seed": trial.draw,
-            **settings,
-        }
-        report = select(Run(parse_config(request), InlineExecutor()))
-        chosen = pq.read_table(f"{output}/selection/selected.parquet", columns=["file", "position"]).to_pydict()
-    places = zip(chosen["file"], chosen["position"], strict=True)
-    return figures(report, Counter(pool.documents[place].kind for place in places))
+    return {
+        "raw": str(pool.raw),
+        "target": {kind: str(path) for kind, path in targets.items()},
+        "workdir": str(work / "checkpoints"),
+        "count": size(pool, shares, settings.get("chunk", {}).get("words")),
+        "seed": trial.draw,
+        **settings,
+    }
 
 
 def figures(report: Mapping[str, Any], chosen: Counter[str]) -> dict[str, Any]:

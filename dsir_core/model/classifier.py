@@ -71,11 +71,18 @@ def ngrams_of_tokens(n_tokens: npt.NDArray[np.int32], ngrams: int) -> npt.NDArra
     return np.asarray(np.sum([np.maximum(tokens - order, 0) for order in range(ngrams)], axis=0), np.int64)
 
 
-def fit_classifier(target: SparseDocuments, raw: SparseDocuments, buckets: int) -> Classifier:
+def fit_classifier(
+    target: SparseDocuments, raw: SparseDocuments, buckets: int, tolerance: float = TOLERANCE
+) -> Classifier:
     """Logistic regression with an L2 penalty of C = 1 on features whose root mean square length is 1.
 
     Target and raw weigh the same in all, however many documents they have: the reference fits on as many of each. One
     thread computes, so that the number of cores does not matter.
+
+    Args:
+        target, raw: documents to tell apart.
+        buckets: of their counts.
+        tolerance: how near to the optimum the fit ends.
 
     Raises:
         ValueError: there is no document in target or raw.
@@ -88,7 +95,7 @@ def fit_classifier(target: SparseDocuments, raw: SparseDocuments, buckets: int) 
     features = SparseDocuments.joined([target, raw]).shares(buckets)
     length = np.sqrt(features.multiply(features).sum() / features.shape[0])
     is_target = np.arange(features.shape[0]) < len(target)
-    model = LogisticRegression(C=1.0, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS)
+    model = LogisticRegression(C=1.0, class_weight="balanced", tol=tolerance, max_iter=MAX_ITERATIONS)
     with threadpool_limits(limits=1):
         model.fit(features / length, is_target)
     return Classifier(on_grid(model.coef_ / length), on_grid(model.intercept_))

@@ -42,12 +42,12 @@ class SparseDocuments:
     def smallest(self, bound: Bound) -> SparseDocuments:
         """The sample: the first documents by `order` up to the first that a bound does not allow; one at least."""
         which, n = self._within(bound)
-        return self._take(which[:n])
+        return self.take(which[:n])
 
     def cut(self, bound: Bound) -> SparseDocuments:
         """What decides the sample of any larger set: the sample, and the first document that it has no room for."""
         which, n = self._within(bound)
-        return self._take(which[: n + 1])
+        return self.take(which[: n + 1])
 
     def _within(self, bound: Bound) -> tuple[npt.NDArray[np.int64], int]:
         """Documents in order, equal ones as they stand; and how many are within a bound."""
@@ -55,7 +55,8 @@ class SparseDocuments:
         entries = np.cumsum(np.diff(self.starts)[which[: bound.documents]])
         return which, max(1, int(np.searchsorted(entries, bound.entries, side="right")))
 
-    def _take(self, which: npt.NDArray[np.int64]) -> SparseDocuments:
+    def take(self, which: npt.NDArray[np.int64]) -> SparseDocuments:
+        """Some documents, by their indices int64[n]."""
         sizes = np.diff(self.starts)[which]
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         entries = np.repeat(self.starts[which] - starts[:-1], sizes) + np.arange(starts[-1])
@@ -68,7 +69,7 @@ class SparseDocuments:
         """
         order = order_among_all(self.order, rate)
         thinned = replace(self, order=order)
-        return thinned if rate <= least else thinned._take(np.flatnonzero(order < np.uint64(least * 2**64)))
+        return thinned if rate <= least else thinned.take(np.flatnonzero(order < np.uint64(least * 2**64)))
 
     def summed(self, buckets: int) -> npt.NDArray[np.int64]:
         """int64[buckets]: the counts of all documents together."""

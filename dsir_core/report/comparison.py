@@ -8,6 +8,7 @@ from typing import Any
 from dsir_core.report.charts import Bars, Chart, bar_chart
 from dsir_core.report.html import render_fragment, render_page
 from dsir_core.report.sections import Figures
+from dsir_core.report.settings import as_yaml
 
 FIGURES, PAGE = "compare.json", "compare.html"
 
@@ -25,7 +26,9 @@ def render_comparison(figures: Figures) -> str:
         figures: the content of compare.json.
     """
     title = f"DSIR comparison of {len(figures['methods'])} methods"
-    return render_page("compare.html.jinja", title=title, labels=_labels(figures), **_shown(figures))
+    return render_page(
+        "compare.html.jinja", title=title, labels=_labels(figures), yaml=as_yaml(figures["config"]), **_shown(figures)
+    )
 
 
 def comparison_fragment(figures: Figures) -> str:

@@ -66,18 +66,35 @@ class Ranks:
 
     def interval(self, share: float) -> tuple[float, float]:
         """The 95 % confidence interval of the recovery (Wilson score), for the number of hidden documents."""
-        n, p = len(self), self.recovery(share)
-        middle, spread = p + Z**2 / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-        scale = 1 + Z**2 / n
-        return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+        return wilson(self.recovered(share), len(self))
+
+
+def wilson(found: int, n: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share, of which `found` of `n` were seen (Wilson score)."""
+    p = found / n
+    middle, spread = p + Z**2 / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    scale = 1 + Z**2 / n
+    return min(p, max(0.0, (middle - spread) / scale)), max(p, min(1.0, (middle + spread) / scale))
+
+
+def is_within_error(of_best: npt.NDArray[np.bool_], of_other: npt.NDArray[np.bool_], errors: float = 1.0) -> bool:
+    """Whether a choice finds as many hidden documents as the best one, within standard errors of the difference.
+
+    The error is from the hidden documents that one of them finds and the other does not (McNemar).
+
+    Args:
+        of_best, of_other: bool[n], which hidden documents each finds.
+        errors: how many standard errors.
+    """
+    lost, won = int((of_best & ~of_other).sum()), int((of_other & ~of_best).sum())
+    return lost - won <= errors * math.sqrt(lost + won)
 
 
 def pick(ranks: Sequence[Ranks], share: float) -> int:
     """Index of the candidate to use: the first whose recovery is within a standard error of the best.
 
-    The best is by recovery, then by AUC, then the earlier. The error is that of the difference of the two, from the
-    hidden documents that one of them recovers and the other does not (McNemar). So a choice changes with the share only
-    where the recovery does.
+    The best is by recovery, then by AUC, then the earlier. So a choice changes with the share only where the recovery
+    does.
 
     Args:
         share: of raw, at which recovery is compared; the smallest that the sample resolves, if it is below that.
@@ -85,11 +102,7 @@ def pick(ranks: Sequence[Ranks], share: float) -> int:
     at = max(share, ranks[0].resolution)
     best = max(range(len(ranks)), key=lambda i: (ranks[i].recovered(at), ranks[i].auc, -i))
     of_best = ranks[best].found(at)
-    for index, other in enumerate(ranks):
-        lost, won = int((of_best & ~other.found(at)).sum()), int((other.found(at) & ~of_best).sum())
-        if lost - won <= math.sqrt(lost + won):
-            return index
-    return best
+    return next(index for index, other in enumerate(ranks) if is_within_error(of_best, other.found(at)))
 
 
 SHARES = tuple(10.0 ** (-4 + step / 8) for step in range(33))

@@ -67,8 +67,48 @@ class Sample:
     """Documents with fewer tokens are not eligible."""
 
 
-def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | None:
-    """The ranks of the target's hidden documents under each candidate.
+@dataclass(frozen=True)
+class Folded:
+    """A sample whose target documents are divided into folds."""
+
+    target: Any
+    """Scipy CSR array int64[n, buckets] of counts."""
+    raw: Any
+    """The same of the eligible raw documents: int64[m, buckets]."""
+    folds: npt.NDArray[np.int64]
+    """int64[n], of each target document."""
+    others: npt.NDArray[np.int64]
+    """int64[folds, buckets]: counts of the target without each fold."""
+    target_tokens: npt.NDArray[np.int32]
+    """int32[n]."""
+    raw_tokens: npt.NDArray[np.int32]
+    """int32[m]."""
+    raw_counts: npt.NDArray[np.int64]
+    """int64[buckets]."""
+    min_tokens: int
+
+    def hidden(self, fold: int) -> npt.NDArray[np.bool_]:
+        """bool[n]: documents of a fold that would be eligible in raw."""
+        return np.asarray((self.folds == fold) & (self.target_tokens >= self.min_tokens), np.bool_)
+
+    def log_weights(self, smoothing: Smoothing) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Log weights as multiples of `GRID`.
+
+        Returns:
+            int64[n] of target documents by the model without their fold, and int64[m, folds] of raw documents by each
+            of these models.
+        """
+        ratios = np.round(log_ratio(self.others, self.raw_counts, smoothing) / GRID).astype(np.int64)
+        of_raw = np.asarray(self.raw @ np.ascontiguousarray(ratios.T), np.int64)
+        of_target = np.zeros(len(self.folds), np.int64)
+        for fold, ratio in enumerate(ratios):
+            hidden = self.folds == fold
+            of_target[hidden] = self.target[hidden] @ ratio
+        return of_target, of_raw
+
+
+def folded(sample: Sample) -> Folded | None:
+    """Divide a sample into folds.
 
     Returns:
         None where nothing can be measured: fewer than two documents that are not near-copies of each other, or no
@@ -76,30 +116,42 @@ def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | No
     """
     n_buckets = len(sample.raw_counts)
     groups = near_copies(sample.target)
-    raw_tokens = tokens_of(sample.raw, sample.ngrams)
+    raw_tokens, target_tokens = (tokens_of(documents, sample.ngrams) for documents in (sample.raw, sample.target))
     eligible = raw_tokens >= sample.min_tokens
     n_folds = min(FOLDS, len(np.unique(groups)))
-    if n_folds < 2 or not eligible.any():
+    if n_folds < 2 or not eligible.any() or not (target_tokens >= sample.min_tokens).any():
         return None
     folds = folds_of(groups, sample.target.order, n_folds)
     target, raw = sample.target.matrix(n_buckets), sample.raw.matrix(n_buckets)[eligible]
-    target_tokens, raw_tokens = tokens_of(sample.target, sample.ngrams), raw_tokens[eligible]
     in_fold = np.stack([np.asarray(target[folds == fold].sum(axis=0)).ravel() for fold in range(n_folds)])
     # Of chunks, some n-grams are no n-grams of the whole document.
     others = np.maximum(sample.target_counts - in_fold, 0)
     if not others.any(axis=1).all() or not sample.raw_counts.any():
         return None
+    return Folded(target, raw, folds, others, target_tokens, raw_tokens[eligible], sample.raw_counts, sample.min_tokens)
+
+
+def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | None:
+    """The ranks of the target's hidden documents under each candidate; None where nothing can be measured."""
+    found = folded(sample)
+    if found is None:
+        return None
     sums = {
-        smoothing: _sums(target, raw, folds, others, sample.raw_counts, smoothing)
+        smoothing: found.log_weights(smoothing)
         for smoothing in dict.fromkeys(candidate.smoothing for candidate in candidates)
     }
-    long_enough = target_tokens >= sample.min_tokens
-    if not long_enough.any():
-        return None
-    return [
-        _ranks(*sums[candidate.smoothing], folds, long_enough, target_tokens, raw_tokens, candidate.length)
-        for candidate in candidates
-    ]
+    return [_ranks(*sums[candidate.smoothing], found, candidate.length) for candidate in candidates]
+
+
+def ranks_above(hidden: npt.NDArray[np.float64], raw: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """int64[n]: twice the number of raw documents that score above each hidden one; an equal score counts once.
+
+    Args:
+        hidden: float64[n], scores. raw: float64[m], scores.
+    """
+    ordered = np.sort(raw)
+    not_below = len(raw) - np.searchsorted(ordered, hidden, side="left")
+    return np.asarray(not_below + len(raw) - np.searchsorted(ordered, hidden, side="right"), np.int64)
 
 
 def near_copies(documents: SparseDocuments) -> npt.NDArray[np.int32]:
@@ -165,44 +217,14 @@ def tokens_of(documents: SparseDocuments, ngrams: int) -> npt.NDArray[np.int32]:
     return np.where(long >= ngrams, long, short).astype(np.int32)
 
 
-def _sums(
-    target: Any,
-    raw: Any,
-    folds: npt.NDArray[np.int64],
-    others: npt.NDArray[np.int64],
-    raw_counts: npt.NDArray[np.int64],
-    smoothing: Smoothing,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Log weights as multiples of `GRID`.
-
-    Returns:
-        int64[n] of target documents by the model without their fold, and int64[m, folds] of raw documents by each of
-        these models.
-    """
-    ratios = np.round(log_ratio(others, raw_counts, smoothing) / GRID).astype(np.int64)
-    of_raw = np.asarray(raw @ np.ascontiguousarray(ratios.T), np.int64)
-    of_target = np.zeros(len(folds), np.int64)
-    for fold, ratio in enumerate(ratios):
-        hidden = folds == fold
-        of_target[hidden] = target[hidden] @ ratio
-    return of_target, of_raw
-
-
 def _ranks(
-    of_target: npt.NDArray[np.int64],
-    of_raw: npt.NDArray[np.int64],
-    folds: npt.NDArray[np.int64],
-    long_enough: npt.NDArray[np.bool_],
-    target_tokens: npt.NDArray[np.int32],
-    raw_tokens: npt.NDArray[np.int32],
-    length: LengthNormalise,
+    of_target: npt.NDArray[np.int64], of_raw: npt.NDArray[np.int64], found: Folded, length: LengthNormalise
 ) -> Ranks:
     above = np.full(len(of_target), -1, np.int64)
     scaling = WeightScaling(length=length)
     for fold in range(of_raw.shape[1]):
-        hidden = (folds == fold) & long_enough
-        raw = np.sort(scaling.normalised(of_raw[:, fold].astype(np.float64), raw_tokens))
-        weights = scaling.normalised(of_target[hidden].astype(np.float64), target_tokens[hidden])
-        not_below = len(raw) - np.searchsorted(raw, weights, side="left")
-        above[hidden] = not_below + len(raw) - np.searchsorted(raw, weights, side="right")
-    return Ranks(above, len(raw_tokens))
+        hidden = found.hidden(fold)
+        raw = scaling.normalised(of_raw[:, fold].astype(np.float64), found.raw_tokens)
+        weights = scaling.normalised(of_target[hidden].astype(np.float64), found.target_tokens[hidden])
+        above[hidden] = ranks_above(weights, raw)
+    return Ranks(above, len(found.raw_tokens))

@@ -10,16 +10,27 @@ import numpy as np
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.methods import METHODS
+from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
 from dsir_core.model.importance import FittedModel, distribution
 from dsir_core.model.metrics import kl_divergence, kl_reduction, mean_reduction
 from dsir_core.report.comparison import FIGURES, PAGE, render_comparison
+from dsir_core.resampling.ranks import Ranks
+from dsir_core.resampling.recommending import (
+    recommend_by_precision,
+    recommend_by_recovery,
+    recovery_by_method,
+    recovery_figures,
+)
+from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.thresholds import Cuts
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.compare import Compared, CompareTask, compare_shard, weights_key
 from dsir_core.stages.allocation import choose
 from dsir_core.stages.count import Counts
 from dsir_core.stages.fit import Fit
+from dsir_core.stages.plan import Plan
+from dsir_core.stages.recommend import method_recovery
 from dsir_core.stages.report import stage_figures, versions
 from dsir_core.stages.resample import reading_weights, scalings_of
 from dsir_core.stages.run import Run
@@ -42,7 +53,7 @@ def check_comparison(run: Run) -> None:
         )
 
 
-def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]) -> Json:
+def compare(run: Run, plan: Plan, counts: Counts, scores: Scores, fitted: Fit, target_labels: Sequence[str]) -> Json:
     """Choose by every method, and write `compare.html` and then `compare.json` to the output.
 
     Args:
@@ -56,13 +67,18 @@ def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels
         RunFailedError: no document is eligible, or a file has changed.
         StageFailedError: shards failed for a reason that may pass.
     """
-    work = StageWork(run, "compare")
-    work.announce(scores.shards)
     model = fitted.model
     with reading_weights("compare"):
-        cuts = _cuts(run, counts, scores, fitted)
+        scalings = scalings_of(run, scores, fitted)
+    ranks = method_recovery(run, plan, counts, fitted, scalings)
+    work = StageWork(run, "compare")
+    work.announce(scores.shards)
+    with reading_weights("compare"):
+        cuts = _cuts(run, counts, scores, model, scalings)
     found = _compared(work, scores, model, cuts)
     labels = _labels(run, found, target_labels)
+    methods = {method: _method(i, counts, model, found, target_labels) for i, method in enumerate(METHODS)}
+    recommendation = _recommend(ranks, model, found, methods)
     work.finish()
     ends = stage_figures(run)
     figures = {
@@ -75,7 +91,8 @@ def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels
             }
             for name, target in counts.targets.items()
         },
-        "methods": {method: _method(i, counts, model, found, target_labels) for i, method in enumerate(METHODS)},
+        "recommendation": recommendation,
+        "methods": methods,
         "overlap": {
             method: {other: _share(found.shared[i, j], found.shared[i, i]) for j, other in enumerate(METHODS)}
             for i, method in enumerate(METHODS)
@@ -96,9 +113,26 @@ def compare(run: Run, counts: Counts, scores: Scores, fitted: Fit, target_labels
     return figures
 
 
-def _cuts(run: Run, counts: Counts, scores: Scores, fitted: Fit) -> Mapping[str, Cuts]:
+def _recommend(
+    ranks: Mapping[str, Sequence[Ranks]], model: FittedModel, found: Compared, methods: Mapping[str, Json]
+) -> Json:
+    """Which method to use; adds to each method's figures what it recovers."""
+    sizes = found.documents[list(METHODS).index(SelectConfig.model_fields["method"].default)]
+    shares = {name: float(n) / max(1, found.eligible) for name, n in zip(model.selectors, sizes.tolist(), strict=True)}
+    recovered = recovery_by_method(ranks, shares)
+    for method, figures in methods.items():
+        figures["recovery"] = recovery_figures(recovered[method]) if method in recovered else None
+    precision = {name: figures["precision"] for name, figures in methods.items() if figures["precision"] is not None}
+    if precision:
+        return recommend_by_precision(precision, {name: methods[name]["documents"] for name in precision})
+    is_bound = any(shares[name] < each[0].resolution for name, each in ranks.items())
+    return recommend_by_recovery(recovered, is_bound=is_bound)
+
+
+def _cuts(
+    run: Run, counts: Counts, scores: Scores, model: FittedModel, spreads: list[WeightScaling]
+) -> Mapping[str, Cuts]:
     """The thresholds of each method; all in the same passes over the weights where no target waits for another."""
-    spreads, model = scalings_of(run, scores, fitted), fitted.model
     together = len(model.selectors) == 1 and run.config.quotas is None
     groups: list[Sequence[str]] = [list(METHODS)] if together else [[method] for method in METHODS]
     cuts: dict[str, Cuts] = {}

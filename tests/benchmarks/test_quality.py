@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.quality import pools, sources
+from benchmarks.quality import pools, recommending, sources
 from benchmarks.quality.__main__ import run
 from benchmarks.quality.agreement import agreement
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
@@ -48,6 +48,18 @@ def test_smoke(tmp_path: Path) -> None:
         assert trial["precision"] == pytest.approx(sum(trial["shares"].get(kind, 0) for kind in trial["target"]))
     separate = [trial for trial in found if trial["row"] == "separate" and len(trial["target"]) == 2]
     assert [trial["by_target"] for trial in separate] == [{"speeches": 35, "go_code": 15}] * 2
+
+
+@pytest.mark.long
+def test_what_compare_recommends_is_as_good_as_the_best_method_by_labels(tmp_path: Path) -> None:
+    case = recommending.recommended(recommending.cases(1)[0], tmp_path)
+    assert case["pool"] == "demo"
+    assert case["target"] == {"speeches": 0}
+    assert case["precision"][case["recommended"]] >= max(case["precision"].values()) - recommending.CLOSE
+    found = recommending.summary([case])
+    assert found["choices"]["recommended, by recovery"]["close"] == 1
+    assert found["choices"]["always random"]["close"] == 0
+    assert len(list(recommending.markdown(found))) == 3 + len(found["choices"])
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS + SMOKE, ids=lambda experiment: experiment.name)
