@@ -52,7 +52,7 @@ def _round_table(exact: Sequence[Sequence[Fraction]]) -> list[list[int]]:
     that is not whole, so there is a cycle of such cells; what one cell of it gains the next one loses, until one is
     whole.
     """
-    balance = [-sum(column) % 1 for column in zip(*exact, strict=True)]
+    balance = [-sum(column) for column in zip(*exact, strict=True)]
     table = [*exact, balance]
     unit = lcm(*(cell.denominator for row in table for cell in row))
     whole = [[cell // 1 for cell in row] for row in table]

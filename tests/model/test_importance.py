@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from dsir_core.errors import RequestError
 from dsir_core.model.importance import FittedModel, distribution, fit_model, log_ratio
-from dsir_core.model.metrics import WeightSums, kl_divergence
 from dsir_core.model.smoothing import Smoothing
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=2, max_size=20).filter(any)
@@ -62,21 +61,6 @@ def test_models_of_one_digest_have_the_same_bytes() -> None:
     )
     assert one.proportions != other.proportions
     assert (one.digest, one.to_bytes()) == (other.digest, other.to_bytes())
-
-
-def test_kl_divergence_of_known_distributions() -> None:
-    p, q = np.array([0.5, 0.5]), np.array([0.25, 0.75])
-    assert kl_divergence(p, q) == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3), abs=1e-8)
-    assert kl_divergence(p, p) == 0.0
-
-
-@given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=60), st.integers(0, 60))
-def test_effective_sample_size_of_parts_is_that_of_the_whole(weights: list[float], cut: int) -> None:
-    values = np.array(weights)
-    merged = WeightSums.of(values[:cut]).merge(WeightSums.of(values[cut:]))
-    exact = np.exp(values - values.max())
-    assert merged.n == len(weights)
-    assert merged.effective_sample_size == pytest.approx(exact.sum() ** 2 / (exact**2).sum(), rel=1e-9)
 
 
 def test_distribution_of_nothing_is_an_error() -> None:

@@ -1,10 +1,13 @@
-"""`python -m tests.mutation [NAME ...]`: put one error after the other into modules; which do their tests not notice?
+"""`python -m tests.mutation [NAME[:LINE,LINE...] ...]`: put one error after the other into modules, or into some of
+their lines; which do their tests not notice?
 
-Works in a copy of the repository. A mutant runs in a fork of this process, which has imported the libraries.
+Works in a copy of the repository. A mutant runs in a fork of this process, which has imported the libraries. Mutants
+that mean the same as the module are listed in `equivalents.py`.
 """
 
 from __future__ import annotations
 
+import compileall
 import importlib
 import os
 import resource
@@ -14,12 +17,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
+from tests.mutation.equivalents import is_equivalent
 from tests.mutation.mutants import Mutant, mutants_of
 
 REPOSITORY = Path(__file__).parents[2]
 COPIED = ("dsir_core", "tests", "flows", "tasks", "demo", "pyproject.toml")
-SECONDS = 60
+SECONDS = 15
 """A mutant that takes more time of the processor has been noticed."""
 
 TESTS: dict[str, list[str]] = {
@@ -64,7 +69,7 @@ def survives(root: Path, module: Path, mutant: Mutant, tests: list[str]) -> bool
 def _run_tests(root: Path, tests: list[str]) -> None:
     """Run tests in a fork, and end it."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    signal.alarm(20 * SECONDS)
+    signal.alarm(40 * SECONDS)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -72,13 +77,15 @@ def _run_tests(root: Path, tests: list[str]) -> None:
     sys.path.insert(0, str(root))
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "dsir_core")]:
         del sys.modules[name]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest
     from hypothesis import Phase, settings
 
     settings.register_profile(
         "mutants", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
     )
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+    arguments = ["-x", "-q", "--assert=plain", "--hypothesis-profile=mutants"]
+    arguments += [f"-p{name}" for name in ("no:cacheprovider", "pytest_timeout", "_hypothesis_pytestplugin")]
     os._exit(int(pytest.main([*arguments, *(f"tests/{test}" for test in tests)])))
 
 
@@ -92,19 +99,33 @@ def main(names: list[str]) -> None:
         for name in COPIED:
             copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
             copy(REPOSITORY / name, root / name)
+        compileall.compile_dir(root, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         for name in names or list(TESTS):
-            module, begin = root / "dsir_core" / f"{name}.py", time.monotonic()
-            mutants = list(mutants_of(module.read_text()))
-            if not survives(root, module, Mutant(0, "", module.read_text()), TESTS[name]):
-                print(f"{name}: its tests fail without any change", flush=True)
-                continue
-            left = 0
-            for mutant in mutants:
-                if survives(root, module, mutant, TESTS[name]):
-                    left += 1
-                    print(f"  {name}.py:{mutant.line}: {mutant.what}", flush=True)
-            seconds = time.monotonic() - begin
-            print(f"{name}: {len(mutants) - left} of {len(mutants)} killed, {seconds:.0f} s", flush=True)
+            measure(root, *name.split(":"))
+
+
+def measure(root: Path, name: str, lines: str = "") -> None:
+    """Print which mutants of a module survive, and how many are killed.
+
+    Args:
+        root: a copy of the repository.
+        lines: only the mutants of these, separated by commas.
+    """
+    module, begin = root / "dsir_core" / f"{name}.py", time.monotonic()
+    source, tests = module.read_text(), TESTS[name]
+    wanted = {int(line) for line in lines.split(",") if line}
+    if not survives(root, module, Mutant(0, "", source), tests):
+        print(f"{name}: its tests fail without any change", flush=True)
+        return
+    mutants = [mutant for mutant in mutants_of(source) if not wanted or mutant.line in wanted]
+    same = [mutant for mutant in mutants if is_equivalent(name, source, mutant)]
+    left = 0
+    for mutant in mutants:
+        if mutant not in same and survives(root, module, mutant, tests):
+            left += 1
+            print(f"  {name}.py:{mutant.line}: {mutant.what}", flush=True)
+    n, seconds = len(mutants) - len(same), time.monotonic() - begin
+    print(f"{name}: {n - left} of {n} killed, {len(same)} equivalent, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

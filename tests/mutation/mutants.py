@@ -45,7 +45,7 @@ class Mutant:
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
-    """All mutants of a module; annotations, messages, docstrings and type aliases stay as they are."""
+    """All mutants of a module; annotations, messages, docstrings, type aliases and `strict` of zip stay."""
     tree = ast.parse(source)
     for index, node in enumerate(_nodes(tree)):
         for variant in range(len(list(_changes(node)))):
@@ -67,6 +67,8 @@ def _nodes(tree: ast.AST) -> list[ast.AST]:
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
             if isinstance(node, ast.Raise):
                 found.append(node)
+            continue
+        if isinstance(node, ast.keyword) and node.arg == "strict":
             continue
         if isinstance(node, ast.expr | ast.stmt):
             found.append(node)
