@@ -195,7 +195,6 @@ class Store:
         with self.writer(name, durable=False) as stream:
             draft = Draft(stream, summary)
             yield draft
-            stream.flush()
             n_bytes = stream.tell()
             stream.seek(0)
             sha256 = stream_digest(stream)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dsir_core.checkpoints.manifest import Manifest, recorded_runs, unneeded
-from dsir_core.checkpoints.store import Store
+from dsir_core.checkpoints.cleaning import plan_cleaning
+from dsir_core.checkpoints.manifest import Manifest, Recorded, recorded_runs, unneeded
+from dsir_core.checkpoints.store import Entry, Store
+from dsir_core.digests import digest
+from dsir_core.errors import RequestError, RunFailedError
 from flows.cli import main
 
 
@@ -71,3 +74,59 @@ def test_what_a_killed_write_left_is_needed_by_no_run(store: Store) -> None:
         store.write(name, b"half")
     found = unneeded(store.entries(), recorded_runs(store), before=2e10)
     assert sorted(entry.name for entry in found) == sorted(left)
+
+
+def test_a_run_is_recorded_from_its_beginning_to_its_end(store: Store) -> None:
+    manifest = Manifest(store, "s3://bucket/out")
+    manifest.begin()
+    manifest.need("count", ["counts/1", "counts/2"])
+    manifest.need("count", ["counts/3"])
+    manifest.need("score", ["weights/1"])
+    (begun,) = recorded_runs(store)
+    assert (begun.output, begun.begun is None, begun.ended, begun.stages) == ("s3://bucket/out", False, None, {})
+    assert begun.needs == {"count": ["counts/1", "counts/2", "counts/3"], "score": ["weights/1"]}
+    assert begun.folder == f"runs/{digest('s3://bucket/out')[:16]}"
+    manifest.end({"count": {"shards": 3}})
+    (ended,) = recorded_runs(store)
+    assert (ended.begun, ended.ended is None, ended.stages) == (None, False, {"count": {"shards": 3}})
+    assert ended.needs == begun.needs
+
+
+def test_a_list_without_a_run_and_foreign_files_are_no_runs(store: Store) -> None:
+    for name in ("count.txt", "notes.md"):
+        store.write(f"runs/{'a' * 16}/{name}", b"counts/1\n")
+    assert recorded_runs(store) == []
+
+
+@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"output": "out", "stages": 3}'])
+def test_a_damaged_record_is_named(store: Store, head: bytes) -> None:
+    name = f"runs/{'a' * 16}/head.json"
+    store.write(name, head)
+    with pytest.raises(RunFailedError, match=f"{name} is damaged.*or remove the folder"):
+        recorded_runs(store)
+
+
+def test_files_of_the_same_moment_and_younger_ones_stay() -> None:
+    entries = [Entry(f"counts/{str(n) * 64}.npy", 1, float(n)) for n in range(5)]
+    needed = Recorded("runs/a", "out", None, None, {}, {"count": [f"counts/{'1' * 64}"]})
+    assert [entry.modified for entry in unneeded(entries, [needed], before=3.0)] == [0.0, 2.0]
+
+
+def test_what_a_run_needs_is_cleaned_when_the_run_is_forgotten(store: Store) -> None:
+    with pytest.raises(RequestError, match="no workdir there"):
+        plan_cleaning(store, forget=[], before=2e10)
+    for output, digit in (("s3://b/one", "1"), ("s3://b/two", "2")):
+        record(store, output, f"counts/{digit * 64}")
+        store.write(f"counts/{digit * 64}.npy", b"x")
+    store.write("counts/notes.txt", b"x")
+    assert plan_cleaning(store, forget=[], before=2e10).removable == []
+    found = plan_cleaning(store, forget=["s3://b/one"], before=2e10)
+    folder = f"runs/{digest('s3://b/one')[:16]}"
+    assert {entry.name for entry in found.removable} == {
+        f"counts/{'1' * 64}.npy",
+        f"{folder}/head.json",
+        f"{folder}/count.txt",
+    }
+    assert (found.n_files, found.n_outputs) == (6, 1)
+    with pytest.raises(RequestError, match="--forget s3://b/three: no run to it"):
+        plan_cleaning(store, forget=["s3://b/three"], before=2e10)

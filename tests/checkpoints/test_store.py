@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import tempfile
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from dsir_core.checkpoints.store import Store
+from dsir_core.checkpoints.receipts import Receipt, sealed, unsealed
+from dsir_core.checkpoints.store import Store, _modified, _umask
+from dsir_core.digests import digest
+from dsir_core.errors import WorkCancelledError
+from dsir_core.runtime.cancellation import cancellable
 from dsir_core.storage.retries import collect_effects
 
 
@@ -109,6 +117,115 @@ def test_written_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> N
     Store(str(tmp_path)).write("a", b"x")
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_file_is_synced_unless_it_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    local = Store(str(tmp_path))
+    local.write("a/b/c", b"four")
+    with local.writer("a/b/d") as stream:
+        stream.write(b"seven..")
+    assert synced == [4, 7], "all bytes must be in the file when it is synced"
+    fill(local)
+    local.write("e", b"x", durable=False)
+    assert synced == [4, 7]
+
+
+def test_writing_leaves_the_permissions_of_the_process_alone(tmp_path: Path) -> None:
+    _umask.cache_clear()
+    before = os.umask(0o027)
+    try:
+        Store(str(tmp_path)).write("a", b"x")
+        assert os.umask(0o027) == 0o027
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
+        _umask.cache_clear()
+
+
+def test_a_stream_is_written_and_its_temporary_file_removed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for name, data in (("a", b"one"), ("deep/folder/a", b"other"), ("a", b"replaced")):
+        with store.writer(name) as stream:
+            stream.write(data)
+    assert (store.read("a"), store.read("deep/folder/a")) == (b"replaced", b"other")
+    assert store.names() == ["a", "deep/folder/a"]
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_nobody_waits_for_does_not_appear(store: Store) -> None:
+    store.write("a", b"before")
+    with cancellable(lambda: False), pytest.raises(WorkCancelledError), store.writer("a") as stream:
+        stream.write(b"late")
+    assert (store.names(), store.read("a")) == (["a"], b"before")
+
+
+def test_files_are_listed_with_size_and_time(store: Store) -> None:
+    begin = time.time() - 1
+    store.write("a/b", b"four")
+    store.write("a/empty", b"")
+    store.write("ab", b"x")
+    assert [(entry.name, entry.size) for entry in store.entries()] == [("a/b", 4), ("a/empty", 0), ("ab", 1)]
+    assert all(begin - 1 < entry.modified < time.time() + 1 for entry in store.entries())
+    assert store.names("a") == ["a/b", "a/empty"]
+    assert (store.exists("ab"), store.exists("a/c")) == (True, False)
+
+
+def test_a_storage_that_tells_no_time_has_written_now() -> None:
+    assert abs(_modified({}) - time.time()) < 60
+    assert _modified({"mtime": 5}) == _modified({"mtime": 5.0}) == 5.0
+    assert _modified({"LastModified": datetime.fromtimestamp(7, UTC), "created": 9}) == 7.0
+
+
+def test_a_file_is_removed_and_moved(store: Store) -> None:
+    store.write("a", b"one")
+    store.write("b", b"two")
+    store.move("a", "b")
+    assert (store.names(), store.read("b")) == (["b"], b"one")
+    store.remove("b")
+    store.remove("b")
+    assert store.names() == []
+
+
+def test_an_empty_folder_is_removed_where_there_are_folders(store: Store, tmp_path: Path) -> None:
+    store.write("folder/a", b"x")
+    store.remove("folder/a")
+    store.remove_folder("folder")
+    assert not (tmp_path / "work" / "folder").exists()
+
+
+def test_what_lies_below_a_store_is_known(store: Store) -> None:
+    assert store.holds(f"{store.url}/a")
+    assert not store.holds(f"{store.url}-other/a")
+    assert not store.holds("s3://bucket/work/a")
+    assert not store.holds(
+        f"local://{store.path('a')}" if store.url.startswith("memory") else f"memory://{store.path('a')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "what"), [(b"", "0 bytes instead of 4"), (b"dat", "3 bytes instead of 4"), (None, "gone")]
+)
+def test_the_warning_says_how_a_checkpoint_is_damaged(store: Store, left: bytes | None, what: str) -> None:
+    fill(store)
+    store.remove("counts/k.bin") if left is None else store.write("counts/k.bin", left)
+    with collect_effects() as effects:
+        assert store.intact("counts", "k") is store.load("counts", "k") is None
+    assert [f"({what})" in warning for warning in effects.warnings] == [True, True]
+
+
+def test_the_file_of_a_receipt() -> None:
+    """Other versions of the program read it."""
+    values = {"kind": "counts", "key": "k", "name": "counts/k.bin", "n_bytes": 4, "sha256": "5" * 64, "summary": {}}
+    lines = ['"key": "k"', '"kind": "counts"', '"n_bytes": 4', '"name": "counts/k.bin"']
+    lines += [f'"seal": "{digest(values)}"', f'"sha256": "{"5" * 64}"', '"summary": {}']
+    receipt = Receipt(**values)  # type: ignore[arg-type]
+    assert sealed(receipt).decode() == "{\n " + ",\n ".join(lines) + "\n}"
+    assert unsealed(sealed(receipt)) == receipt
 
 
 def teardown_module() -> None:

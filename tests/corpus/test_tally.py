@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import fields
 from itertools import permutations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsir_core.corpus.tally import N_EXAMPLES, Quarantine, Tally
+from dsir_core.corpus.tally import Quarantine, Tally
 from dsir_core.corpus.types import BadRecord, Batch
 
 BAD = st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.sampled_from(["not JSON: a", "no text", "not UTF-8"]))
@@ -31,7 +33,7 @@ def test_counts_are_those_of_a_loop_and_survive_json(bad: list[tuple[str, int, s
     reasons = [reason.partition(":")[0] for _, _, reason in bad]
     assert (tally.bad, tally.records) == (len(bad), len(bad) + documents + 1)
     assert tally.reasons == {reason: reasons.count(reason) for reason in reasons}
-    assert tally.first_bad == [BadRecord(*record) for record in bad[:N_EXAMPLES]]
+    assert tally.first_bad == [BadRecord(*record) for record in bad[:5]]
     assert tally.signature == (documents, len(bad), 1, 3 * documents)
     assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
     assert tally.compact().signature == tally.signature
@@ -71,3 +73,35 @@ def test_a_quarantine_passes_batches_on_and_lists_what_is_bad_without_its_conten
         {"path": "a", "position": 5, "reason": "not JSON"},
         {"path": "é", "position": 30, "reason": "no text"},
     ]
+    with pytest.raises(ValueError, match="closed"):
+        quarantine.copy_to(io.BytesIO())
+
+
+def test_all_counts_of_two_tallies_add_up() -> None:
+    numbers = [field.name for field in fields(Tally) if field.type == "int"]
+    assert len(numbers) == 8
+    one, other = (Tally(**{name: n * (i + 1) for i, name in enumerate(numbers)}) for n in (1, 100))
+    one.add_stratum("x", 1, 2)
+    other.add_stratum("x", 30, 40)
+    other.add_stratum("y", 5, 6)
+    total = Tally()
+    for tally in (one, other):
+        total.merge(tally)
+    assert {name: getattr(total, name) for name in numbers} == {name: 101 * (i + 1) for i, name in enumerate(numbers)}
+    assert total.strata == {"x": [31, 42], "y": [5, 6]}
+    assert total.records == total.documents + total.bad + total.excluded
+    assert total.compact() == Tally(total.documents, total.bad, total.tokens, total.n_bytes, excluded=total.excluded)
+    assert [getattr(Tally(), name) for name in numbers] == [0] * 8
+
+
+def test_of_records_that_are_left_out_the_first_five_are_kept_when_shards_are_added() -> None:
+    total = Tally()
+    for positions in ((7, 8, 9), (1, 2, 3)):
+        shard = Tally()
+        for position in positions:
+            shard.add_bad(BadRecord("a", position, "no text"))
+            shard.add_unscored("a", position, "no key")
+        total.merge(shard)
+    assert [bad.position for bad in total.first_bad] == [1, 2, 3, 7, 8]
+    assert [bad.position for bad in total.first_unscored] == [1, 2, 3, 7, 8]
+    assert (total.reasons, total.unscored) == ({"no text": 6}, {"no key": 6})
