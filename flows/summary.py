@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.report.comparison import PAGE
-from dsir_core.report.recovery import advice, sentence
+from dsir_core.report.recovery import all_advice, below_zero, sentence
 
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
@@ -27,8 +27,8 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     )
     for name, found in figures["recovery"].items():
         print(sentence(name, found))
-        for text in advice(name, found):
-            print(f"  {text}")
+    for text in (*below_zero(figures), *all_advice(figures)):
+        print(f"  {text}")
     for name, target in figures["targets"].items():
         if target["kl_selected"] is not None:
             print(

@@ -39,6 +39,9 @@ GEOMETRY = {"d", "x", "y", "width", "height", "transform", "cx", "cy", "r"}
 DIGITS = re.compile(r"(\d\.\d)\d+")
 """A tenth of a unit is less than can be seen."""
 
+POINT = re.compile(r"(-?[\d.]+)[ ,](-?[\d.]+)")
+"""Of a path."""
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -48,6 +51,8 @@ class Line:
 
     name: str
     points: Sequence[tuple[float, float]]
+    label: str = ""
+    """Written at the highest point."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +85,47 @@ def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line
     return Line(name, list(zip(xs.tolist(), ys.tolist(), strict=True)))
 
 
-def line_chart(lines: Sequence[Line], title: str, x_title: str, x_labels: Mapping[float, str] | None = None) -> Markup:
-    """Outlines over one axis; the vertical axis begins at zero.
+def line_chart(
+    lines: Sequence[Line],
+    title: str,
+    x_title: str,
+    x_labels: Mapping[float, str] | None = None,
+    *,
+    y_title: str = "",
+    is_filled: bool = True,
+) -> Markup:
+    """Lines over one axis.
 
     Args:
+        lines: the first point of each that has a label is where the label stands.
+        title: for who cannot see the chart.
+        x_title: of the horizontal axis, with its unit.
         x_labels: of places on the axis, instead of round numbers.
+        y_title: of the vertical axis, with its unit.
+        is_filled: whether areas below the lines are filled; the vertical axis then begins at zero.
     """
     import pygal
 
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
+    low, high = (0.0, max(ys) or 1.0) if is_filled else (min(ys), max(ys) if max(ys) > min(ys) else min(ys) + 1.0)
     chart = pygal.XY(
-        **_common(260), fill=True, show_dots=False, range=(0, max(ys) or 1), xrange=(min(xs), max(xs)), x_title=x_title
+        **_common(260),
+        fill=is_filled,
+        show_dots=False,
+        range=(low, high),
+        xrange=(min(xs), max(xs)),
+        x_title=x_title,
+        y_title=y_title or None,
     )
     chart.x_labels = (
         ticks(min(xs), max(xs)) if x_labels is None else [{"value": x, "label": label} for x, label in x_labels.items()]
     )
-    chart.y_labels = ticks(0, max(ys) or 1)
+    chart.y_labels = ticks(low, high)
     chart.x_value_formatter = chart.value_formatter = _short
     for line in lines:
         chart.add(line.name, list(line.points))
-    return _inline(chart, title)
+    return _inline(chart, title, [line.label for line in lines])
 
 
 def bar_chart(
@@ -197,8 +222,26 @@ def _short(value: Any) -> str:
     return signed(value, lambda v: f"{v:,g}") if isinstance(value, int | float) else ""
 
 
-def _inline(chart: Any, title: str) -> Markup:
+def _write_label(root: ElementTree.Element, index: int, label: str) -> None:
+    """Write a label beside the highest point of a line, on the side where there is room."""
+    paths = (path for path in root.iter(f"{SVG}path") if "line" in path.get("class", "").split())
+    series = next((one for one in root.iter(f"{SVG}g") if f"serie-{index}" in one.get("class", "").split()), None)
+    inside = [] if series is None else [path for path in paths if path in set(series.iter())]
+    if series is None or not inside:
+        return
+    points = [(float(x), float(y)) for x, y in POINT.findall(inside[0].get("d", ""))]
+    x, y = min(points, key=lambda point: point[1])
+    side = (
+        {"text-anchor": "end", "x": f"{x - 5:.1f}"} if x > WIDTH / 2 else {"text-anchor": "start", "x": f"{x + 5:.1f}"}
+    )
+    ElementTree.SubElement(series, f"{SVG}text", {**side, "y": f"{y + FONT:.1f}", "class": "label"}).text = label
+
+
+def _inline(chart: Any, title: str, labels: Sequence[str] = ()) -> Markup:
     root = ElementTree.fromstring(chart.render())
+    for index, label in enumerate(labels):
+        if label:
+            _write_label(root, index, label)
     for parent in root.iter():
         for child in list(parent):
             # Its own styles and title, and what only scripts would show.

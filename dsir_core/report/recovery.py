@@ -26,7 +26,7 @@ MANY_OUTLIERS = 0.2
 """With a larger share of outliers the target is mixed, and they are none."""
 
 BEYOND = 1.5
-"""A size this many times the knee of the curve asks for more than raw seems to hold."""
+"""A size this many times what raw seems to hold asks for more than there is."""
 
 
 def sentence(name: str, found: Mapping[str, Any]) -> str:
@@ -49,39 +49,105 @@ def is_resolved(found: Mapping[str, Any]) -> bool:
     return bool(found["share"] >= found.get("resolution", 0.0))
 
 
-def verdict(found: Mapping[str, Any]) -> Verdict:
-    """Whether the selection is likely to be what was asked for."""
-    auc, recovered, share = found["auc"], found["recovered"], found["share"]
-    at = max(share, found.get("resolution", 0.0))
-    if auc < NO_DIFFERENCE or (at < 1 / LIFT and recovered < LIFT * at):
-        return "wrong"
-    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or share > BEYOND * found["knee"]:
-        return "doubtful"
-    return "good"
+def likely_documents(found: Mapping[str, Any], positive: int | None = None) -> float:
+    """About how many documents of raw look like the target: the smaller of two estimates.
+
+    Args:
+        found: of `recovery` in report.json; gives the knee of its curve.
+        positive: documents with a log weight above 0; None where that is not known or means nothing.
+    """
+    knee: float = found["knee"] * found["eligible"]
+    return knee if positive is None else min(knee, float(positive))
 
 
-def worst(recovery: Mapping[str, Mapping[str, Any]]) -> Verdict | None:
-    """The verdict on a selection for several targets; None where nothing was measured."""
-    order: list[Verdict] = ["wrong", "doubtful", "good"]
-    found = {verdict(one) for one in recovery.values()}
-    return next((one for one in order if one in found), None)
+def positive_documents(figures: Mapping[str, Any], name: str) -> int | None:
+    """Eligible documents whose log weight for a target is above 0.
+
+    None where it is not known, or where it is not measured that this number says how many documents are like the
+    target: without a raw prior, n-grams that the target lacks make weights negative.
+
+    Args:
+        figures: the content of report.json.
+        name: of the target.
+    """
+    counts = figures.get("histograms", {}).get(name, {}).get("positive")
+    smoothing = figures.get("fit", {}).get("smoothing", {}).get(name, "")
+    return int(counts["raw"]) if counts is not None and smoothing.startswith("raw_prior") else None
 
 
-def overall(figures: Mapping[str, Any]) -> Verdict | None:
-    """The verdict on a selection: that of its recovery, and no better than doubtful where much of it are copies.
+def below_zero(figures: Mapping[str, Any]) -> Iterator[str]:
+    """How many selected documents the model takes for raw rather than target, in words, by target.
 
     Args:
         figures: the content of report.json.
     """
-    found = worst(figures.get("recovery", {}))
+    for name, found in figures.get("recovery", {}).items():
+        histogram = figures.get("histograms", {}).get(name, {})
+        if "positive" not in histogram:
+            continue
+        selected = sum(histogram["selected"])
+        below = selected - histogram["positive"]["selected"]
+        if below:
+            positive = positive_documents(figures, name)
+            hint = "" if positive is None else f"; {_holds(found, positive)}"
+            yield (
+                f"{below:,} of the {selected:,} documents selected for {name} have a log weight of 0 or less: to the "
+                f"model they look like raw rather than the target{hint}"
+            )
+
+
+def verdict(found: Mapping[str, Any], positive: int | None = None) -> Verdict:
+    """Whether the selection is likely to be what was asked for.
+
+    Args:
+        found: of `recovery` in report.json.
+        positive: see `likely_documents`.
+    """
+    auc, recovered, share = found["auc"], found["recovered"], found["share"]
+    at = max(share, found.get("resolution", 0.0))
+    if auc < NO_DIFFERENCE or (at < 1 / LIFT and recovered < LIFT * at):
+        return "wrong"
+    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or _is_beyond(found, positive):
+        return "doubtful"
+    return "good"
+
+
+def overall(figures: Mapping[str, Any]) -> Verdict | None:
+    """The verdict on a selection: the worst of its targets', and no better than doubtful where much of it are copies.
+
+    None where no recovery was measured.
+
+    Args:
+        figures: the content of report.json.
+    """
+    order: list[Verdict] = ["wrong", "doubtful", "good"]
+    recovery = figures.get("recovery", {})
+    verdicts = {verdict(each, positive_documents(figures, name)) for name, each in recovery.items()}
+    found = next((one for one in order if one in verdicts), None)
     copies = figures.get("copies", {"documents": 0, "copies": 0, "in_target": 0})
     if found == "good" and copies["copies"] + copies["in_target"] > MANY_COPIES * copies["documents"]:
         return "doubtful"
     return found
 
 
-def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
-    """What the recovery of one target says about the request, and what to try."""
+def all_advice(figures: Mapping[str, Any]) -> Iterator[str]:
+    """What a finished selection says about the request, and what to try.
+
+    Args:
+        figures: the content of report.json.
+    """
+    for name, found in figures.get("recovery", {}).items():
+        yield from advice(name, found, positive_documents(figures, name))
+
+
+def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> Iterator[str]:
+    """What the recovery of one target says about the request, and what to try.
+
+    Args:
+        name: of the target.
+        found: of `recovery` in report.json.
+        positive: see `likely_documents`.
+    """
     auc, eligible = found["auc"], found["eligible"]
     if auc < NO_DIFFERENCE:
         yield (
@@ -104,16 +170,25 @@ def advice(name: str, found: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: {outliers['documents']:,} of {found['documents']:,} target documents look less like the others "
             f"than half of raw does, first {first['file']} at {first['position']:,}: are they meant?"
         )
-    if found["share"] > BEYOND * found["knee"]:
+    if _is_beyond(found, positive):
         yield (
-            f"{name}: recovery hardly grows beyond about {_documents(found['knee'] * eligible)} documents; what is "
-            f"selected beyond that is likely to be of another kind: select fewer"
+            f"{name}: {_holds(found, positive)}; what is selected beyond that is likely to be of another kind: select "
+            f"fewer"
         )
     elif found["enough"] is not None and found["share"] < found["enough"]:
         # The first point of the curve is as far down as the sample tells.
         about = "at most" if found["enough"] <= found["curve"][0][0] else "about"
         twice = f"; twice the present size recovers {found['twice']:.0%}" if is_resolved(found) else ""
         yield f"{name}: {about} {_documents(found['enough'] * eligible)} documents would recover 95 %{twice}"
+
+
+def _holds(found: Mapping[str, Any], positive: int | None) -> str:
+    n = likely_documents(found, positive)
+    return f"raw seems to hold {f'about {_documents(n)} documents' if n >= 1 else 'no document'} like the target"
+
+
+def _is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
+    return bool(found["share"] * found["eligible"] > BEYOND * likely_documents(found, positive))
 
 
 def _documents(n: float) -> str:

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dsir_core.config.methods import METHODS
-from dsir_core.report.charts import Bars, Chart, Line, bar_chart, histogram, line_chart
-from dsir_core.report.formatting import human_seconds
+from dsir_core.report.charts import Bars, Chart, Line, bar_chart, histogram, line_chart, signed
+from dsir_core.report.formatting import human_count, human_seconds
 from dsir_core.report.moved import moved_sides
-from dsir_core.report.recovery import advice, is_resolved, overall, sentence
+from dsir_core.report.recovery import (
+    all_advice,
+    below_zero,
+    is_resolved,
+    likely_documents,
+    overall,
+    positive_documents,
+    sentence,
+)
 from dsir_core.report.settings import as_yaml
 
 Figures: TypeAlias = dict[str, Any]
@@ -23,6 +31,9 @@ N_BARS = 20
 """Groups shown in a chart; the table beside it has all that are reported."""
 
 MUCH_OVERLAP = 0.9
+
+MIN_POINTS = 4
+"""Of a line that is worth a chart."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,8 @@ def _headline(r: Figures) -> dict[str, Any]:
         "version": r.get("versions", {}).get("dsir-pipeline"),
         "recovered": recovered,
         "verdict": overall(r),
-        "sentences": [sentence(name, found) for name, found in recovery.items()],
-        "advice": [text for name, found in recovery.items() for text in advice(name, found)],
+        "sentences": [*(sentence(name, found) for name, found in recovery.items()), *below_zero(r)],
+        "advice": list(all_advice(r)),
     }
 
 
@@ -157,16 +168,70 @@ def _histograms(r: Figures) -> dict[str, Any]:
             continue
         thresholds = [threshold for threshold in h["thresholds"] if low <= threshold <= high]
         if thresholds:
-            lines.append(Line("threshold", [(x, y) for x in thresholds for y in (0, top, 0)]))
+            label = f"threshold {signed(thresholds[0], lambda v: f'{v:,.1f}')}" if len(thresholds) == 1 else ""
+            lines.append(Line("threshold", [(x, y) for x in thresholds for y in (0, top, 0)], label))
         title = f"Log weights for {name}, % of documents"
         charts.append(
             {
-                "chart": Chart(line_chart(lines, title, x_title), title, [line.name for line in lines]),
+                "chart": Chart(
+                    line_chart(lines, title, f"{x_title}, nats", y_title="% of documents"),
+                    title,
+                    [line.name for line in lines],
+                ),
+                "ranks": rank_chart(r, name, h, x_title) if h["thresholds"] else None,
                 "thresholds": h["thresholds"],
                 "outside": [(what, share) for what, counts in sets.items() if (share := _outside(counts)) > 0],
             }
         )
     return {"charts": charts, "is_noisy": _is_sampled(r)}
+
+
+def rank_chart(r: Figures, name: str, h: Figures, y_title: str) -> Chart | None:
+    """The log weight of the document of each rank, down to well below the cut; None where nothing is selected.
+
+    Args:
+        r: the content of report.json.
+        name: who selects.
+        h: of `histograms` for it; the bins are as fine as the chart gets.
+        y_title: the weights are.
+    """
+    selected = sum(h["selected"])
+    width = (h["high"] - h["low"]) / (len(h["raw"]) - 2)
+    points, rank = [], h["raw"][-1]
+    for i in range(len(h["raw"]) - 2, 0, -1):
+        if h["raw"][i]:
+            # The first document of a bin is near its upper edge, the last near its lower one.
+            points += [
+                (math.log10(rank + 1), h["low"] + width * i),
+                (math.log10(rank + h["raw"][i]), h["low"] + width * (i - 1)),
+            ]
+            rank += h["raw"][i]
+    if not selected or len(points) < MIN_POINTS:
+        return None
+    low, high = points[-1][1], points[0][1]
+    lines = [
+        Line("documents of raw", points),
+        Line(f"{selected:,} selected", _upright(selected, low, high), "selected"),
+    ]
+    found = r.get("recovery", {}).get(name)
+    likely = round(likely_documents(found, positive_documents(r, name))) if found else 0
+    if 0 < likely < rank:
+        lines.append(Line(f"about {likely:,} like the target", _upright(likely, low, high)))
+    title = f"Log weight by rank for {name}"
+    decades = range(math.ceil(points[0][0]), math.floor(points[-1][0]) + 1)
+    svg = line_chart(
+        lines,
+        title,
+        "rank of the document, by decades",
+        {float(x): human_count(10.0**x) for x in decades},
+        y_title=f"{y_title}, nats",
+        is_filled=False,
+    )
+    return Chart(svg, title, [line.name for line in lines])
+
+
+def _upright(rank: float, low: float, high: float) -> list[tuple[float, float]]:
+    return [(math.log10(rank), high), (math.log10(rank), low)]
 
 
 def _outside(counts: Sequence[int]) -> float:
@@ -180,7 +245,37 @@ RATES = {"files": "source file", "lengths": "length in tokens", "strata": "strat
 def _rates(r: Figures) -> dict[str, Any]:
     if not r["documents"]["selected"]:
         return {"charts": []}
-    return {"charts": [rate_chart(RATES.get(by, by), rates) for by, rates in r["rates"].items() if rates["groups"]]}
+    return {
+        "charts": [
+            share_chart(RATES.get(by, by), rates) if by == "strata" else rate_chart(RATES.get(by, by), rates)
+            for by, rates in r["rates"].items()
+            if rates["groups"]
+        ]
+    }
+
+
+def share_chart(what: str, rates: Figures) -> dict[str, Any]:
+    """Each group's share of the selection, the largest first, with its lift: that share to the group's share of raw.
+
+    Args:
+        what: the groups are.
+        rates: as of `rate_chart`.
+    """
+    others = rates["others"]
+    everything = [*rates["groups"], *([others] if others is not None else [])]
+    selected, eligible = (max(1, sum(group[key] for group in everything)) for key in ("selected", "eligible"))
+    groups = [
+        {
+            **group,
+            "share": group["selected"] / selected,
+            "lift": group["selected"] / selected / (group["eligible"] / eligible) if group["eligible"] else None,
+        }
+        for group in sorted(rates["groups"], key=lambda group: (-group["selected"], -group["eligible"], group["name"]))
+    ]
+    shown = groups[:N_BARS]
+    title = f"Share of the selection by {what}, %"
+    svg = bar_chart([g["name"] for g in shown], [Bars("share", [100 * g["share"] for g in shown])], title, _share)
+    return {"chart": Chart(svg, title), "groups": groups, "others": others, "shown": len(shown)}
 
 
 def rate_chart(what: str, rates: Figures) -> dict[str, Any]:

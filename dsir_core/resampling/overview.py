@@ -92,6 +92,8 @@ class Overview:
 
     histograms: dict[str, Counts] = field(default_factory=dict)
     """By target int64[2, BINS + 2]: eligible and selected documents by log weight."""
+    positive: dict[str, Counts] = field(default_factory=dict)
+    """By target int64[2]: eligible and selected documents whose log weight is above 0."""
     lengths: Counts = field(default_factory=lambda: np.zeros((3, LENGTHS), np.int64))
     """int64[3, LENGTHS]: documents, those eligible, those selected, by tokens."""
     files: dict[str, Counts] = field(default_factory=dict)
@@ -101,7 +103,11 @@ class Overview:
 
     def merge(self, other: Overview) -> None:
         """Add another view to this one."""
-        for mine, others in ((self.histograms, other.histograms), (self.files, other.files)):
+        for mine, others in (
+            (self.histograms, other.histograms),
+            (self.positive, other.positive),
+            (self.files, other.files),
+        ):
             for name, counts in others.items():
                 mine[name] = mine[name] + counts if name in mine else counts
         self.lengths = self.lengths + other.lengths
@@ -112,6 +118,7 @@ class Overview:
         """Plain JSON values."""
         return {
             "histograms": {name: counts.tolist() for name, counts in self.histograms.items()},
+            "positive": {name: counts.tolist() for name, counts in self.positive.items()},
             "lengths": self.lengths.tolist(),
             "files": {name: counts.tolist() for name, counts in self.files.items()},
             "candidates": {kind: [asdict(one) for one in found] for kind, found in self.candidates.items()},
@@ -122,6 +129,7 @@ class Overview:
         """Inverse of `to_json`."""
         return cls(
             {name: np.array(counts, np.int64) for name, counts in value["histograms"].items()},
+            {name: np.array(counts, np.int64) for name, counts in value["positive"].items()},
             np.array(value["lengths"], np.int64),
             {name: np.array(counts, np.int64) for name, counts in value["files"].items()},
             {kind: [Candidate(**one) for one in found] for kind, found in value["candidates"].items()},
@@ -140,17 +148,19 @@ def overview_of(
         scales: whose log weights to count.
     """
     rows, eligible, is_chosen = view.rows, view.eligible, chosen >= 0
-    histograms = {}
+    histograms, positive = {}, {}
     for scale in scales:
         mine = [index for index, cut in enumerate(cuts) if cut.ranking.column == scale.column]
-        histograms[scale.target] = np.stack(
-            [scale.counts(rows, eligible), scale.counts(rows, is_chosen & np.isin(chosen, mine))]
-        )
+        its_own = is_chosen & np.isin(chosen, mine)
+        histograms[scale.target] = np.stack([scale.counts(rows, eligible), scale.counts(rows, its_own)])
+        above = rows.log_weights[scale.column] > 0
+        positive[scale.target] = np.array([(eligible & above).sum(), (its_own & above).sum()], np.int64)
     fate = eligible.astype(np.int8) + is_chosen
     digits = np.minimum(np.frexp(rows.n_tokens.astype(np.float32))[1], LENGTHS - 1)
     files = _by_fate(rows.file_codes, fate, len(rows.files))
     return Overview(
         histograms,
+        positive,
         _by_fate(digits, fate, LENGTHS),
         {rows.files[code]: files[:, code] for code in np.flatnonzero(files[0])},
         candidates(view, chosen, cuts, selectors),

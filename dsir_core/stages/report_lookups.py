@@ -52,6 +52,7 @@ def histograms(method: str, stages: Stages) -> Json:
     shown: Json = {}
     for scale in chosen.scales:
         raw, selected = chosen.overview.histograms[scale.target]
+        positive = chosen.overview.positive[scale.target].tolist()
         column = chosen.selectors.index(scale.target)
         mine = {name: found for name, found in weighed.items() if len(chosen.selectors) == 1 or name == scale.target}
         # Keys may be log weights divided by the temperature, and noise.
@@ -65,6 +66,7 @@ def histograms(method: str, stages: Stages) -> Json:
             "targets": {
                 name: scale.count(found.log_weights[:, column], found.n_tokens).tolist() for name, found in mine.items()
             },
+            "positive": {"raw": positive[0], "selected": positive[1]},
             "thresholds": [key * unit for key in keys if np.isfinite(key)],
         }
     return shown

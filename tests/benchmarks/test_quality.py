@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.quality import pools, recommending, sources
+from benchmarks.quality import pools, recommending, sizing, sources
 from benchmarks.quality.__main__ import run
 from benchmarks.quality.agreement import agreement
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
@@ -60,6 +60,16 @@ def test_what_compare_recommends_is_as_good_as_the_best_method_by_labels(tmp_pat
     assert found["choices"]["recommended, by recovery"]["close"] == 1
     assert found["choices"]["always random"]["close"] == 0
     assert len(list(recommending.markdown(found))) == 3 + len(found["choices"])
+
+
+@pytest.mark.long
+def test_raw_seems_to_hold_as_many_documents_of_the_kind_as_it_does(tmp_path: Path) -> None:
+    case = sizing.sized(recommending.cases(1)[0], tmp_path)
+    assert case["held"] == 70
+    assert case["held"] / sizing.NEAR < case["both"] < case["held"] * sizing.NEAR
+    found = sizing.summary([case])
+    assert found["both"]["near"] == 1
+    assert len(list(sizing.markdown(found))) == 2 + len(found)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS + SMOKE, ids=lambda experiment: experiment.name)

@@ -14,7 +14,7 @@ import yaml
 
 from dsir_core.config.request import parse_config
 from dsir_core.report.html import render
-from dsir_core.report.sections import SECTIONS
+from dsir_core.report.sections import SECTIONS, share_chart
 from dsir_core.report.settings import as_yaml
 from tests.browser import ask
 from tests.integration.conftest import DEMO
@@ -227,3 +227,28 @@ def test_reports_of_older_versions_lack_keys_and_still_make_a_page(figures: Figu
 
 def test_the_same_figures_give_the_same_page(figures: Figures) -> None:
     assert render(figures) == render(json.loads(json.dumps(figures)))
+
+
+def test_strata_stand_in_the_order_of_their_share_with_their_lift() -> None:
+    groups = [
+        {"name": "a", "documents": 900, "eligible": 800, "selected": 10},
+        {"name": "b", "documents": 100, "eligible": 100, "selected": 30},
+        {"name": "c", "documents": 100, "eligible": 100, "selected": 0},
+    ]
+    found = share_chart("stratum", {"groups": groups, "others": None})["groups"]
+    assert [(group["name"], group["share"], group["lift"]) for group in found] == [
+        ("b", 0.75, pytest.approx(7.5)),
+        ("a", 0.25, pytest.approx(0.3125)),
+        ("c", 0.0, 0.0),
+    ]
+
+
+def test_the_weight_by_rank_shows_the_cut_and_what_raw_seems_to_hold(figures: Figures, page: Page) -> None:
+    text = page(figures).read_text()
+    assert "Log weight by rank for speeches" in text
+    for legend in ("100 selected", "about 81 like the target"):
+        assert f">{legend}</li>" in text
+    assert re.search(r">threshold \u2212?[\d.,]+</text>", text)
+    older = json.loads(json.dumps(figures))
+    del older["histograms"]["speeches"]["positive"]
+    assert "about 86 like the target" in page(older).read_text()

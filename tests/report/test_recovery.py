@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsir_core.report.recovery import advice, overall, sentence, verdict
+from dsir_core.report.recovery import (
+    advice,
+    all_advice,
+    below_zero,
+    likely_documents,
+    overall,
+    positive_documents,
+    sentence,
+    verdict,
+)
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.recovery import CANDIDATES
 from dsir_core.stages.recover import Measured
@@ -53,3 +62,46 @@ def test_a_selection_of_copies_is_not_called_right(copies: int, in_target: int, 
     found = {"documents": 100, "copies": copies, "in_target": in_target}
     assert overall({"recovery": {"t": figures(0.01)}, "copies": found}) == expected
     assert overall({"recovery": {"t": figures(0.01)}}) == "good"
+
+
+def report(share: float, positive: int, smoothing: str = "raw_prior=10000") -> dict[str, Any]:
+    """Of a selection of some of a million documents, a thousand of which have a positive weight at most."""
+    selected = round(share * 1e6)
+    return {
+        "recovery": {"t": figures(share)},
+        "histograms": {
+            "t": {"selected": [selected], "positive": {"raw": positive, "selected": min(selected, positive)}}
+        },
+        "fit": {"smoothing": {"t": smoothing}},
+    }
+
+
+def test_selected_documents_below_zero_are_told_with_what_raw_seems_to_hold() -> None:
+    (text,) = below_zero(report(0.02, 8_100))
+    assert text.startswith("11,900 of the 20,000 documents selected for t have a log weight of 0 or less")
+    assert text.endswith("raw seems to hold about 8,100 documents like the target")
+    assert list(below_zero(report(0.005, 8_100))) == []
+
+
+def test_raw_holds_no_more_than_either_estimate_says() -> None:
+    found = figures(0.02)
+    assert likely_documents(found) == likely_documents(found, 50_000) == 10_000
+    assert likely_documents(found, 8_100) == 8_100
+
+
+def test_a_size_beyond_what_raw_seems_to_hold_is_doubtful() -> None:
+    assert overall(report(0.012, 8_100)) == "good"
+    assert overall(report(0.013, 8_100)) == "doubtful"
+    (text,) = all_advice(report(0.013, 8_100))
+    assert "raw seems to hold about 8,100 documents like the target" in text
+    assert text.endswith("select fewer")
+    assert "no document like the target" in next(all_advice(report(0.013, 0)))
+
+
+def test_weights_without_a_raw_prior_give_no_size() -> None:
+    unsmoothed = report(0.02, 8_100, "0")
+    assert positive_documents(unsmoothed, "t") is None
+    (text,) = below_zero(unsmoothed)
+    assert "raw seems to hold" not in text
+    assert positive_documents({}, "t") is None
+    assert list(below_zero({"recovery": {"t": figures(0.02)}})) == []

@@ -90,6 +90,7 @@ def test_a_view_counts_every_document_once(found: list[tuple[int, int, int, floa
         weights = [one[3] for one in group]
         inside, _ = np.histogram([w for w in weights if -5 <= w <= 7], edges)
         assert counts.tolist() == [sum(w < -5 for w in weights), *inside, sum(w > 7 for w in weights)]
+    assert view.positive["t"].tolist() == [sum(one[3] > 0 for one in group) for group in (eligible, selected)]
 
 
 @given(documents, st.floats(0, 1))
