@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from math import ceil
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -24,8 +25,8 @@ from tests.mutation.mutants import Mutant, mutants_of
 
 REPOSITORY = Path(__file__).parents[2]
 COPIED = ("dsir_core", "tests", "flows", "tasks", "demo", "pyproject.toml")
-SECONDS = 15
-"""A mutant that takes more time of the processor has been noticed."""
+LIMIT = 4
+"""A mutant that takes so many times the processor time of the module itself has been noticed."""
 
 TESTS: dict[str, list[str]] = {
     "resampling/radix": ["resampling/test_radix.py"],
@@ -53,23 +54,23 @@ TESTS: dict[str, list[str]] = {
 LIBRARIES = ("pytest", "hypothesis.strategies", "numpy", "pyarrow.parquet", "numba", "fsspec", "msgspec", "tenacity")
 
 
-def survives(root: Path, module: Path, mutant: Mutant, tests: list[str]) -> bool:
-    """Whether tests pass though a module is a mutant."""
+def survives(root: Path, module: Path, mutant: Mutant, tests: list[str], seconds: int = 600) -> bool:
+    """Whether tests pass though a module is a mutant, in so many seconds of the processor."""
     original = module.read_text()
     module.write_text(mutant.source)
     try:
         child = os.fork()
         if not child:
-            _run_tests(root, tests)
+            _run_tests(root, tests, seconds)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         module.write_text(original)
 
 
-def _run_tests(root: Path, tests: list[str]) -> None:
+def _run_tests(root: Path, tests: list[str], seconds: int) -> None:
     """Run tests in a fork, and end it."""
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    signal.alarm(40 * SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    signal.alarm(30 * seconds)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -114,18 +115,25 @@ def measure(root: Path, name: str, lines: str = "") -> None:
     module, begin = root / "dsir_core" / f"{name}.py", time.monotonic()
     source, tests = module.read_text(), TESTS[name]
     wanted = {int(line) for line in lines.split(",") if line}
+    used = _seconds_of_children()
     if not survives(root, module, Mutant(0, "", source), tests):
         print(f"{name}: its tests fail without any change", flush=True)
         return
+    limit = 1 + ceil(LIMIT * (_seconds_of_children() - used))
     mutants = [mutant for mutant in mutants_of(source) if not wanted or mutant.line in wanted]
     same = [mutant for mutant in mutants if is_equivalent(name, source, mutant)]
     left = 0
     for mutant in mutants:
-        if mutant not in same and survives(root, module, mutant, tests):
+        if mutant not in same and survives(root, module, mutant, tests, limit):
             left += 1
             print(f"  {name}.py:{mutant.line}: {mutant.what}", flush=True)
     n, seconds = len(mutants) - len(same), time.monotonic() - begin
     print(f"{name}: {n - left} of {n} killed, {len(same)} equivalent, {seconds:.0f} s", flush=True)
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
