@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import caching
 
 from dsir_core.kernels.cache_key import sources_digest
@@ -33,7 +33,8 @@ def compiled(*packages: str) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         kernel: Any = njit(nogil=True)(function)
-        kernel._cache = _Cache(function, sources_digest(*packages))
+        # Code that checks its indices (NUMBA_BOUNDSCHECK=1) is other code; Numba's key does not tell them apart.
+        kernel._cache = _Cache(function, sources_digest(*packages) + (" with bounds" if config.BOUNDSCHECK else ""))  # type: ignore[attr-defined]
         return kernel
 
     return decorate

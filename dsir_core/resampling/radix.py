@@ -54,9 +54,9 @@ class Histogram:
     @classmethod
     def of(cls, digits: npt.NDArray[np.int64], n_tokens: npt.NDArray[np.int32]) -> Histogram:
         """Histogram of digits int64[n], each with its document's n_tokens int32[n]."""
-        documents = np.bincount(digits, minlength=1)
+        documents = np.bincount(digits)
         # float64 sums of a shard's tokens are exact far beyond 2^50 tokens.
-        return cls.sparse(documents, np.bincount(digits, weights=n_tokens, minlength=1).astype(np.int64))
+        return cls.sparse(documents, np.bincount(digits, weights=n_tokens).astype(np.int64))
 
     @classmethod
     def sparse(cls, documents: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> Histogram:
@@ -177,7 +177,7 @@ def find_thresholds(
     sums = dict(zip([(search, 0) for search in range(n_searches)],
                     histograms(0, [(search, 0) for search in range(n_searches)]), strict=True))  # fmt: skip
     goals = make_goals([sums[search, 0] for search in range(n_searches)])
-    found = {index: NOTHING for index, goal in enumerate(goals) if goal.amount <= 0}
+    found = [NOTHING for _ in goals]
     under_way = {index: _Open(goal, goal.amount) for index, goal in enumerate(goals) if goal.amount > 0}
     for level in range(LEVELS):
         if level:
@@ -188,7 +188,7 @@ def find_thresholds(
             if threshold is not None:
                 found[index] = threshold
                 del under_way[index]
-    return [found[index] for index in range(len(goals))]
+    return found
 
 
 def _descend(way: _Open, histogram: HistogramSum, level: int) -> Threshold | None:

@@ -198,6 +198,14 @@ def test_an_empty_folder_is_removed_where_there_are_folders(store: Store, tmp_pa
     assert not (tmp_path / "work" / "folder").exists()
 
 
+def test_what_killed_writes_have_left_is_removed_from_a_local_store(store: Store, tmp_path: Path) -> None:
+    store.write(".incoming-abcd1234", b"half")
+    store.write("a", b"x")
+    store.remove_abandoned()
+    is_local = (tmp_path / "work").exists()
+    assert store.names() == (["a"] if is_local else [".incoming-abcd1234", "a"])
+
+
 def test_what_lies_below_a_store_is_known(store: Store) -> None:
     assert store.holds(f"{store.url}/a")
     assert not store.holds(f"{store.url}-other/a")

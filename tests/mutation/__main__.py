@@ -47,6 +47,9 @@ TESTS: dict[str, list[str]] = {
     "checkpoints/incoming": ["checkpoints/test_incoming.py"],
     "checkpoints/store": ["checkpoints/test_store.py"],
     "checkpoints/manifest": ["checkpoints/test_manifest.py"],
+    "shards/count": ["shards/test_count.py", "shards/test_ngram_cache.py"],
+    "shards/score": ["shards/test_score.py", "shards/test_ngram_cache.py"],
+    "shards/select": ["shards/test_select.py"],
     "checkpoints/cleaning": ["checkpoints/test_manifest.py"],
 }
 """Modules whose errors would be silent, and their own tests."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_PLACES = 200_000
-"""Places that are kept, of some hundred bytes each; then all are forgotten."""
+MAX_PLACES = 50_000
+"""Places that are kept, of a kilobyte or two each; then all are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class NotRepeatedError(BaseException):
     """A function of a worker has not done what it did before when all answers were the same."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Place:
     """A place in the calls of a function with an item."""
 
