@@ -13,12 +13,12 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.given import given_text
 from dsir_core.errors import RequestError
 from dsir_core.explained import ExplainedDocument, standing
-from dsir_core.explaining import explain
 from dsir_core.features import TOKENIZER_VERSION
 from dsir_core.model.importance import FittedModel
 from dsir_core.raw_documents import RawDocument, document_at, document_where, read_settings_of
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.html import render
+from dsir_core.shards.explaining import explain
 from dsir_core.shards.selection_list import find_selected
 from dsir_core.stages.output_dir import REPORT, REPORT_PAGE, complete_report
 from dsir_core.urls import without_credentials

@@ -58,7 +58,7 @@ class ImportanceModel:
 
     def explain(self, text: str) -> Explanation:
         """The text's log weight as a sum over its n-grams; prints as a table and coloured text in a notebook."""
-        from dsir_core.explaining import explain
+        from dsir_core.shards.explaining import explain
 
         return explain(text, self.fitted, self.features)[0]
 

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import dsir_core
-import dsir_core.explaining
 import dsir_core.forecasting.forecast
 from dsir_core.runtime.events import Event, StageEnds
 from dsir_core.runtime.executor import InlineExecutor

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 import dsir_core
 from dsir_core.config.features import FeatureSettings
-from dsir_core.explaining import explain
 from dsir_core.features import reference as oracle
 from dsir_core.features import score_ngrams
 from dsir_core.features.texts import text_buffers
 from dsir_core.finished import FinishedSelection
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import render_explanation
+from dsir_core.shards.explaining import explain
 from dsir_core.shards.selection_list import ChosenDocument
 from flows.cli import main
 from tests.browser import ask

@@ -211,6 +211,21 @@ class OutputSettings(_Settings):
     whole_documents: Annotated[bool, Mark.WRITES] = False
     """With chunk: write the documents that contain selected chunks, unchanged, instead of the chunks."""
 
+    example_fields: Annotated[tuple[str, ...], Mark.WRITES] = ()
+    """Fields of the records (names or dotted paths) that the report's examples show, such as id or url."""
+
+    @field_validator("example_fields", mode="before")
+    @classmethod
+    def _example_fields_as_tuple(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("example_fields")
+    @classmethod
+    def _example_fields_with_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(all(name.split(".")) for name in value):
+            raise ValueError("a field has no name")
+        return tuple(dict.fromkeys(value))
+
 
 class BudgetSettings(_Settings):
     """How much that cannot be read is tolerated."""

@@ -95,8 +95,7 @@ def _fragments(explanation: Explanation) -> Iterator[dict[str, Any]]:
     """The text in fragments: tokens with their level of colour from -LEVELS to LEVELS, and what stands between them."""
     text = explanation.text
     shares = explanation.by_token[:MAX_TOKENS]
-    # A few tokens would otherwise take all the colour.
-    full = float(np.quantile(np.abs(shares), 0.95)) if len(shares) else 0.0
+    full = _full(shares)
     end = 0
     for (start, stop), share in zip(explanation.spans, shares.tolist(), strict=False):
         if start > end:
@@ -106,6 +105,33 @@ def _fragments(explanation: Explanation) -> Iterator[dict[str, Any]]:
         end = max(end, stop)
     if len(explanation.spans) <= MAX_TOKENS and end < len(text):
         yield {"text": text[end:], "level": 0, "share": None}
+
+
+def levels_of(
+    n_characters: int, spans: Sequence[tuple[int, int]], shares: npt.NDArray[np.float64]
+) -> Iterator[tuple[int, int]]:
+    """A text in pieces: how many characters, and the level of colour, from -LEVELS to LEVELS, of what they add.
+
+    Args:
+        n_characters: of the text.
+        spans: start and stop of each token in it.
+        shares: float64[tokens], what each adds.
+    """
+    full = _full(shares)
+    end = 0
+    for (start, stop), share in zip(spans, shares.tolist(), strict=True):
+        if start > end:
+            yield start - end, 0
+        if stop > max(start, end):  # two tokens may come from one character
+            yield stop - max(start, end), _level(share, full)
+        end = max(end, stop)
+    if end < n_characters:
+        yield n_characters - end, 0
+
+
+def _full(shares: npt.NDArray[np.float64]) -> float:
+    """What takes all the colour: a few tokens would otherwise take it from all others."""
+    return float(np.quantile(np.abs(shares), 0.95)) if len(shares) else 0.0
 
 
 def _level(share: float, full: float) -> int:

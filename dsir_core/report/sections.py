@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -304,15 +304,29 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-KINDS = {"selected": "Selected", "missed": "Just missed", "rejected": "Rejected"}
+KINDS = {"selected": "Selected", "barely": "Just selected", "missed": "Just missed", "rejected": "Rejected"}
+
+
+def _fragments(example: Figures) -> Iterator[tuple[str, int]]:
+    """The text in pieces with their levels of colour; of an older report in one piece."""
+    text, place = example["text"], 0
+    for n, level in example.get("levels", ()):
+        yield text[place : place + n], level
+        place += n
+    yield text[place:], 0
 
 
 def _examples(r: Figures) -> dict[str, Any]:
     groups: dict[str, list[Figures]] = {kind: [] for kind in KINDS}
     for example in r["examples"]:
-        groups[example.get("kind", "selected")].append(example)
+        groups[example.get("kind", "selected")].append({**example, "fragments": list(_fragments(example))})
     has_kinds = any("kind" in example for example in r["examples"])
-    return {"groups": [(KINDS[kind], kind, found) for kind, found in groups.items() if found or has_kinds]}
+    return {
+        "groups": [
+            (KINDS[kind], kind, found) for kind, found in groups.items() if found or (has_kinds and kind != "barely")
+        ],
+        "is_coloured": any(example.get("levels") for example in r["examples"]),
+    }
 
 
 def _stages(r: Figures) -> dict[str, Any]:

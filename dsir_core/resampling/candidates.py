@@ -23,9 +23,10 @@ N_CANDIDATES = 6
 REACH_BYTES = 32 * 2**20
 """A compressed file must be read from its beginning to any place in it: examples stand no deeper than this."""
 
-Kind: TypeAlias = Literal["selected", "missed", "rejected"]
-KINDS: tuple[Kind, ...] = ("selected", "missed", "rejected")
-"""Random selected documents; those rejected with the largest keys; random rejected documents."""
+Kind: TypeAlias = Literal["selected", "barely", "missed", "rejected"]
+KINDS: tuple[Kind, ...] = ("selected", "barely", "missed", "rejected")
+"""Random selected documents; those selected with keys next to their thresholds; those rejected with keys next to them;
+random rejected documents."""
 
 
 @dataclass(frozen=True, order=True)
@@ -65,6 +66,7 @@ def candidates(
     noise = _noise(rows)
     kinds: dict[Kind, tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]] = {
         "selected": (selected, noise[selected], chosen[selected]),
+        "barely": (selected, _beyond(view, selected, chosen[selected], cuts), chosen[selected]),
         "missed": (rejected, short, by),
         "rejected": (rejected, noise[rejected], by),
     }
@@ -74,6 +76,19 @@ def candidates(
         ]
         for kind, (which, order, used) in kinds.items()
     }  # fmt: skip
+
+
+def _beyond(
+    view: View, which: npt.NDArray[np.int64], by: npt.NDArray[np.int32], cuts: Sequence[Cut]
+) -> npt.NDArray[np.float64]:
+    """float64[m]: of selected documents, how far their keys are above the threshold of the cut that chose each."""
+    over = np.zeros(len(which))
+    for index, cut in enumerate(cuts):
+        mine = by == index
+        if mine.any():
+            with np.errstate(over="ignore"):  # a difference beyond float64 is infinitely far
+                over[mine] = keys_of_bits(view.bits(cut.ranking)[which[mine]]) - _key(cut.bits)
+    return over
 
 
 def _nearest_cuts(

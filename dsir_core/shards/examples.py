@@ -1,24 +1,45 @@
-"""The beginnings of documents, or of chunks of them, that are shown as examples, read from their files."""
+"""What is shown of documents, or chunks of them, as examples: their heaviest passages, and fields of their records."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import Chunking, ReadSettings
+from dsir_core.corpus.fields import stratum_of
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange, SourceFile
+from dsir_core.errors import RequestError
+from dsir_core.report.explained import levels_of
+from dsir_core.shards.explaining import weigh_tokens
+from dsir_core.shards.score import load_model
 from dsir_core.shards.selected_records import SelectedRows, read_chosen
 
 EXAMPLE_CHARACTERS = 600
 
+WEIGHED_BYTES = 2**14
+"""Of a document, from its beginning: the heaviest passage is looked for there."""
+
+FIELD_CHARACTERS = 200
+
 Place: TypeAlias = tuple[int, int]
 """Position, and offset of a chunk in its document's text; 0 for a whole document."""
+
+
+@dataclass(frozen=True)
+class WeighedBy:
+    """What passages are weighed by."""
+
+    workdir: str
+    model_digest: str
+    features: FeatureSettings
 
 
 @dataclass(frozen=True)
@@ -30,30 +51,104 @@ class ExamplesTask:
     """Of whole documents."""
     places: tuple[Place, ...]
     """Increasing, each once."""
+    targets: tuple[str, ...]
+    """For each of them, who chose it, or came nearest to choosing it."""
     chunk: Chunking | None
     """How documents are cut into chunks."""
+    fields: tuple[str, ...]
+    """Of the records, that are shown."""
+    by: WeighedBy | None
+    """None where n-grams do not decide: then the beginning of the text is shown."""
 
 
-def read_examples(task: ExamplesTask) -> list[str]:
-    """The beginning of each document or chunk. A compressed file is read no further than to the last of them.
+@dataclass(frozen=True)
+class Example:
+    """What is shown of one document."""
+
+    text: str
+    """Its heaviest passage, or its beginning."""
+    start: int
+    """Where that begins in the document or chunk, in characters."""
+    levels: list[list[int]]
+    """The passage in pieces: characters, and the level of colour of what they add to the log weight."""
+    fields: dict[str, str]
+    """By name, without those that the record lacks."""
+
+
+def read_examples(task: ExamplesTask) -> list[Example]:
+    """What is shown of each document or chunk. A compressed file is read no further than to the last of them.
 
     Raises:
         DamagedFileError: the file cannot be read, or has changed.
     """
-    positions = [position for position, _ in task.places]
-    if task.chunk is None:
-        found = [text for text, _ in read_texts(task.file, task.read, positions, 4 * EXAMPLE_CHARACTERS)]
-    else:
-        found = list(itertools.islice(_chunks(task, task.chunk, positions), len(positions)))
-    return [text[:EXAMPLE_CHARACTERS] for text in found]
+    try:
+        found = list(_texts(task, task.fields))
+    except RequestError:  # a column that is not there must not end a run which has selected everything
+        found = list(_texts(task, ()))
+    return [
+        _example(text, dict(_shown(task.fields, values)), target, task.by)
+        for (text, values), target in zip(found, task.targets, strict=True)
+    ]
 
 
-def _chunks(task: ExamplesTask, chunk: Chunking, positions: Sequence[int]) -> Iterator[str]:
-    offsets = np.array([offset for _, offset in task.places], np.int64)
-    chosen = SelectedRows(np.array(positions, np.int64), np.zeros(len(positions), np.int32), offsets)
-    for _, found, _ in read_chosen(FileRange(task.file), task.read, chosen, chunk):
-        for start, stop in itertools.pairwise(found.text_offsets.tolist()):
-            yield bytes(found.text_data[start : min(stop, start + 4 * EXAMPLE_CHARACTERS)]).decode(errors="ignore")
+def _texts(task: ExamplesTask, fields: tuple[str, ...]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The beginning of the text at each place, and the values of fields of its record."""
+    positions = np.array([position for position, _ in task.places], np.int64)
+    offsets = None if task.chunk is None else np.array([offset for _, offset in task.places], np.int64)
+    chosen = SelectedRows(positions, np.zeros(len(positions), np.int32), offsets)
+    left = len(positions)
+    with contextlib.closing(read_chosen(FileRange(task.file), task.read, chosen, task.chunk, fields=fields)) as batches:  # type: ignore[type-var]
+        for whole, batch, _ in batches:
+            values = dict(zip(whole.positions.tolist(), whole.fields, strict=True)) if fields else {}
+            for position, (start, stop) in zip(
+                batch.positions.tolist(), pairwise(batch.text_offsets.tolist()), strict=True
+            ):
+                data = bytes(batch.text_data[start : min(stop, start + WEIGHED_BYTES)])
+                yield data.decode(errors="ignore"), values.get(position, ())
+            left -= len(batch)
+            if not left:
+                return
+
+
+def _shown(names: Sequence[str], values: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    for name, value in zip(names, values, strict=False):
+        if value is not None:
+            text = stratum_of(value)
+            yield name, text if len(text) <= FIELD_CHARACTERS else f"{text[:FIELD_CHARACTERS]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _example(text: str, fields: dict[str, str], target: str, by: WeighedBy | None) -> Example:
+    if by is None:
+        return Example(text[:EXAMPLE_CHARACTERS], 0, [], fields)
+    model = load_model(by.workdir, by.model_digest)
+    spans, weights = weigh_tokens(text, model.log_ratio[model.selectors.index(target)], by.features)
+    first, stop = heaviest(spans, weights, EXAMPLE_CHARACTERS)
+    if stop == first:
+        return Example(text[:EXAMPLE_CHARACTERS], 0, [], fields)
+    start, end = (spans[first][0] if first else 0), min(spans[stop - 1][1], spans[first][0] + EXAMPLE_CHARACTERS)
+    passage = text[start:end][:EXAMPLE_CHARACTERS]
+    inside = [(max(0, one - start), min(len(passage), other - start)) for one, other in spans[first:stop]]
+    return Example(
+        passage, start, [[n, level] for n, level in levels_of(len(passage), inside, weights[first:stop])], fields
+    )
+
+
+def heaviest(spans: Sequence[tuple[int, int]], weights: npt.NDArray[np.float64], characters: int) -> tuple[int, int]:
+    """First token, and the one behind the last, of the passage whose weights sum to the most, above or below 0.
+
+    Args:
+        spans: start and stop of each token.
+        weights: float64[tokens].
+        characters: of a passage, at most, but for a first token that is longer.
+    """
+    if not len(spans):
+        return 0, 0
+    starts, stops = (np.array(ends, np.int64) for ends in zip(*spans, strict=True))
+    last = np.maximum(np.searchsorted(stops, starts + characters, side="right"), np.arange(len(spans)) + 1)
+    sums = np.concatenate([np.zeros(1), np.cumsum(weights)])
+    totals = np.abs(sums[last] - sums[:-1])
+    best = int(np.argmax(totals))
+    return best, int(last[best])
 
 
 def read_texts(

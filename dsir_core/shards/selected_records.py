@@ -41,18 +41,22 @@ def read_chosen(
     chunk: Chunking | None,
     *,
     keep_records: bool = False,
+    fields: tuple[str, ...] = (),
 ) -> Iterator[tuple[Batch, Batch, slice]]:
     """Batches of whole documents; of what is chosen of them; and which of `chosen` that is.
 
     Args:
         read: how whole documents are read, without conditions.
         chunk: how they were cut into the chunks that are chosen.
+        keep_records: see `read_range`.
+        fields: see `read_range`; of the whole documents.
 
     Raises:
         DamagedFileError: the file cannot be read whole, or no longer holds them.
+        RequestError: a file with named columns has no such field.
     """
     done = 0
-    for batch in read_range(file_range, read, keep_records=keep_records, positions=chosen.documents):
+    for batch in read_range(file_range, read, keep_records=keep_records, positions=chosen.documents, fields=fields):
         if not len(batch):
             continue
         mine = slice(done, int(np.searchsorted(chosen.positions, batch.positions[-1], side="right")))

@@ -56,7 +56,7 @@ def report(
     work = StageWork(run, "report")
     work.announce([])
     _note_spread(run, recovery, sample)
-    stages = Stages(plan, counts, scores, sample, written)
+    stages = Stages(plan, counts, scores, sample, written, fitted.model.digest)
     model = fitted.model
     documents = _documents(run, scores, sample, written)
     targets = _targets(counts, model, sample, written)

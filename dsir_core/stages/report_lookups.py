@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from dsir_core.shards.bucket_names import (
     moved_buckets,
     name_buckets,
 )
-from dsir_core.shards.examples import ExamplesTask, Place, read_examples
+from dsir_core.shards.examples import ExamplesTask, Place, WeighedBy, read_examples
 from dsir_core.shards.excerpts import Excerpt
 from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan
@@ -43,6 +43,7 @@ class Stages:
     scores: Scores
     chosen: ResampleResult
     written: Written
+    model_digest: str
 
 
 def histograms(method: str, stages: Stages) -> Json:
@@ -104,24 +105,33 @@ def moved(work: StageWork, stages: Stages) -> Json | None:
 
 
 def examples(work: StageWork, stages: Stages) -> list[Json]:
-    """Selected, just missed and rejected documents, with the beginning of their text."""
+    """Selected, just selected, just missed and rejected documents, with their heaviest passages."""
     found = stages.chosen.overview.candidates
     config = work.run.config
-    wanted: dict[str, set[Place]] = {}
+    wanted: dict[str, dict[Place, str]] = {}
     for candidate in (one for kind in KINDS for one in found.get(kind, [])):
-        wanted.setdefault(candidate.file, set()).add(_place(candidate))
+        wanted.setdefault(candidate.file, {})[_place(candidate)] = candidate.target
     files = {file.path: file for file in stages.plan.raw.corpus.files if file.path in wanted}
+    by = WeighedBy(config.workdir_url, stages.model_digest, config.features) if config.weights is None else None
     tasks = [
-        ExamplesTask(files[path], config.read.unconditional, tuple(sorted(places)), config.chunk)
+        ExamplesTask(
+            files[path],
+            config.read.unconditional,
+            tuple(sorted(places)),
+            tuple(places[place] for place in sorted(places)),
+            config.chunk,
+            config.example_fields,
+            by,
+        )
         for path, places in sorted(wanted.items())
     ]
-    texts = {
-        (task.file.path, place): text
+    shown = {
+        (task.file.path, place): example
         for task, read in zip(tasks, work.all(read_examples, tasks), strict=True)
-        for place, text in zip(task.places, read, strict=True)
+        for place, example in zip(task.places, read, strict=True)
     }
     return [
-        {"kind": kind, **_shown(candidate), "text": texts[candidate.file, _place(candidate)]}
+        {"kind": kind, **_shown(candidate), **asdict(shown[candidate.file, _place(candidate)])}
         for kind in KINDS
         for candidate in found.get(kind, [])
     ]

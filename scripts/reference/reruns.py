@@ -64,6 +64,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "chunk": (CHUNKS, {"chunk": {"words": 60}}),
     "compression": ({}, {"compression": "gzip"}),
     "whole_documents": (CHUNKS, {"whole_documents": True}),
+    "example_fields": ({}, {"example_fields": ["kind"]}),
     "overwrite": ({}, {"overwrite": True}),
     "max_bad_fraction": ({}, {"max_bad_fraction": 0.5}),
     "max_bad_shards": ({}, {"max_bad_shards": 1}),

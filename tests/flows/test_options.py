@@ -57,7 +57,7 @@ def test_every_setting_has_a_flag_of_its_name_with_its_description(actions: dict
 def test_help_shows_the_default_of_every_setting_that_has_one(name: str, actions: dict[str, argparse.Action]) -> None:
     field = SelectConfig.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    is_off = default is None or default is False or default == ""
+    is_off = default is None or default is False or default in ("", ())
     shown = (actions[name].help or "").removeprefix((field.description or "").replace("%", "%%"))
     text = " ".join(default) if isinstance(default, tuple) else str(default)
     assert shown == ("" if is_off else f" [{text}]")

@@ -46,6 +46,25 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
     ]
 
 
+def weigh_tokens(
+    text: str, log_ratio: npt.NDArray[np.float64], features: FeatureSettings
+) -> tuple[tuple[tuple[int, int], ...], npt.NDArray[np.float64]]:
+    """Where each token stands in a text, and each n-gram's log ratio shared out evenly among its tokens.
+
+    Args:
+        text: of a document, or of a part of one.
+        log_ratio: float64[buckets], of one target.
+        features: those of the model.
+
+    Returns:
+        Start and stop of each token, in characters; float64[tokens].
+    """
+    tokens, spans = _tokens(text, features.tokenizer)
+    names = list(dict.fromkeys(ngrams_of(tokens, features.ngrams)))
+    bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
+    return spans, _by_token(tokens, features.ngrams, bucket_of, log_ratio)
+
+
 def _contributions(
     times: Counter[Ngram], bucket_of: dict[Ngram, int], log_ratio: npt.NDArray[np.float64]
 ) -> tuple[Contribution, ...]:
