@@ -22,18 +22,31 @@ from flows.cli import main
 from tests.integration.conftest import DEMO, TARGET, Select
 
 OTHER = {"code": str(DEMO / "targets" / "go_code.jsonl")}
-N_FILES = 30
+N_FILES = 10
+N_DOCUMENTS = 600
 
 
 @pytest.fixture
 def raw(pool: Path, tmp_path: Path) -> Path:
-    """The demo's raw corpus in many files, each a shard of its own; the last is not there yet."""
-    lines = pool.read_bytes().splitlines(keepends=True)
-    folder = tmp_path / "raw"
+    """Documents of the demo in several files, each a shard of its own; the last is not there yet."""
+    return files_of(pool, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lasting(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such files in a folder that tests share, where each finds what the one before has left."""
+    folder = tmp_path_factory.mktemp("lasting")
+    files_of(pool, folder)
+    return folder
+
+
+def files_of(pool: Path, parent: Path) -> Path:
+    lines = pool.read_bytes().splitlines(keepends=True)[:N_DOCUMENTS]
+    folder = parent / "raw"
     folder.mkdir()
     for i in range(N_FILES):
         (folder / f"{i:03}.jsonl").write_bytes(b"".join(lines[i::N_FILES]))
-    (folder / f"{N_FILES - 1:03}.jsonl").rename(tmp_path / "new.jsonl")
+    (folder / f"{N_FILES - 1:03}.jsonl").rename(parent / "new.jsonl")
     return folder
 
 
@@ -62,7 +75,7 @@ def test_new_files_are_counted_alone_and_scored_alone_when_the_model_stays(run_s
     assert not second["fit"]["refitted"]
     assert 0 < second["fit"]["drift_nats"] < 0.01
     assert second["model_digest"] == first["model_digest"]
-    assert second["documents"]["raw"] == 2730
+    assert second["documents"]["raw"] == N_DOCUMENTS
 
 
 def test_a_model_that_stays_keeps_its_classifier(run_select: Select, raw: Path, tmp_path: Path) -> None:
@@ -160,12 +173,12 @@ def test_a_changed_file_costs_its_shard(run_select: Select, raw: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["counts", "weights", "selection", "extract", "model", "raw-model"])
 @pytest.mark.parametrize("damage", ["short", "flipped", "gone", "receipt", "receipt gone"])
-def test_damaged_checkpoints_are_done_again_and_said(
-    run_select: Select, raw: Path, tmp_path: Path, kind: str, damage: str
-) -> None:
-    first = run_select(**settings(raw, refit="never"))
-    data = next(p for p in sorted((tmp_path / "workdir" / kind).iterdir()) if p.suffix not in (".json", ".current"))
-    receipt = next(p for p in sorted((tmp_path / "workdir" / kind).iterdir()) if p.suffix == ".json")
+def test_damaged_checkpoints_are_done_again_and_said(run_select: Select, lasting: Path, kind: str, damage: str) -> None:
+    places = {"output": str(lasting / "output"), "workdir": str(lasting / "workdir")}
+    asked = settings(lasting / "raw", refit="never", **places)
+    first = run_select(**asked)
+    data = next(p for p in sorted((lasting / "workdir" / kind).iterdir()) if p.suffix not in (".json", ".current"))
+    receipt = next(p for p in sorted((lasting / "workdir" / kind).iterdir()) if p.suffix == ".json")
     if damage == "short":
         data.write_bytes(data.read_bytes()[:-1])
     elif damage == "flipped":
@@ -178,11 +191,11 @@ def test_damaged_checkpoints_are_done_again_and_said(
         receipt.write_bytes(receipt.read_bytes().replace(b"1", b"2", 1))
     else:
         receipt.unlink()
-    second = run_select(**settings(raw, refit="never"))
+    second = run_select(**asked)
     assert second["selection_digest"] == first["selection_digest"]
     if damage != "receipt gone" and kind != "model":  # the model is made from the counts in every run
         assert any("damaged" in note for note in second["notes"])
-    third = run_select(**settings(raw, refit="never"))
+    third = run_select(**asked)
     assert not any("damaged" in note for note in third["notes"])
 
 

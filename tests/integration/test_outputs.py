@@ -22,6 +22,14 @@ from dsir_core.stages.run import Run, StageFailedError
 from tests.integration.conftest import TARGET, Select, lines_of
 
 
+@pytest.fixture(scope="module")
+def pool(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the demo's raw corpus: some of these tests run hundreds of selections."""
+    path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
+    path.write_bytes(b"".join(pool.read_bytes().splitlines(keepends=True)[:300]))
+    return path
+
+
 def test_files_of_others_at_the_output_are_never_touched(run_select: Select, pool: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     output.mkdir()
