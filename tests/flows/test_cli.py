@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,31 @@ from tests.integration.conftest import DEMO, without_notes
 SPEECHES = str(DEMO / "targets" / "speeches.jsonl")
 
 
-def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in this process, for words and the working directory."""
+
+    def inside(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        if cwd:
+            monkeypatch.chdir(cwd)
+        try:
+            status = main(words)
+        except SystemExit as refused:
+            status = int(refused.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, said.out, said.err)
+
+    return inside
+
+
+def test_the_program_ends_with_the_status_of_the_command() -> None:
     program = "import sys; from flows.cli import command; command()"
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
+    done = subprocess.run([sys.executable, "-c", program, "status", "/none"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +88,7 @@ def test_a_wrong_request_is_refused_before_prefect_and_dask_are_imported(change:
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
 
 
-def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> None:
+def test_select_inline_from_a_yaml_file_with_flags_over_it(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(
         f"raw: [{DEMO}/raw/*]\ntarget:\n  speeches: {SPEECHES}\ncount: 70\n"
@@ -85,7 +108,7 @@ def test_select_inline_from_a_yaml_file_with_flags_over_it(tmp_path: Path) -> No
     assert "1  shards scored" in status.stdout
 
 
-def test_resample_refuses_a_workdir_without_weights(tmp_path: Path) -> None:
+def test_resample_refuses_a_workdir_without_weights(run: Run, tmp_path: Path) -> None:
     request = ["--raw", f"{DEMO}/raw/*", "--target", SPEECHES, "--count", "70", "--inline"]
     places = ["--output", str(tmp_path / "out"), "--workdir", str(tmp_path / "work")]
     done = run("resample", *request, *places)
@@ -95,7 +118,7 @@ def test_resample_refuses_a_workdir_without_weights(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
-def test_an_output_stands_for_its_settings_and_its_workdir(tmp_path: Path) -> None:
+def test_an_output_stands_for_its_settings_and_its_workdir(run: Run, tmp_path: Path) -> None:
     corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}"]
     first = ["--count", "20", "--min-tokens", "50", "--output", "first", "--workdir", "kept"]
     assert run("select", *corpora, *first, "--inline", cwd=tmp_path).returncode == 0
@@ -111,7 +134,7 @@ def test_an_output_stands_for_its_settings_and_its_workdir(tmp_path: Path) -> No
     assert "kept: neither a CONFIG.yaml nor the output of a finished run" in done.stderr
 
 
-def test_random_from_an_output_has_no_note_on_settings_that_nobody_gave(tmp_path: Path) -> None:
+def test_random_from_an_output_has_no_note_on_settings_that_nobody_gave(run: Run, tmp_path: Path) -> None:
     corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}", "--inline"]
     assert run("select", *corpora, "--count", "20", "--output", "first", cwd=tmp_path).returncode == 0
     more = ["--method", "random", "--count", "10", "--output", "second", "--inline"]
@@ -146,7 +169,9 @@ def test_random_from_an_output_has_no_note_on_settings_that_nobody_gave(tmp_path
         (["report", "/no/such/place"], 2, "/no/such/place"),
     ],
 )
-def test_a_wrong_request_ends_with_2_and_one_line(words: list[str], status: int, said: str, tmp_path: Path) -> None:
+def test_a_wrong_request_ends_with_2_and_one_line(
+    run: Run, words: list[str], status: int, said: str, tmp_path: Path
+) -> None:
     done = run(*words, cwd=tmp_path)
     assert done.returncode == status
     assert said in done.stderr
@@ -154,7 +179,7 @@ def test_a_wrong_request_ends_with_2_and_one_line(words: list[str], status: int,
     assert "Traceback" not in done.stderr
 
 
-def test_a_failed_run_ends_with_1_and_one_line(tmp_path: Path) -> None:
+def test_a_failed_run_ends_with_1_and_one_line(run: Run, tmp_path: Path) -> None:
     raw = tmp_path / "raw.jsonl"
     raw.write_text('{"text": "short"}\n')
     words = [
@@ -175,7 +200,7 @@ def test_a_failed_run_ends_with_1_and_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["a: [", "- 1\n", "!!python/object/apply:os.system ['true']\n"])
-def test_a_settings_file_that_is_not_settings_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_settings_file_that_is_not_settings_is_refused(run: Run, tmp_path: Path, content: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(content)
     done = run("select", str(config))
@@ -184,7 +209,7 @@ def test_a_settings_file_that_is_not_settings_is_refused(tmp_path: Path, content
     assert len(without_notes(done.stderr)) == 1
 
 
-def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
+def test_plan_in_words_and_as_json(run: Run, tmp_path: Path) -> None:
     words = ["plan", "--raw", f"{DEMO}/raw", "--target", f"speeches={SPEECHES}", "--count", "70"]
     done = run(*words, "--output", str(tmp_path / "out"))
     assert (done.returncode, done.stderr) == (0, "")
@@ -197,21 +222,21 @@ def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_plan_of_what_cannot_run_says_so_and_fails(tmp_path: Path) -> None:
+def test_plan_of_what_cannot_run_says_so_and_fails(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = run("plan", "--raw", f"{DEMO}/raw", "--target", SPEECHES, "--workdir", str(tmp_path / "file" / "work"))
     assert (done.returncode, done.stderr) == (1, "")
     assert "FAIL  write workdir: NotADirectoryError" in done.stdout
 
 
-def test_plan_needs_no_place_to_write_to() -> None:
+def test_plan_needs_no_place_to_write_to(run: Run) -> None:
     done = run("plan", "--raw", f"{DEMO}/raw", "--target", SPEECHES)
     assert (done.returncode, done.stderr) == (0, "")
     assert "write" not in done.stdout
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"output": "x", "stages": 3}'])
-def test_a_damaged_record_of_a_run_is_named_and_nothing_is_removed(tmp_path: Path, content: str) -> None:
+def test_a_damaged_record_of_a_run_is_named_and_nothing_is_removed(run: Run, tmp_path: Path, content: str) -> None:
     record = tmp_path / "runs" / ("0" * 16) / "head.json"
     record.parent.mkdir(parents=True)
     record.write_text(content)
