@@ -96,7 +96,8 @@ test-resolved: install
 	@mkdir -p build
 	$(UV) pip compile --quiet --resolution $(RESOLUTION) --extra test --no-header pyproject.toml -o build/$(RESOLUTION).txt
 	$(UV) venv --quiet --clear --python $(BIN)/python build/$(RESOLUTION)
-	$(UV) pip install --quiet --python build/$(RESOLUTION) -r build/$(RESOLUTION).txt
+	$(UV) pip install --quiet --compile-bytecode --python build/$(RESOLUTION) -r build/$(RESOLUTION).txt
+	$(UV) pip install --quiet --python build/$(RESOLUTION) --no-deps -e .
 	build/$(RESOLUTION)/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
 
 lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
