@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parse(words)
+    parsed = parse_words(words)
     try:
         return int(import_module(f"flows.commands.{parsed.command}").run(parsed))
     except RequestError as error:
@@ -122,7 +122,11 @@ def _terminate(*_: object) -> NoReturn:
 SHELLS = ("bash", "zsh", "tcsh")
 
 
-def _parse(words: list[str]) -> argparse.Namespace:
+def parse_words(words: Sequence[str]) -> argparse.Namespace:
+    """The words after `dsir` as the options of a command; ends the process with status 2 where they are none.
+
+    Help, version and completions are printed, and end it with status 0.
+    """
     name = words[0] if words else ""
     if name not in COMMANDS:
         _answer_without_command(words)
@@ -132,7 +136,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parsed
 
 
-def _answer_without_command(words: list[str]) -> NoReturn:
+def _answer_without_command(words: Sequence[str]) -> NoReturn:
     """Show help, version or completions, or say what is missing."""
     parser = Parser(prog="dsir", description=DESCRIPTION)
     parser.usage = "dsir COMMAND [options]"

@@ -60,7 +60,7 @@ def test_a_quarantine_passes_batches_on_and_lists_what_is_bad_without_its_conten
     empty = np.zeros(0, np.uint8)
     batches = [
         Batch(
-            np.array([0, 0, 9]), empty, np.zeros(4, np.int64), [BadRecord("a", 5, "not JSON")], n_bytes=20, excluded=2
+            np.array([0, 0, 1, 9]), empty, np.zeros(5, np.int64), [BadRecord("a", 5, "not JSON")], n_bytes=20, excluded=2
         ),
         Batch(np.array([], np.int64), empty, np.zeros(1, np.int64), [BadRecord("é", 30, "no text")], n_bytes=7),
     ]
@@ -68,7 +68,8 @@ def test_a_quarantine_passes_batches_on_and_lists_what_is_bad_without_its_conten
     assert list(quarantine.watch(iter(batches), tally)) == batches
     quarantine.copy_to(stream)
     quarantine.close()
-    assert (tally.documents, tally.parents, tally.bad, tally.excluded, tally.n_bytes) == (3, 2, 2, 2, 27)
+    assert (tally.documents, tally.parents, tally.bad, tally.excluded, tally.n_bytes) == (4, 3, 2, 2, 27)
+    assert "é" in stream.getvalue().decode()
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == [
         {"path": "a", "position": 5, "reason": "not JSON"},
         {"path": "é", "position": 30, "reason": "no text"},
@@ -84,11 +85,13 @@ def test_all_counts_of_two_tallies_add_up() -> None:
     one.add_stratum("x", 1, 2)
     other.add_stratum("x", 30, 40)
     other.add_stratum("y", 5, 6)
+    one.add_stratum("x", 3, 4)
+    assert one.strata == {"x": [4, 6]}
     total = Tally()
     for tally in (one, other):
         total.merge(tally)
     assert {name: getattr(total, name) for name in numbers} == {name: 101 * (i + 1) for i, name in enumerate(numbers)}
-    assert total.strata == {"x": [31, 42], "y": [5, 6]}
+    assert total.strata == {"x": [34, 46], "y": [5, 6]}
     assert total.records == total.documents + total.bad + total.excluded
     assert total.compact() == Tally(total.documents, total.bad, total.tokens, total.n_bytes, excluded=total.excluded)
     assert [getattr(Tally(), name) for name in numbers] == [0] * 8
@@ -96,12 +99,13 @@ def test_all_counts_of_two_tallies_add_up() -> None:
 
 def test_of_records_that_are_left_out_the_first_five_are_kept_when_shards_are_added() -> None:
     total = Tally()
-    for positions in ((7, 8, 9), (1, 2, 3)):
+    for positions in ((5, 6, 7, 8, 9, 10), (1, 2, 3)):
         shard = Tally()
         for position in positions:
             shard.add_bad(BadRecord("a", position, "no text"))
             shard.add_unscored("a", position, "no key")
+        assert len(shard.first_bad) == len(shard.first_unscored) == min(5, len(positions))
         total.merge(shard)
-    assert [bad.position for bad in total.first_bad] == [1, 2, 3, 7, 8]
-    assert [bad.position for bad in total.first_unscored] == [1, 2, 3, 7, 8]
-    assert (total.reasons, total.unscored) == ({"no text": 6}, {"no key": 6})
+    assert [bad.position for bad in total.first_bad] == [1, 2, 3, 5, 6]
+    assert [bad.position for bad in total.first_unscored] == [1, 2, 3, 5, 6]
+    assert (total.reasons, total.unscored) == ({"no text": 9}, {"no key": 9})

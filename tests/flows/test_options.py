@@ -14,7 +14,7 @@ from dsir_core.config.described import Mark, marked
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior
 from dsir_core.config.storage import StorageSettings
-from flows.cli import _parse, main
+from flows.cli import main, parse_words
 from flows.config_file import read_config
 from flows.options import add_options, add_storage_options, config_of, request_values, storage_of
 from flows.parser import Parser
@@ -37,7 +37,7 @@ def actions(parser: Parser) -> dict[str, argparse.Action]:
 
 def command(name: str, *words: str) -> argparse.Namespace:
     """What the command takes from words."""
-    return _parse([name, *words])
+    return parse_words([name, *words])
 
 
 def values(parser: Parser, *words: str) -> dict[str, Any]:

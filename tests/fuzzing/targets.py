@@ -9,11 +9,14 @@ from tests.corpus.files import PACK
 from tests.fuzzing.files import arrow_seeds, check_file, csv_seeds, packed_seeds, parquet_seeds
 from tests.fuzzing.texts import JSON_WORDS, TEXT_WORDS, check_features, check_json, json_seeds, text_seeds
 from tests.fuzzing.user_input import (
+    ARGUMENT_WORDS,
+    ARGUMENTS,
     LIST_WORDS,
     PREDICATE_WORDS,
     PREDICATES,
     YAML_WORDS,
     YAMLS,
+    check_arguments,
     check_list,
     check_predicate,
     check_yaml,
@@ -51,5 +54,6 @@ TARGETS: dict[str, Target] = {
     ),
     "predicate": Target(each(check_predicate), lambda: PREDICATES, PREDICATE_WORDS),
     "yaml": Target(each(check_yaml), lambda: YAMLS, YAML_WORDS),
+    "arguments": Target(each(check_arguments), lambda: ARGUMENTS, ARGUMENT_WORDS),
     "list": Target(each(check_list), list_seeds, LIST_WORDS),
 }

@@ -1,15 +1,21 @@
-"""Fuzzing of what users write: conditions, files of settings, list files."""
+"""Fuzzing of what users write: conditions, files of settings, list files, words of the command."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 
 from dsir_core.config.predicate import parse_predicate
 from dsir_core.config.request import parse_config
 from dsir_core.corpus.fields import field_decoder
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.errors import RequestError
+from flows.cli import COMMANDS, parse_words
+from flows.cluster_options import cluster_of
 from flows.config_file import read_config
+from flows.options import config_of
 from tests.fuzzing.files import folder
 
 RECORD = {"lang": "en", "score": 0.5, "n": 3, "tags": ["a", "b"], "meta": {"source": "wiki"}, "none": None, "yes": True}
@@ -157,4 +163,63 @@ LIST_WORDS = (
     b"\xff",
     b"~",
     b" ",
+)
+
+
+def check_arguments(data: bytes) -> bool:
+    """Words after `dsir`, one a line, are a request, or refused with one line and status 2; help ends with 0."""
+    words = [os.fsdecode(word) for word in data.replace(b"\0", b"").split(b"\n")]
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
+            parsed = parse_words(words)
+            if parsed.command in ("select", "score", "compare"):
+                config_of(parsed)
+                cluster_of(parsed)
+    except SystemExit as ended:
+        status = ended.code
+    except RequestError as error:
+        return not str(error)
+    else:
+        return True
+    assert status in (0, 2, None), words
+    assert status != 2 or ": error: " in printed.getvalue(), words
+    return False
+
+
+ARGUMENTS = [
+    b"select\n--raw\na.jsonl\nb.parquet\n--target\nwiki=w.jsonl\n--count\n10k\n--output\nout",
+    b"select\nrun.yaml\n--raw=x\n--target\na=b\n--tokens\n1e6\n--seed\n3\n--output\no\n--chunk\nwords=128",
+    b"score\n--raw\nx\n--target\ny\n--workdir\nw\n--quotas\nen=0.5\nde=0.5\n--strata\nlang\n--hash\nsha256",
+    b"compare\n--raw\nx\n--target\ny\n--fraction\n0.1\n--output\no\n--cluster\ntype=local\nworkers=2",
+    *(name.encode() for name in COMMANDS),
+    b"--completion\nbash",
+]
+ARGUMENT_WORDS = (
+    *(b"\n", b"\n--", b"=", b"\n--count\n", b"\n--include\n", b"\n--exclude\n", b"\n--smoothing\nauto", b"\n--help"),
+    *(b"\n--preset\nreference", b"\n--min-tokens\n", b"\n--proportions\n", b"\n--s3-endpoint\n", b"\n--inline"),
+    *(
+        b"\n--dedup\nexact",
+        b"\n--keep-bytes\n",
+        b"\n--temperature\n",
+        b"\n--target-ess\n",
+        b"\n--ngrams\n",
+        b"-1",
+        b"1e400",
+    ),
+    *(
+        b"nan",
+        b"inf",
+        b"\xff",
+        "\u202e\u2066é".encode(),
+        b"%s",
+        b"{",
+        b"[",
+        b"~",
+        b"@",
+        b"s3://k:s@b/c",
+        b" ",
+        b"0x1",
+        b"1_0",
+    ),
 )

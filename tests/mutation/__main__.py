@@ -28,6 +28,20 @@ COPIED = ("dsir_core", "tests", "flows", "tasks", "demo", "pyproject.toml")
 LIMIT = 4
 """A mutant that takes so many times the processor time of the module itself has been noticed."""
 
+OVER_SHARDS = [
+    f"resampling/test_thresholds.py::test_{name}"
+    for name in (
+        "ties_are_shared_out_over_groups_of_shards",
+        "a_fraction_is_of_the_eligible_documents",
+        "one_document_is_taken_when_it_fits",
+        "quantiles_are_those_of_the_eligible_documents",
+        "no_shards_and_no_documents_give_nothing",
+        "documents_that_are_all_equal_go_by_file_and_position",
+        "a_temperature_does_not_depend_on_shards_or_workers",
+    )
+]
+"""The fast ones."""
+
 TESTS: dict[str, list[str]] = {
     "resampling/radix": ["resampling/test_radix.py"],
     "resampling/quotas": ["resampling/test_quotas.py"],
@@ -35,15 +49,15 @@ TESTS: dict[str, list[str]] = {
     "resampling/scaling": ["resampling/test_scaling.py"],
     "resampling/pareto": ["resampling/test_pareto.py"],
     "resampling/keys": ["resampling/test_keys.py"],
-    "resampling/thresholds": ["resampling/test_thresholds.py"],
-    "resampling/passes": ["resampling/test_thresholds.py"],
+    "resampling/thresholds": OVER_SHARDS,
+    "resampling/passes": OVER_SHARDS,
     "model/importance": ["model/test_importance.py"],
     "model/smoothing": ["model/test_smoothing.py", "model/test_importance.py"],
     "model/metrics": ["model/test_metrics.py"],
     "model/noise": ["model/test_noise.py"],
     "corpus/tally": ["corpus/test_tally.py"],
     "checkpoints/cached": ["checkpoints/test_cached.py"],
-    "checkpoints/receipts": ["checkpoints/test_store.py"],
+    "checkpoints/receipts": ["checkpoints/test_cached.py", "checkpoints/test_store.py"],
     "checkpoints/incoming": ["checkpoints/test_incoming.py"],
     "checkpoints/store": ["checkpoints/test_store.py"],
     "checkpoints/manifest": ["checkpoints/test_manifest.py"],

@@ -12,6 +12,14 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
         "size = -1": {"one more: 1": "any negative size stands for a file that has gone"},
         "mask = os.umask(0)": {"one more: 0": "the mask is set for an instant, only to ask for the one before"},
     },
+    "checkpoints/manifest": {
+        'self._store.write(f"{self._folder}/{HEAD}", json.dumps(head, indent=1).encode())': {
+            "one more: 1": "the layout of a JSON file"
+        },
+    },
+    "model/importance": {
+        "return smoothed(counts, np.empty(0), NONE)": {"one more: 0": "without smoothing raw is not looked at"},
+    },
     "corpus/tally": {
         "SPOOL_BYTES = 4 * 2**20": dict.fromkeys(
             ("operator FloorDiv: 4 * 2 ** 20", "one more: 4", "operator Mult: 2 ** 20", "one more: 2", "one more: 20"),
