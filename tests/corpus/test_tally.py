@@ -60,7 +60,12 @@ def test_a_quarantine_passes_batches_on_and_lists_what_is_bad_without_its_conten
     empty = np.zeros(0, np.uint8)
     batches = [
         Batch(
-            np.array([0, 0, 1, 9]), empty, np.zeros(5, np.int64), [BadRecord("a", 5, "not JSON")], n_bytes=20, excluded=2
+            np.array([0, 0, 1, 9]),
+            empty,
+            np.zeros(5, np.int64),
+            [BadRecord("a", 5, "not JSON")],
+            n_bytes=20,
+            excluded=2,
         ),
         Batch(np.array([], np.int64), empty, np.zeros(1, np.int64), [BadRecord("é", 30, "no text")], n_bytes=7),
     ]

@@ -20,6 +20,11 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
     "model/importance": {
         "return smoothed(counts, np.empty(0), NONE)": {"one more: 0": "without smoothing raw is not looked at"},
     },
+    "shards/select": {
+        "target_of = np.array([cut.ranking.target for cut in task.cuts] + [-1], np.int32)": {
+            "one more: 1": "any negative target stands for none"
+        },
+    },
     "corpus/tally": {
         "SPOOL_BYTES = 4 * 2**20": dict.fromkeys(
             ("operator FloorDiv: 4 * 2 ** 20", "one more: 4", "operator Mult: 2 ** 20", "one more: 2", "one more: 20"),

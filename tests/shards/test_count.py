@@ -98,6 +98,7 @@ def test_a_checkpoint_depends_on_all_that_is_counted(tmp_path: Path) -> None:
     targets = [replace(plain, target=TargetCounting(strata)) for strata in (None, "lang", "n")]
     assert len({one.key for one in (plain, *samples, *targets)}) == 6
     assert {one.place for one in (plain, *samples, *targets)} == {plain.place}
+    assert plain.keep_bytes == 0
     assert replace(plain, keep_bytes=5).key == plain.key
 
 
