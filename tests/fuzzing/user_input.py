@@ -131,14 +131,26 @@ def check_list(data: bytes) -> bool:
     place = folder()
     path = place / "list.txt"
     (place / "b.jsonl").write_bytes(b'{"text": "a"}\n')
-    # Neither globs of the whole disk nor what is elsewhere: both are slow, and right.
-    path.write_bytes(data.replace(b"*", b"_").replace(b"://", b":/"))
+    # Neither globs and folders of the whole disk nor what is on other machines: all are slow, and right.
+    lines = data.replace(b"*", b"_").replace(b"://", b":/").splitlines(keepends=True)
+    path.write_bytes(b"".join(b"_" + line if _is_folder_elsewhere(line) else line for line in lines))
     try:
         corpus = list_corpus([f"@{path}"])
     except RequestError:
         return False
     assert corpus.files
     return True
+
+
+def _is_folder_elsewhere(line: bytes) -> bool:
+    path = os.fsdecode(line).strip().removeprefix("file:")
+    if not path:
+        return False
+    with contextlib.suppress(ValueError, OSError):
+        return any(os.path.isdir(one) for one in (path, os.path.expanduser(path), folder() / path)) and not (
+            os.path.realpath(path).startswith(f"{folder()}/")
+        )
+    return False
 
 
 def list_seeds() -> list[bytes]:

@@ -64,9 +64,10 @@ TESTS: dict[str, list[str]] = {
     "shards/count": ["shards/test_count.py", "shards/test_ngram_cache.py"],
     "shards/score": ["shards/test_score.py", "shards/test_ngram_cache.py"],
     "shards/select": ["shards/test_select.py"],
+    "stages/report": ["stages/test_account.py"],
     "checkpoints/cleaning": ["checkpoints/test_manifest.py"],
 }
-"""Modules whose errors would be silent, and their own tests."""
+"""Modules whose errors would be silent, and their own tests; of `stages/report` the account, `_documents`."""
 
 LIBRARIES = ("pytest", "hypothesis.strategies", "numpy", "pyarrow.parquet", "numba", "fsspec", "msgspec", "tenacity")
 

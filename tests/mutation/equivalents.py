@@ -20,6 +20,14 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
     "model/importance": {
         "return smoothed(counts, np.empty(0), NONE)": {"one more: 0": "without smoothing raw is not looked at"},
     },
+    "shards/count": {
+        "room = NGRAM_CACHE.room(task.workdir, task.keep_bytes) if task.keeps else 0": {
+            "one more: 0": "nothing fits into one byte"
+        },
+        "recorder = NgramRecorder(room) if room > 0 else None": {
+            "comparison GtE: room > 0": "nothing fits into no byte"
+        },
+    },
     "shards/select": {
         "target_of = np.array([cut.ranking.target for cut in task.cuts] + [-1], np.int32)": {
             "one more: 1": "any negative target stands for none"
