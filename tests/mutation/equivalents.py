@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutation.mutants import Mutant
 
+GROUPS = "how much work one task is given"
 BUFFER = "the size of a buffer: the same bytes come, in other pieces"
 
 EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
@@ -19,6 +20,21 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
     },
     "model/importance": {
         "return smoothed(counts, np.empty(0), NONE)": {"one more: 0": "without smoothing raw is not looked at"},
+    },
+    "shards/score": {
+        "ROW_GROUP_ROWS = 128 * 1024": dict.fromkeys(
+            ("operator FloorDiv: 128 * 1024", "one more: 128", "one more: 1024"), "the same rows, in other row groups"
+        ),
+    },
+    "resampling/quotas": {
+        "path, places, before = [start], {start: 0}, -1": {"one more: 1": "no place is negative"},
+    },
+    "resampling/thresholds": {
+        "GROUP_DOCUMENTS = 10_000_000": {"one more: 10000000": GROUPS},
+        "GROUP_SHARDS = 128": {"one more: 128": GROUPS},
+        "POOLS_AT_ONCE = 32": {"one more: 32": GROUPS},
+        "QUANTILE_LEVELS = 2": {"one more: 2": "more digits of a figure that is right to a millionth"},
+        "return [0.0 for _ in temperatures], 0": {"one more: 0.0": "of no documents no size is wanted"},
     },
     "shards/count": {
         "room = NGRAM_CACHE.room(task.workdir, task.keep_bytes) if task.keeps else 0": {

@@ -191,7 +191,7 @@ def test_a_temperature_does_not_depend_on_shards_or_workers(tmp_path: Path, monk
     found = set()
     for index, cuts in enumerate([[], [150], range(0, 300, 7)]):
         corpus = Corpus(tmp_path / str(index), documents, cuts, 1)
-        for executor, shards in ((InlineExecutor(), 128), (Crowd(), 1)):
+        for executor, shards in ((InlineExecutor(), 128), (Crowd(), 2)):
             monkeypatch.setattr(thresholds, "GROUP_SHARDS", shards)
             found.add(_temperature(corpus, executor))
     assert len(found) == 1
@@ -213,5 +213,6 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     cuts: dict[str, Any] = {"top-k": ()}
     _, quantiles, eligible = search.cut_target(0, cuts, lambda eligible: (10, "documents"))
     assert eligible.documents == 1001
+    assert list(quantiles) == ["0", "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99", "1"]
     for q, value in quantiles.items():
         assert value == pytest.approx(np.quantile(values, float(q), method="nearest"), rel=2e-6)

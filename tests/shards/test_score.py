@@ -78,6 +78,25 @@ def test_weights_are_sums_over_ngrams_and_records_are_accounted_for(tmp_path: Pa
         np.testing.assert_allclose(found, [LOG_RATIO[row] @ one for one in counts], rtol=1e-12)
 
 
+def test_a_batch_without_documents_is_not_the_end(tmp_path: Path) -> None:
+    asked = task(tmp_path)
+    (tmp_path / "0.jsonl").write_text("{bad\n")
+    (shard,) = plan_shards(list_corpus([str(tmp_path / "0.jsonl"), str(tmp_path / "a.jsonl")]).files)
+    both = replace(asked, shard=shard)
+    assert score_shard(both).tally.bad == 2
+    assert scored(both)["log_weight.a"].equals(scored(asked)["log_weight.a"])
+
+
+def test_pages_hold_checksums(tmp_path: Path) -> None:
+    name = score_shard(task(tmp_path)).receipt.name
+    column = pq.ParquetFile(tmp_path / "work" / name).metadata.row_group(0).column(3)
+    data = bytearray((tmp_path / "work" / name).read_bytes())
+    begin = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+    data[begin + column.total_compressed_size - 3] ^= 1
+    with pytest.raises(OSError, match=r"checksum|CRC"):
+        pq.ParquetFile(pa.BufferReader(bytes(data)), page_checksum_verification=True).read()
+
+
 def test_a_classifier_has_columns_of_its_own(tmp_path: Path) -> None:
     table = scored(task(tmp_path, CLASSIFYING))
     assert table.column_names[3:] == ["log_weight.a", "log_weight.b", "log_odds.a", "log_odds.b"]
