@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-newest test-resolved test-containers \
   test-programs lint docs bench scale \
-  quality faults fuzz release-check lock clean
+  quality faults fuzz mutation release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
 PYTEST := $(BIN)/python -m pytest
@@ -49,9 +49,16 @@ test-all: $(DOCS) test-programs ## run every test, and measure which branches th
 test-rest: $(DOCS) test-programs ## run the tests that make test leaves out
 	$(PYTEST) $(PARALLEL) -m "$(SLOW)"
 
-test-deep: install ## run the property tests on thousands of examples, others each time, and simulate thousands of seeds
+test-deep: install ## property tests on thousands of examples, kernels with indices checked, thousands of simulated seeds
 	$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=deep
+	NUMBA_BOUNDSCHECK=1 $(PYTEST) $(PARALLEL) tests/kernels tests/features tests/model/test_noise.py
 	$(BIN)/python -m tests.simulation 0 $(or $(SEEDS),10000)
+
+fuzz: install ## mutate valid inputs of each kind for SECONDS (60); what breaks a promise is kept (TARGETS for some kinds)
+	$(BIN)/python -m tests.fuzzing $(or $(SECONDS),60) $(TARGETS)
+
+mutation: install ## put small errors into modules and see which the tests do not notice; hours (MODULES for some)
+	$(BIN)/python -m tests.mutation $(MODULES)
 
 test-programs: install
 	@$(BIN)/python -m tests.programs

@@ -19,7 +19,7 @@ class SimulatedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = PROTOCOL
     cachable = False
-    world: ClassVar[World]
+    world: ClassVar[World] = World(0)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)

@@ -84,14 +84,17 @@ def request(variant: int, output: str, **more: Any) -> dict[str, Any]:
 def inside(world: World) -> Iterator[None]:
     """Let storage be a world's, without waiting, threads, pages and a search for installed packages."""
     pa.set_io_thread_count(1)
-    SimulatedFileSystem.world = world
+    before, SimulatedFileSystem.world = SimulatedFileSystem.world, world
     with (
         mock.patch.object(retries._RETRYING, "sleep"),
         mock.patch.object(ranges, "_POOL", _Here()),
         mock.patch("dsir_core.stages.report.render", return_value="page"),
         mock.patch("dsir_core.stages.report.versions", return_value={}),
     ):
-        yield
+        try:
+            yield
+        finally:
+            SimulatedFileSystem.world = before
 
 
 class _Here:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from dsir_core.errors import DsirError
-from dsir_core.runtime.executor import InlineExecutor
 from tests.simulation.checks import check_outputs, check_receipts
+from tests.simulation.executor import Mishaps, SimulatedExecutor
 from tests.simulation.selections import corpus, inside, output_files, plain, request, run
 from tests.simulation.world import Process, World
 
@@ -35,11 +35,11 @@ def test_every_operation_may_fail(kind: str, replaces: bool) -> None:
                 for name, data in before.everything.items():
                     world.put(f"bucket/{name}", data)
             process = KINDS[kind](n)
-            outcome = run(world, request(1, "out", overwrite=True), InlineExecutor(), process)
+            outcome = run(world, request(1, "out", overwrite=True), SimulatedExecutor(world, Mishaps()), process)
             assert outcome is None or isinstance(outcome, dict | DsirError)
             check_outputs(world)
             happened = sum(world.counts.values())
-            again = run(world, request(1, "out", overwrite=True), InlineExecutor(), Process())
+            again = run(world, request(1, "out", overwrite=True), SimulatedExecutor(world, Mishaps()), Process())
             assert isinstance(again, dict), f"after operation {n}, {world.operations[n]}: {again}"
             assert output_files(world, "out") == wanted.files, f"after operation {n}, {world.operations[n]}"
             assert again["documents"] == wanted.report["documents"]
