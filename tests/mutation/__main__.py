@@ -38,6 +38,7 @@ OVER_SHARDS = [
         "no_shards_and_no_documents_give_nothing",
         "documents_that_are_all_equal_go_by_file_and_position",
         "a_temperature_does_not_depend_on_shards_or_workers",
+        "each_pool_takes_its_own_amount",
     )
 ]
 """The fast ones."""

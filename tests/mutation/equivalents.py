@@ -34,6 +34,9 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
         "GROUP_SHARDS = 128": {"one more: 128": GROUPS},
         "POOLS_AT_ONCE = 32": {"one more: 32": GROUPS},
         "QUANTILE_LEVELS = 2": {"one more: 2": "more digits of a figure that is right to a millionth"},
+        "return [total.effective_sample_size for total in totals], totals[0].n": {
+            "one more: 0": "all are of the same documents"
+        },
         "return [0.0 for _ in temperatures], 0": {"one more: 0.0": "of no documents no size is wanted"},
     },
     "shards/count": {

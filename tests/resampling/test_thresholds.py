@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from dsir_core.checkpoints.store import Store
 from dsir_core.model.noise import document_bits, gumbel, uniform
 from dsir_core.resampling import thresholds
-from dsir_core.resampling.keys import Chooser
+from dsir_core.resampling.keys import Chooser, Pool
 from dsir_core.resampling.radix import Unit
 from dsir_core.resampling.scaling import LOWEST, REFERENCE
 from dsir_core.resampling.thresholds import Eligible, ShardWeights, Thresholds, temperature_of
 from dsir_core.resampling.weight_rows import read_rows
-from dsir_core.resampling.weights_schema import weight_columns, weights_schema
+from dsir_core.resampling.weights_schema import stratum_names, weight_columns, weights_batch, weights_schema
 from dsir_core.runtime.executor import Executor, InlineExecutor
 
 MIN_TOKENS = 3
@@ -216,3 +216,34 @@ def test_quantiles_are_those_of_the_eligible_documents(tmp_path: Path) -> None:
     assert list(quantiles) == ["0", "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99", "1"]
     for q, value in quantiles.items():
         assert value == pytest.approx(np.quantile(values, float(q), method="nearest"), rel=2e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 32])
+def test_each_pool_takes_its_own_amount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(thresholds, "POOLS_AT_ONCE", at_once)
+    values, names = [float(i % 7) for i in range(60)], [f"s{i % 5}" for i in range(60)]
+    store, shards = Store(str(tmp_path)), []
+    for index, part in enumerate((slice(0, 25), slice(25, 60))):
+        n = len(values[part])
+        batch = weights_batch(("a",), "x", np.arange(60)[part], np.full(n, 5, np.int32),
+                              np.array(values[part])[:, None], strata=stratum_names(names[part]))  # fmt: skip
+        with store.writer(f"{index}.parquet") as stream:
+            pq.write_table(pa.Table.from_batches([batch]), stream)
+        shards.append(ShardWeights(f"{index}.parquet", n))
+    search = Thresholds(InlineExecutor(), store.url, shards, ("log_weight",), 7, 0, [REFERENCE])
+    assert search.strata(0, ()) == {f"s{i}": (12, 60) for i in range(5)}
+    assert search.eligible(0) == Eligible(60, 300)
+    amounts = [0, 1, 5, 12, 3]
+    cuts = search.cut_pools(0, {"top-k": ()}, [Pool(f"s{i}") for i in range(5)], amounts, "documents")["top-k"]
+    chosen = []
+    for index, shard in enumerate(shards):
+        chooser = Chooser(tuple(cut.at(index) for cut in cuts), 0)
+        chosen += [int(i) for rows in read_rows(store, shard.name, ("log_weight",)) for i in chooser.choose(rows)]
+    for i, amount in enumerate(amounts):
+        best = sorted((j for j in range(60) if names[j] == f"s{i}"), key=lambda j: (-values[j], j))[:amount]
+        assert [j for j in range(60) if chosen[j] == i] == sorted(best)
+    left = [values[j] for j in range(60) if chosen[j] < 0]
+    quantiles = search.quantiles(0, cuts)
+    assert (quantiles["0"], quantiles["1"]) == pytest.approx((min(left), max(left)), rel=1e-5, abs=1e-5)
+    empty = Thresholds(InlineExecutor(), store.url, [], ("log_weight",), 7, 0, [REFERENCE])
+    assert (empty.strata(0, ()), empty.eligible(0)) == ({}, Eligible(0, 0))
