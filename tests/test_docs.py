@@ -13,7 +13,7 @@ import dsir_core
 from dsir_core import ImportanceModel, sample
 from dsir_core.corpus.compression import CODECS
 from dsir_core.corpus.formats.registry import ENTRIES
-from flows.cli import _parse, main
+from flows.cli import main, parse_words
 from flows.options import config_of
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def test_examples_run(page: str, block: str, folder: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(("page", "words"), REQUESTS, ids=lambda value: value if isinstance(value, str) else value[0])
 def test_a_command_of_a_page_is_one(page: str, words: list[str], folder: Path) -> None:
-    arguments = _parse(words)
+    arguments = parse_words(words)
     if hasattr(arguments, "count"):
         if arguments.command == "resample" and not arguments.config.endswith(".yaml"):
             arguments.config = "settings.yaml"  # an output stands for the settings that made it

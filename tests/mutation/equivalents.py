@@ -34,6 +34,20 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
         "GROUP_SHARDS = 128": {"one more: 128": GROUPS},
         "POOLS_AT_ONCE = 32": {"one more: 32": GROUPS},
         "QUANTILE_LEVELS = 2": {"one more: 2": "more digits of a figure that is right to a millionth"},
+        "limit = min(GROUP_SHARDS, -(-len(self.shards) // (2 * self.executor.n_workers)))": dict.fromkeys(
+            (
+                "min swapped: min(GROUP_SHARDS, -(-len(self.shards) // (2 * self.executor.n_workers)))",
+                "minus removed: -(-len(self.shards) // (2 * self.executor.n_workers))",
+                "operator Mult: -len(self.shards) // (2 * self.executor.n_workers)",
+                "minus removed: -len(self.shards)",
+                "operator FloorDiv: 2 * self.executor.n_workers",
+                "one more: 2",
+            ),
+            GROUPS,
+        ),
+        "tasks = LazySequence(-(-len(shards) // GROUP_SHARDS), task)": {
+            "operator Mult: -len(shards) // GROUP_SHARDS": "groups without shards add nothing"
+        },
         "return [total.effective_sample_size for total in totals], totals[0].n": {
             "one more: 0": "all are of the same documents"
         },
