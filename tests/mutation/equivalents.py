@@ -28,6 +28,9 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
     },
     "resampling/quotas": {
         "path, places, before = [start], {start: 0}, -1": {"one more: 1": "no place is negative"},
+        "is_open = [share > 0 and room > 0 for share, room in zip(shares, available, strict=True)]": {
+            "comparison GtE: room > 0": "a stratum without room is full in the first round"
+        },
     },
     "resampling/thresholds": {
         "GROUP_DOCUMENTS = 10_000_000": {"one more: 10000000": GROUPS},
@@ -58,7 +61,8 @@ EQUIVALENT: dict[str, dict[str, dict[str, str]]] = {
             "one more: 0": "nothing fits into one byte"
         },
         "recorder = NgramRecorder(room) if room > 0 else None": {
-            "comparison GtE: room > 0": "nothing fits into no byte"
+            "comparison GtE: room > 0": "nothing fits into no byte",
+            "one more: 0": "nothing fits into one byte",
         },
     },
     "shards/select": {

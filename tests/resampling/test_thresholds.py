@@ -243,6 +243,7 @@ def test_each_pool_takes_its_own_amount(tmp_path: Path, monkeypatch: pytest.Monk
         best = sorted((j for j in range(60) if names[j] == f"s{i}"), key=lambda j: (-values[j], j))[:amount]
         assert [j for j in range(60) if chosen[j] == i] == sorted(best)
     left = [values[j] for j in range(60) if chosen[j] < 0]
+    assert search.strata(0, cuts) == {f"s{i}": (12 - n, 60 - 5 * n) for i, n in enumerate(amounts)}
     quantiles = search.quantiles(0, cuts)
     assert (quantiles["0"], quantiles["1"]) == pytest.approx((min(left), max(left)), rel=1e-5, abs=1e-5)
     empty = Thresholds(InlineExecutor(), store.url, [], ("log_weight",), 7, 0, [REFERENCE])
