@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from dsir_core.checkpoints.store import Store
 from dsir_core.finished import finished_report
+from dsir_core.report.formatting import counted
 from dsir_core.shards.shared_documents import Parts, Shared, shared_by_key, shared_by_place
 from dsir_core.urls import without_credentials
 
@@ -119,7 +120,8 @@ def _notes(first: Report, second: Report, key: str | None) -> Iterator[str]:
         advice = "" if key else ": places mean the same only if the files have the same names; else use --key"
         yield f"raw lies in {a['root']} and in {b['root']}{advice}"
     elif a["bytes"] != b["bytes"]:
-        yield f"raw has changed: {a['files']:,} files of {a['bytes']:,} bytes, then {b['files']:,} of {b['bytes']:,}"
+        sizes = [f"{counted(one['files'], 'file')} of {one['bytes']:,} bytes" for one in (a, b)]
+        yield f"raw has changed: {sizes[0]}, then {sizes[1]}"
     for name in ("tokenizer", "dsir-pipeline"):
         versions = [report["versions"].get(name) for report in (first, second)]
         if versions[0] != versions[1]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.storage import StorageSettings
 from dsir_core.errors import RunFailedError
+from dsir_core.report.formatting import counted
 from dsir_core.storage.connect import storage_settings
 from dsir_core.urls import without_credentials
 
@@ -90,9 +91,8 @@ class Selection:
             return _read_table(Store(self.output), SELECTED)
 
     def __repr__(self) -> str:
-        return (
-            f"<Selection: {self.documents:,} documents, {self.tokens:,} tokens in {without_credentials(self.output)}>"
-        )
+        size = f"{counted(self.documents, 'document')}, {counted(self.tokens, 'token')}"
+        return f"<Selection: {size} in {without_credentials(self.output)}>"
 
     def _repr_html_(self) -> str:
         """The report's first sections, as a notebook shows them."""
@@ -121,7 +121,7 @@ class Weights:
     """How the workdir is reached."""
 
     def __repr__(self) -> str:
-        return f"<Weights: {self.documents:,} documents in {without_credentials(self.workdir)}>"
+        return f"<Weights: {counted(self.documents, 'document')} in {without_credentials(self.workdir)}>"
 
     def tables(self) -> Iterator[pa.Table]:
         """The weights of one shard after another: file, position, n_tokens, log_weight.

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 
 from dsir_core.config.request import SelectConfig, parse_config
 from dsir_core.pipeline import compare_methods, score_only, select
+from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import Observer
 from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.plan import Plan
@@ -123,7 +124,7 @@ def score_flow(config: ScoreRequest, cluster: ClusterSettings | None = None) -> 
     with _run(config, cluster, selects=False) as (run, shown):
         name, scores = score_only(run, StageTasks())
         documents, listed = scores.tally.documents, f"{run.config.redacted().workdir_url}/{name}"
-        shown.ends(f"# {documents:,} documents scored\n", listed)
+        shown.ends(f"# {counted(documents, 'document')} scored\n", listed)
         return _keep((name, documents), {"documents": documents, "weights_listed_in": listed})
 
 

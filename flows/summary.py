@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.report.comparison import PAGE
+from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import all_advice, below_zero, sentence
 
 
@@ -17,7 +18,10 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print what was selected, whether it worked, and where it lies."""
     config = request.redacted()
     documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
-    print(f"selected {documents['selected']:,} of {documents['raw']:,} documents, {tokens['selected']:,} tokens")
+    print(
+        f"selected {documents['selected']:,} of {counted(documents['raw'], 'document')}, "
+        f"{counted(tokens['selected'], 'token')}"
+    )
     print(
         f"not selected: {documents['rejected']:,} rejected, {documents['ineligible']:,} under "
         f"{config.min_tokens} tokens, {documents['bad']:,} bad"
@@ -41,11 +45,14 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     )
     told = summary(request, figures)
     speed = f" ({told['bytes_read'] / told['seconds'] / 1e6:,.0f} MB/s read)" if told["bytes_read"] else ""
-    print(f"{told['seconds']:.1f} s in all stages{speed}, {told['reused']:,} results reused from {config.workdir_url}")
+    print(
+        f"{told['seconds']:.1f} s in all stages{speed}, {counted(told['reused'], 'result')} reused from "
+        f"{config.workdir_url}"
+    )
     if documents["bad"]:
         print(f"bad records are listed in {config.workdir_url.rstrip('/')}/quarantine/")
     if figures["storage"]["retries"]:
-        print(f"{figures['storage']['retries']:,} requests to storage were made again")
+        print(f"made again: {counted(figures['storage']['retries'], 'request')} to storage")
     if not figures["fit"]["refitted"]:
         print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")

@@ -31,3 +31,8 @@ def human_count(value: float) -> str:
     rounded = float(f"{value:.3g}")
     unit, size = next((unit, size) for unit, size in UNITS if rounded >= size)
     return f"{rounded / size:.4g} {unit}"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things in words: 1 shard, 2,000 shards."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dsir_core.report.formatting import human_bytes, human_seconds
+from dsir_core.report.formatting import counted, human_bytes, human_seconds
 from dsir_core.report.sections import SECTIONS, Figures
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
@@ -39,7 +39,7 @@ def render(figures: Figures) -> str:
     """
     title = "DSIR selection"
     if has_all(figures, TITLE_NEEDS):
-        title += f": {figures['documents']['selected']:,} of {figures['documents']['raw']:,} documents"
+        title += f": {figures['documents']['selected']:,} of {counted(figures['documents']['raw'], 'document')}"
     return render_page("report.html.jinja", title=title, sections=list(_sections(figures)))
 
 

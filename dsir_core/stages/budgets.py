@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dsir_core.corpus.tally import Tally
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
+from dsir_core.report.formatting import counted
 from dsir_core.stages.run import Run
 
 N_NAMED = 3
@@ -22,7 +23,7 @@ def check_bad_records(run: Run, what: str, tally: Tally) -> None:
         return
     first = "; ".join(f"{bad.path} at {bad.position}: {bad.reason}" for bad in tally.first_bad[:N_NAMED])
     raise RunFailedError(
-        f"{what}: {tally.bad:,} of {tally.records:,} records are bad, more than max_bad_fraction "
+        f"{what}: {tally.bad:,} of {counted(tally.records, 'record')} are bad, more than max_bad_fraction "
         f"{run.config.max_bad_fraction:g} allows: {first}. All are listed in {run.store.redacted}/quarantine/. "
         f"If that is acceptable, raise --max-bad-fraction; if the text stands in another field, set --text-field"
     )
@@ -47,8 +48,3 @@ def check_damaged_shards(run: Run, stage: str, errors: Sequence[DamagedFileError
         f"{stage}: {counted(len(errors), 'shard')} {what}: {names}. All other shards are done. {mend} and run the "
         f"same command again, or leave such shards out with --max-bad-shards {len(errors)}"
     )
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 shard`, `2,000 shards`."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")

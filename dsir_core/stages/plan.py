@@ -12,6 +12,7 @@ from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.sharding import plan_shards
 from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.errors import RequestError
+from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import StageEnds
 from dsir_core.stages.earlier_runs import is_in_workdir, is_page, written_by_runs
 from dsir_core.stages.run import Run
@@ -79,14 +80,16 @@ def _planned(config: SelectConfig, what: str, specs: tuple[str, ...], note: Note
     ignored = [name for name in corpus.ignored if not (is_in_workdir(name) or is_page(name))]
     if ignored:
         shown = ", ".join(ignored[:3])
-        note(f"{what}: {len(ignored):,} files of no known kind are passed over: {shown}")
+        note(f"{what}: passed over {counted(len(ignored), 'file')} of no known kind: {shown}")
     if corpus.special:
         shown = ", ".join(corpus.special[:3])
-        note(f"{what}: {len(corpus.special):,} entries are no regular files and are left out: {shown}")
+        some = "entry that is no regular file" if len(corpus.special) == 1 else "entries that are no regular files"
+        note(f"{what}: left out {len(corpus.special):,} {some}: {shown}")
     if corpus.unversioned:
         note(
-            f"{what}: storage reports no version (ETag, time of modification) of {corpus.unversioned:,} files: a "
-            f"change of their content cannot be seen, and later runs do not reuse what was computed from them"
+            f"{what}: storage reports no version (ETag, time of modification) of "
+            f"{counted(corpus.unversioned, 'file')}: a change of their content cannot be seen, "
+            f"and later runs do not reuse what was computed from them"
         )
     files = _not_of_earlier_runs(_not_ours(config, what, corpus, note), what, specs, note)
     return PlannedCorpus(replace(corpus, files=files), tuple(plan_shards(files, config.shard_bytes)))
@@ -104,7 +107,7 @@ def _not_ours(config: SelectConfig, what: str, corpus: Corpus, note: Note) -> tu
     if left_out and not files:
         raise RequestError(f"{what}: all its files lie in the output or the workdir of this run; choose others")
     if left_out:
-        note(f"{what}: {left_out:,} files are passed over, they lie in the output or the workdir of this run")
+        note(f"{what}: passed over {counted(left_out, 'file')} in the output or the workdir of this run")
     return files
 
 
@@ -121,5 +124,5 @@ def _not_of_earlier_runs(
     if written and not kept:
         raise RequestError(f"{what}: all its files lie in workdirs and outputs of earlier runs; name the files to read")
     if written:
-        note(f"{what}: {len(written):,} files are passed over, they lie in workdirs and outputs of earlier runs")
+        note(f"{what}: passed over {counted(len(written), 'file')} in workdirs and outputs of earlier runs")
     return kept

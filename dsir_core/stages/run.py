@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 class StageFailedError(RunFailedError):
     """Shards of a stage failed for a reason that may pass (storage, a lost worker): entering it again may help."""
+
+
+def way_on(errors: Sequence[BaseException]) -> str:
+    """What to do after a stage has failed: a cause that lasts in storage has to be removed first."""
+    if all(isinstance(error, OSError) and not is_transient(error) for error in errors):
+        return "remove the cause; the same command then goes on from there"
+    return "run the same command again to go on"
 
 
 @dataclass
@@ -68,7 +75,7 @@ class Run:
                 kind = StageFailedError if is_transient(error) else RunFailedError
                 raise kind(
                     f"{stage or 'storage'}: {type(error).__name__}: {without_credentials(str(error))}. "
-                    f"What is finished is kept: run the same command again to go on"
+                    f"What is finished is kept: {way_on([error])}"
                 ) from error
             finally:
                 self._tell(effects)

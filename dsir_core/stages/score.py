@@ -11,6 +11,7 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import RunFailedError, WorkerLostError
 from dsir_core.model.importance import FittedModel
+from dsir_core.report.formatting import counted
 from dsir_core.resampling.weights_schema import weight_columns
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.excerpts import TARGET_BYTES, TARGET_PIECES, Excerpt, Weighed, WeighTask, weigh_target
@@ -123,12 +124,12 @@ def _tell_unscored(run: Run, tally: Tally) -> None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in tally.unscored.items())
         first = tally.first_unscored[0]
         run.note(
-            f"{sum(tally.unscored.values()):,} documents have no usable score ({reasons}), first {first.path} at "
-            f"{first.position}: they are not eligible"
+            f"not eligible without a usable score: {counted(sum(tally.unscored.values()), 'document')} ({reasons}), "
+            f"first {first.path} at {first.position}"
         )
     if tally.duplicate_keys:
         run.note(
-            f"{tally.duplicate_keys:,} documents have a key that the table holds more than once: its first is taken"
+            f"the table holds the key of {counted(tally.duplicate_keys, 'document')} more than once: its first is taken"
         )
 
 

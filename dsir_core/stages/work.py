@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeVar
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
+from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds
 from dsir_core.shards.task import ShardTask
-from dsir_core.stages.budgets import N_NAMED, check_damaged_shards, counted
-from dsir_core.stages.run import Run, StageFailedError
+from dsir_core.stages.budgets import N_NAMED, check_damaged_shards
+from dsir_core.stages.run import Run, StageFailedError, way_on
 
 N_SLOWEST = 5
 """Shards that are named for the time they took."""
@@ -106,7 +107,7 @@ class StageWork:
             if outcome.error is not None:
                 raise StageFailedError(
                     f"{self.name}: {type(outcome.error).__name__}: {outcome.error}. Finished shards are kept: "
-                    f"run the same command again to go on"
+                    f"{way_on([outcome.error])}"
                 ) from outcome.error
             results[outcome.index] = outcome.result
         return results
@@ -196,5 +197,5 @@ def _failure(stage: str, failed: list[tuple[str, Exception]]) -> str:
     named = "; ".join(f"{shard}: {type(error).__name__}: {error}" for shard, error in failed[:N_NAMED])
     return (
         f"{stage}: {counted(len(failed), 'shard')} failed: {named}. Finished shards are kept: "
-        f"run the same command again to go on"
+        f"{way_on([error for _, error in failed])}"
     )

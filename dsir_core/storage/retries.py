@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from dsir_core.errors import RequestError
+
 ATTEMPTS = 9
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 10.0
@@ -41,6 +43,9 @@ TRANSIENT_NAMES = frozenset(
 
 NEVER_TRANSIENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 """Whatever else was being handled when they were raised."""
+
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+"""Exceptions of botocore, by name."""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -83,8 +88,25 @@ def with_retries(function: Callable[Parameters, Result], *args: Parameters.args,
     """Call a function of a remote filesystem, again if it fails for a reason that may pass.
 
     Waits between attempts grow from 0.1 to 10 seconds, with jitter; after `ATTEMPTS` the last error is raised.
+
+    Raises:
+        RequestError: there are no credentials for a bucket; it is named.
     """
-    return _RETRYING(function, *args, **kwargs)
+    try:
+        return _RETRYING(function, *args, **kwargs)
+    except Exception as error:
+        if type(error).__name__ in NO_CREDENTIALS:
+            raise RequestError(_no_credentials(args, error)) from error
+        raise
+
+
+def _no_credentials(args: tuple[Any, ...], error: Exception) -> str:
+    path = next((one for one in args if isinstance(one, str)), "")
+    where = f"bucket {path.split('/', 1)[0]!r}" if path else "object storage"
+    return (
+        f"{where}: no credentials found ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile by "
+        f"--s3-profile, or read a public bucket with --s3-anonymous"
+    )
 
 
 def is_transient(error: BaseException | None) -> bool:

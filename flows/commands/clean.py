@@ -10,7 +10,7 @@ from collections import Counter
 from dsir_core.checkpoints.cleaning import plan_cleaning
 from dsir_core.checkpoints.store import Store
 from dsir_core.finished import workdir_of
-from dsir_core.report.formatting import human_bytes
+from dsir_core.report.formatting import counted, human_bytes
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
@@ -50,6 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
             if n % TOLD_EVERY == TOLD_EVERY - 1 and sys.stderr.isatty():
                 print(f"\r{n + 1:,} of {len(found.removable):,} removed", end="", file=sys.stderr, flush=True)
     words = "would be removed" if arguments.dry_run else "removed"
-    total = f"{len(found.removable):,} of {found.n_files:,} files {words}, {human_bytes(stored.total())}"
+    total = f"{len(found.removable):,} of {counted(found.n_files, 'file')} {words}, {human_bytes(stored.total())}"
     print(f"{store.redacted}: {total}; what the last runs to {found.n_outputs} outputs need is kept")
     return 0

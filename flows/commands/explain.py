@@ -87,8 +87,9 @@ def _standard_input() -> bytes:
 
 def _print(document: ExplainedDocument, chosen: Explanation, top: int) -> None:
     from dsir_core.report.explained import strongest
+    from dsir_core.report.formatting import counted
 
-    print(f"{document.title}: {len(chosen.spans):,} tokens")
+    print(f"{document.title}: {counted(len(chosen.spans), 'token')}")
     for fact in document.facts():
         print(fact)
     positive, negative = strongest(chosen.contributions, top)

@@ -6,6 +6,7 @@ import argparse
 
 from dsir_core.config.described import Mark, marked
 from dsir_core.config.request import SelectConfig
+from dsir_core.report.formatting import counted
 from flows.cluster_options import cluster_of
 from flows.commands.select import add_run_options, begin
 from flows.options import config_of
@@ -35,5 +36,5 @@ def run(arguments: argparse.Namespace) -> int:
     if watch.log_format == "json":
         say_json("run_ends", documents={"raw": documents}, weights_listed_in=listed)
     else:
-        print(f"{documents:,} documents scored; their weights files are listed in {listed}")
+        print(f"{counted(documents, 'document')} scored; their weights files are listed in {listed}")
     return 0

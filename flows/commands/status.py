@@ -9,7 +9,7 @@ from dsir_core.checkpoints.status import RunStatus, StageStatus, workdir_status
 from dsir_core.checkpoints.store import Store
 from dsir_core.finished import workdir_of
 from dsir_core.report.comparison import PAGE
-from dsir_core.report.formatting import human_bytes
+from dsir_core.report.formatting import counted, human_bytes
 from dsir_core.storage.connect import storage_settings
 from dsir_core.urls import without_credentials
 from flows.options import add_storage_options, storage_of
@@ -61,4 +61,4 @@ def _print_stage(one: StageStatus) -> None:
         speed += f", {one.n_bytes / one.seconds / 1e6:,.0f} MB/s"
     if one.seconds and one.reused:
         speed += f", {one.reused:,} reused"
-    print(f"  {one.stage:<9}{one.complete:>8,} of {one.needed:,} shards{missing}{speed}")
+    print(f"  {one.stage:<9}{one.complete:>8,} of {counted(one.needed, 'shard')}{missing}{speed}")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from dsir_core.report.formatting import human_seconds
+from dsir_core.report.formatting import counted, human_seconds
 from dsir_core.runtime.events import Event, Note, Observer, ShardFailed, StageEnds
 from flows.watching.standing import RunStanding, Standing
 
@@ -74,19 +74,19 @@ def words_of(stage: Standing, room: int | None = None) -> str:
     """
     parts: dict[str, str] = {}
     if stage.of_shards:
-        parts["shards"] = f"{stage.shards:,} of {stage.of_shards:,} shards"
+        parts["shards"] = f"{stage.shards:,} of {counted(stage.of_shards, 'shard')}"
     if stage.passes and not stage.shards:
         parts["pass"] = f"pass {stage.passes} over the weights: {stage.pass_shards:,} of {stage.of_pass_shards:,}"
     if stage.documents:
-        parts["documents"] = f"{stage.documents:,} documents"
+        parts["documents"] = counted(stage.documents, "document")
     if stage.read_bytes and stage.seconds:
         parts["speed"] = f"{stage.bytes_per_second / 1e6:,.0f} MB/s"
     if stage.is_done:
         parts["time"] = human_seconds(stage.seconds)
     elif stage.seconds_left is not None:
         parts["time"] = f"{human_seconds(stage.seconds_left)} left"
-    counted = {"reused": stage.reused, "bad": stage.bad, "failed": stage.failed, "requests again": stage.retries}
-    parts |= {words: f"{n:,} {words}" for words, n in counted.items() if n}
+    events = {"reused": stage.reused, "bad": stage.bad, "failed": stage.failed, "requests again": stage.retries}
+    parts |= {words: f"{n:,} {words}" for words, n in events.items() if n}
     for least in LEAST_FIRST:
         if room is None or len(", ".join(parts.values())) <= room:
             break

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prefect import get_run_logger
 from prefect.runtime import task_run
 
+from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import Event, Note, ShardFailed, StageBegins, StageEnds
 from flows.watching.limiting import Limit
 from flows.watching.live import words_of
@@ -26,7 +27,7 @@ class RunLog:
         stage = self._standing.add(event)
         if isinstance(event, StageBegins) and event.shards:
             size = f", {event.n_bytes / 1e6:,.1f} MB" if event.n_bytes else ""
-            get_run_logger().info("%s: %s shards%s", event.stage, f"{event.shards:,}", size)
+            get_run_logger().info("%s: %s%s", event.stage, counted(event.shards, "shard"), size)
         elif isinstance(event, StageEnds) and stage is not None:
             read = f", {event.n_bytes / 1e6:,.1f} MB read" if event.n_bytes else ""
             get_run_logger().info("%s: done, %s%s", event.stage, words_of(stage), read)

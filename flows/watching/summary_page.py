@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dsir_core.report.formatting import human_seconds
+from dsir_core.report.formatting import counted, human_seconds
 from dsir_core.report.pictures import pictures
 from dsir_core.report.recovery import sentence
 
@@ -22,9 +22,9 @@ def summary_markdown(figures: dict[str, Any], report: str) -> str:
     documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
     seconds = sum(stage["seconds"] for stage in figures["stages"].values())
     lines = [
-        f"# {documents['selected']:,} of {documents['raw']:,} documents selected",
+        f"# {documents['selected']:,} of {counted(documents['raw'], 'document')} selected",
         "",
-        f"{tokens['selected']:,} of {tokens['raw']:,} tokens; {human_seconds(seconds)} in all stages. "
+        f"{tokens['selected']:,} of {counted(tokens['raw'], 'token')}; {human_seconds(seconds)} in all stages. "
         f"Report: `{report.replace('`', '')}`",
         "",
         *(f"- {escaped(sentence(name, found))}" for name, found in figures["recovery"].items()),

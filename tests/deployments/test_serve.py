@@ -36,7 +36,7 @@ def test_a_run_on_demand_gives_what_the_command_gives(served: Served, tmp_path: 
     assert served.wait(run) == "COMPLETED"
     assert report(tmp_path / "a")["selection_digest"] == report(tmp_path / "b")["selection_digest"]
     assert served.get(f"/flow_runs/{run}")["name"].startswith(f"select to {tmp_path}/a/output at 20")
-    served.hears(run, "score: 1 shards")
+    served.hears(run, "score: 1 shard")
     limits = served.call("/v2/concurrency_limits/filter", {})
     assert not [limit for limit in limits if limit["name"].startswith("dsir-workdir-")]
 

@@ -231,7 +231,7 @@ def test_a_terminal_shows_a_line_a_stage(tmp_path: Path) -> None:
     last = drawn.rpartition("count")[2]
     assert re.search(r"100% 2 of 2 shards, 2,790 documents", last.replace("\r", ""))
     for stage in ("score", "resample", "write"):
-        assert re.search(rf"{stage} .*100% 1 of 1 shards", last)
+        assert re.search(rf"{stage} .*100% 1 of 1 shard\b", last)
     assert "T" not in re.findall(r"\d{4}-\d\d-\d\d(T?)", drawn)
 
 

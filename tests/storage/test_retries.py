@@ -11,6 +11,8 @@ import botocore.exceptions
 import pytest
 from fsspec.exceptions import FSTimeoutError
 
+from dsir_core.errors import RequestError
+from dsir_core.stages.run import way_on
 from dsir_core.storage import retries
 from dsir_core.storage.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, ShortBodyError, collect_effects, is_transient
 
@@ -189,3 +191,24 @@ def test_what_will_not_pass_is_raised_at_once(waits: list[float]) -> None:
     with collect_effects() as effects, pytest.raises(PermissionError):
         retries.with_retries(function, "never")
     assert (function.calls, effects.retries, waits) == (1, 0, [])
+
+
+def test_missing_credentials_name_the_bucket_and_the_way_out() -> None:
+    function = Failing(botocore.exceptions.NoCredentialsError(), times=1)
+    with pytest.raises(RequestError, match=r"bucket 'corpus': no credentials found.*--s3-profile.*--s3-anonymous"):
+        retries.with_retries(function, "corpus/a.jsonl")
+    assert function.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "again"),
+    [
+        ([ConnectionResetError("gone")], True),
+        ([PermissionError("no")], False),
+        ([OSError(errno.ENOSPC, "full")], False),
+        ([PermissionError("no"), TimeoutError("late")], True),
+        ([RuntimeError("a worker")], True),
+    ],
+)
+def test_a_cause_that_lasts_is_not_cured_by_the_same_command(errors: list[Exception], again: bool) -> None:
+    assert ("run the same command again" in way_on(errors)) == again
