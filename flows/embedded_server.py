@@ -79,4 +79,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Leaving by way of the interpreter's own end takes a fifth of a second, for which the run waits.
+    os._exit(status)

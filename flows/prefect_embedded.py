@@ -33,8 +33,8 @@ START_SECONDS = 180.0
 DRAIN_SECONDS = 10.0
 """How long the end of a run waits for what it reported to reach the database."""
 
-SETTLE_SECONDS = 0.1
-"""Between two looks at what is recorded; an event takes a tenth of this."""
+SETTLE_SECONDS = 0.05
+"""Between two looks at what is recorded; an event takes a fifth of this."""
 
 PROBE_SECONDS = 3.0
 """How long to wait for an answer at the default address."""

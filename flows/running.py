@@ -163,12 +163,10 @@ def _call(flow: Flow[..., Any], config: SelectConfig, prepared: Prepared, *more:
         RunFailedError: Prefect's server went away before the work was done.
     """
     import httpx
-    from prefect import tags
 
     try:
-        with tags("dsir", flow.name):
-            # Whoever typed the command has the result.
-            flow.with_options(persist_result=False)(config.redacted(), *more)
+        # Whoever typed the command has the result.
+        flow.with_options(persist_result=False)(config.redacted(), *more)
     except httpx.HTTPError as error:
         if not prepared.results:
             raise RunFailedError(

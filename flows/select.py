@@ -185,7 +185,7 @@ def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True)
 
 
 def _add_tags(run_id: UUID) -> None:
-    """Tag a run that neither the command nor a deployment of ours has tagged."""
+    """Tag a run that no deployment of ours has tagged; its tasks get no tags, see `stage_task`."""
     wanted, found = {"dsir", flow_run.flow_name}, set(flow_run.tags)
     if not wanted <= found:
         with get_client(sync_client=True) as client:

@@ -80,7 +80,11 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
 
 
 def stage_task(stage: Callable[..., Value]) -> Task[..., Handed[Value]]:
-    """Make a stage a task that has its name, takes its arguments as `Handed`, and reaches storage as its run says."""
+    """Make a stage a task that has its name, takes its arguments as `Handed`, and reaches storage as its run says.
+
+    It has no tags: for each, Prefect asks the server before the task begins whether it limits them, and waits for two
+    seconds where the server is busy. Tags are for flow runs.
+    """
     inside = with_storage(stage)
 
     @functools.wraps(stage)
@@ -90,7 +94,6 @@ def stage_task(stage: Callable[..., Value]) -> Task[..., Handed[Value]]:
     return task(
         name=stage.__name__,
         task_run_name=stage.__name__,
-        tags=["dsir"],
         retries=RETRIES,
         retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS),
         retry_jitter_factor=0.5,
