@@ -2,7 +2,16 @@
 
 from typing import Any
 
-__all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "count_ngrams", "score_ngrams", "warm_up"]
+__all__ = [
+    "TOKENIZER_VERSION",
+    "KeptNgrams",
+    "can_keep",
+    "count_and_keep",
+    "count_each",
+    "count_ngrams",
+    "score_ngrams",
+    "warm_up",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,11 +12,20 @@ import numpy.typing as npt
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.functions import function_named
 from dsir_core.config.hashes import HASHES, Hash
-from dsir_core.features.kernels import run_batch, score_kept
+from dsir_core.features.kernels import run_batch, score_kept, take_counts
 from dsir_core.features.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
 from dsir_core.kernels.cache_key import read_only
 
-__all__ = ["TOKENIZER_VERSION", "KeptNgrams", "can_keep", "count_and_keep", "count_ngrams", "score_ngrams", "warm_up"]
+__all__ = [
+    "TOKENIZER_VERSION",
+    "KeptNgrams",
+    "can_keep",
+    "count_and_keep",
+    "count_each",
+    "count_ngrams",
+    "score_ngrams",
+    "warm_up",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -48,6 +57,33 @@ def count_ngrams(
         ValueError: an array has not the shape or type above, or the offsets leave the data.
     """
     return _count(text_data, text_offsets, settings, counts, _NONE_KEPT)[0]
+
+
+def count_each(
+    text_data: Bytes, text_offsets: Offsets, which: npt.NDArray[np.int64], settings: FeatureSettings
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The n-grams of some documents of a batch, each document's by themselves.
+
+    Args:
+        text_data, text_offsets, settings: as for `count_ngrams`.
+        which: int64[m], the documents.
+
+    Returns:
+        starts int64[m + 1], buckets int32[...] and counts int32[...]: document j of these has the entries
+        [starts[j], starts[j + 1]), in order of buckets.
+
+    Raises:
+        ValueError: see `count_ngrams`.
+    """
+    sizes = (text_offsets[which + 1] - text_offsets[which]) * settings.ngrams
+    # Most of this memory is never touched.
+    room = int(np.minimum(sizes, settings.buckets).sum()) + 1
+    buckets, values = np.empty(room, np.int32), np.empty(room, np.int32)
+    starts, counts = np.zeros(len(which) + 1, np.int64), np.zeros(settings.buckets, np.int64)
+    for j, i in enumerate(which.tolist()):
+        count_ngrams(text_data, text_offsets[i : i + 2], settings, counts)
+        starts[j + 1] = take_counts(counts, buckets, values, starts[j])
+    return starts, buckets[: starts[-1]].copy(), values[: starts[-1]].copy()
 
 
 @dataclass(frozen=True)

@@ -202,3 +202,15 @@ def score_kept(kept, starts, n_tokens, log_ratio, sums):
             sums[document, target] = total
         for order in range(len(starts)):
             at[order] += max(0, n_tokens[document] - order)
+
+
+@compiled("dsir_core.features")
+def take_counts(counts, buckets, values, end):
+    """Move the counts of one document, int64[buckets], to the end of sparse ones, and leave zeros; the new end."""
+    for bucket in range(len(counts)):
+        # Without a branch that depends on the text; `end` moves on only past a bucket that was counted.
+        buckets[end] = bucket
+        values[end] = counts[bucket]
+        end += counts[bucket] != 0
+        counts[bucket] = 0
+    return end

@@ -132,7 +132,7 @@ def effective_sample_size(config: SelectConfig, raw: Sampled, fitted: Fit) -> tu
 
 
 def _sampled(config: SelectConfig, shards: Sequence[Shard]) -> Sampled:
-    documents = BottomKSample(SIZE.bound, config.buckets)
+    documents = BottomKSample(SIZE.bound)
     return Sampled(stored_by_kind(shards), [], Tally(), np.zeros(config.buckets, np.int64), documents)
 
 

@@ -57,10 +57,14 @@ class SparseDocuments:
 
     def take(self, which: npt.NDArray[np.int64]) -> SparseDocuments:
         """Some documents, by their indices int64[n]."""
-        sizes = np.diff(self.starts)[which]
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        entries = np.repeat(self.starts[which] - starts[:-1], sizes) + np.arange(starts[-1])
-        return SparseDocuments(self.order[which], starts, self.buckets[entries], self.counts[entries])
+        # Where it is used: the driver of a run needs no compiler.
+        from dsir_core.kernels.slices import copy_slices
+
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(self.starts)[which])])
+        buckets, counts = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
+        copy_slices(self.buckets, self.starts, which, buckets)
+        copy_slices(self.counts, self.starts, which, counts)
+        return SparseDocuments(self.order[which], starts, buckets, counts)
 
     def thinned(self, rate: float, least: float) -> SparseDocuments:
         """Of a sample of `rate` of a corpus's documents a sample of the rate `least`, with the order of one of all.
@@ -95,14 +99,16 @@ class SparseDocuments:
     def to_bytes(self, **more: Any) -> bytes:
         """As NumPy `.npz` without pickle, with more arrays."""
         buffer = io.BytesIO()
-        np.savez(buffer, order=self.order, starts=self.starts, buckets=self.buckets, counts=self.counts, **more)
+        buckets, counts = _narrow(self.buckets), _narrow(self.counts)
+        np.savez(buffer, order=self.order, starts=self.starts, buckets=buckets, counts=counts, **more)
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SparseDocuments:
         """Inverse of `to_bytes`."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return cls(arrays["order"], arrays["starts"], arrays["buckets"], arrays["counts"])
+            buckets, counts = arrays["buckets"].astype(np.int32), arrays["counts"].astype(np.int32)
+            return cls(arrays["order"], arrays["starts"], buckets, counts)
 
     @classmethod
     def joined(cls, parts: Sequence[SparseDocuments]) -> SparseDocuments:
@@ -116,33 +122,31 @@ class SparseDocuments:
         )
 
 
+def _narrow(values: npt.NDArray[np.int32]) -> npt.NDArray[np.unsignedinteger]:
+    """The same numbers, of which none is negative, in the narrowest type that holds them all."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
+
+
 class BottomKSample:
     """Collects documents for a sample, and holds no more than about twice its bound.
 
     Args:
         bound: of the sample.
-        buckets: of the counts.
+        share: of all orders, those that are looked at.
     """
 
-    def __init__(self, bound: Bound, buckets: int) -> None:
+    def __init__(self, bound: Bound, share: float = 1.0) -> None:
         self._bound = bound
         self._parts: list[SparseDocuments] = []
         self._documents = self._entries = 0
-        self.limit = np.uint64(2**64 - 1)
+        self.limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
         """Documents of this order or a larger one are not wanted any more."""
-        self.counts = np.zeros(buckets, np.int64)
-        """int64[buckets], zeros: the counts of the next document, to be filled."""
-
-    def add(self, order: np.uint64) -> None:
-        """Take the document that stands in `counts`; one without n-grams is none."""
-        buckets = np.flatnonzero(self.counts)
-        if len(buckets):
-            starts, counts = np.array([0, len(buckets)], np.int64), self.counts[buckets].astype(np.int32)
-            self.counts[buckets] = 0
-            self.extend(SparseDocuments(np.array([order], np.uint64), starts, buckets.astype(np.int32), counts))
 
     def extend(self, documents: SparseDocuments) -> None:
-        """Take documents that are sparse already."""
+        """Take documents; those without n-grams are none."""
+        has_some = np.diff(documents.starts) > 0
+        if not has_some.all():
+            documents = documents.take(np.flatnonzero(has_some))
         self._parts.append(documents)
         self._documents += len(documents)
         self._entries += len(documents.buckets)
@@ -156,3 +160,8 @@ class BottomKSample:
         """See `SparseDocuments.cut`."""
         joined = SparseDocuments.joined(self._parts)
         return joined.cut(self._bound) if len(joined) else joined
+
+    def sample(self) -> SparseDocuments:
+        """See `SparseDocuments.smallest`."""
+        joined = SparseDocuments.joined(self._parts)
+        return joined.smallest(self._bound) if len(joined) else joined

@@ -15,7 +15,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.corpus.fields import stratum_of
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Batch
-from dsir_core.features import count_ngrams
+from dsir_core.features import count_each
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
 from dsir_core.model.noise import document_bits
 from dsir_core.model.places import Places
@@ -32,6 +32,8 @@ class GatherTask(SourceTask):
     corpus: str
     """Which corpus it is: each has a random order of its own."""
     blocks: BlockSample
+    share: float
+    """Of the documents of these blocks, those that may be in the sample."""
     bound: Bound
     places: bool = False
     """Whether it is wanted where the documents stand."""
@@ -45,6 +47,7 @@ class GatherTask(SourceTask):
             **self.source,
             "corpus": self.corpus,
             "rate": self.blocks.rate,
+            "share": self.share,
             "bound": [self.bound.documents, self.bound.entries],
             **({"places": self.strata or ""} if self.places else {}),
         }
@@ -73,9 +76,7 @@ def sample_batch(
     """
     order = document_bits(batch.positions, path, batch.offsets, "documents", corpus)
     which = np.flatnonzero(order < gathering.limit)
-    for i in which.tolist():
-        count_ngrams(batch.text_data, batch.text_offsets[i : i + 2], features, gathering.counts)
-        gathering.add(order[i])
+    gathering.extend(SparseDocuments(order[which], *count_each(batch.text_data, batch.text_offsets, which, features)))
     return which.tolist(), order[which].tolist()
 
 
@@ -98,7 +99,7 @@ def gather_shard(task: GatherTask) -> GatherResult:
 
 
 def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally, Places]:
-    gathering, tally, places = BottomKSample(task.bound, task.features.buckets), Tally(), list[Places]()
+    gathering, tally, places = BottomKSample(task.bound, task.share), Tally(), list[Places]()
     fields = (task.strata,) if task.strata is not None else ()
     keep_block = task.blocks.keep_block if task.blocks.rate < 1 else None
     with quarantining(store, task.shard, task.read, tally, write=False) as quarantine:

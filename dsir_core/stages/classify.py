@@ -134,7 +134,7 @@ def fit_from_samples(task: FitTask) -> Classifier:
 
 def _fit(store: Store, task: FitTask) -> tuple[Classifier, int, int]:
     """A classifier, and how many documents of the target and of raw it is fitted on."""
-    target, raw = (load_sample(store, task.features, samples, BOUND) for samples in (task.target, (task.raw,)))
+    target, raw = (load_sample(store, samples, BOUND) for samples in (task.target, (task.raw,)))
     if not len(target) or not len(raw):
         what = f"target {task.name!r}" if not len(target) else "the raw corpus"
         raise RequestError(f"{what} holds no n-gram: it has no documents, or none with a word in it")

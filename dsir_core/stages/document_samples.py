@@ -11,8 +11,8 @@ import numpy as np
 
 from dsir_core.checkpoints.receipts import Receipt
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import ReadSettings
+from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import SourceFile
 from dsir_core.digests import hash64
 from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
@@ -26,6 +26,11 @@ from dsir_core.stages.sample_rate import rounded_rate
 from dsir_core.stages.work import StageWork
 
 MIN_FILES = 16
+MARGIN = 1.25
+"""So many times the documents wanted are looked at: how many there are in the blocks that are read is not known."""
+NGRAMS_PER_ENTRY = 2
+"""So often a document holds each of its n-grams, in the mean: 1.2 (poems) to 2.6 (code) on the texts of the demo. Where
+it is more than `MARGIN` times this, the sample is smaller than its bound allows."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,16 @@ class SampleSize:
     def rate(self, documents: float) -> float:
         """Share of so many documents to look at; rounded, so that a corpus that grows a little is not sampled anew."""
         return rounded_rate(min(1.0, self.times * self.bound.documents / max(documents, 1.0)))
+
+    def share(self, documents: float, entries: float) -> float:
+        """Of the documents in the blocks that are read, the share to look at; rounded as `rate` is.
+
+        Args:
+            documents: in these blocks, about.
+            entries: the most that a document has in the mean.
+        """
+        wanted = min(self.bound.documents, NGRAMS_PER_ENTRY * self.bound.entries / max(entries, 1.0))
+        return rounded_rate(min(1.0, MARGIN * wanted / max(documents, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ class StoredSample:
 def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) -> StoredSample:
     """A sample of raw."""
     known = counts.raw.tally.documents / counts.rate
-    return _sample(work, "raw", plan.raw, known, work.run.config.read, counts, size)
+    return _sample(work, "raw", plan.raw, known, counts.raw.tally, work.run.config.read, counts, size)
 
 
 def sample_target(
@@ -79,22 +94,20 @@ def sample_target(
     """
     counted: CorpusCounts = counts.targets[name]
     known = counted.tally.documents
-    return _sample(work, f"target {name}", plan.targets[name], known, read, counts, size, places=places)
+    corpus = plan.targets[name]
+    return _sample(work, f"target {name}", corpus, known, counted.tally, read, counts, size, places=places)
 
 
-def load_sample(
-    store: Store, features: FeatureSettings, samples: Sequence[StoredSample], bound: Bound
-) -> SparseDocuments:
+def load_sample(store: Store, samples: Sequence[StoredSample], bound: Bound) -> SparseDocuments:
     """A sample of some corpora together, in which each has its share of documents."""
-    gathering = BottomKSample(bound, features.buckets)
+    gathering = BottomKSample(bound)
     rate = min(sample.rate for sample in samples)
     for sample in samples:
         for receipt in sample.receipts:
             part = SparseDocuments.from_bytes(store.read(receipt.name)).thinned(sample.rate, rate)
             if len(part):
                 gathering.extend(part)
-    found = gathering.found()
-    return found.smallest(bound) if len(found) else found
+    return gathering.sample()
 
 
 def load_places(store: Store, samples: Sequence[StoredSample], documents: SparseDocuments) -> Places:
@@ -112,6 +125,7 @@ def _sample(
     name: str,
     corpus: PlannedCorpus,
     known: float,
+    tally: Tally,
     read: ReadSettings,
     counts: Counts,
     size: SampleSize,
@@ -122,6 +136,7 @@ def _sample(
 
     Args:
         known: documents of the corpus, about.
+        tally: of what was counted of it.
     """
     config = work.run.config
     wanted = size.times * size.bound.documents
@@ -132,11 +147,13 @@ def _sample(
         if shard not in counts.damaged and (ranges := tuple(r for r in shard.ranges if r.file.path in files))
     ]
     blocks = BlockSample(size.rate(documents))
+    ngrams = config.ngrams * tally.tokens / max(tally.documents, 1)
+    share = size.share(blocks.rate * documents, min(config.buckets, ngrams))
     strata = config.strata if places and config.quotas == "target" else None
     tasks = LazySequence(
         len(shards),
         lambda index: GatherTask(
-            config.workdir_url, shards[index], read, config.features, name, blocks, size.bound, places, strata
+            config.workdir_url, shards[index], read, config.features, name, blocks, share, size.bound, places, strata
         ),
     )
     work.announce(shards)

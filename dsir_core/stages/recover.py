@@ -184,7 +184,7 @@ def measure_recovery(task: MeasureTask) -> Found | None:
     store = Store(task.workdir)
 
     def make(draft: Draft) -> list[Found]:
-        target, raw = (load_sample(store, task.features, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
+        target, raw = (load_sample(store, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
         sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
         found = found_in(sample, task.candidates)
         found = found and replace(found, places=load_places(store, task.target, target))

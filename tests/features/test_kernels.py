@@ -19,7 +19,7 @@ from numba import njit
 
 from dsir_core.config import hashes
 from dsir_core.config.features import FeatureSettings
-from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features import count_each, count_ngrams, score_ngrams
 from dsir_core.features import reference as oracle
 from dsir_core.features.kernels import TOKENS_AT_ONCE
 from dsir_core.features.sha256 import digest_modulo
@@ -60,6 +60,19 @@ def test_counts_are_the_oracles(
     n_tokens = count_ngrams(*buffers(texts, before), features, counts)
     assert n_tokens.tolist() == [len(oracle.tokenize(text, tokenizer)) for text in texts]
     assert np.array_equal(counts, sum(oracle_counts(text, features) for text in texts))
+
+
+@given(texts=st.lists(TEXTS, max_size=5), buckets=st.sampled_from([2, 7, 10_000]), drawn=st.data())
+def test_counts_of_each_document_are_the_oracles(texts: list[str], buckets: int, drawn: st.DataObject) -> None:
+    features = FeatureSettings(buckets=buckets)
+    which = drawn.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)) if texts else []
+    starts, found, counts = count_each(*buffers(texts), np.array(which, np.int64), features)
+    assert (len(starts), starts[-1]) == (len(which) + 1, len(found))
+    for j, i in enumerate(which):
+        expected = oracle_counts(texts[i], features)
+        mine = slice(starts[j], starts[j + 1])
+        assert found[mine].tolist() == np.flatnonzero(expected).tolist()
+        assert counts[mine].tolist() == expected[expected > 0].tolist()
 
 
 @pytest.mark.parametrize("name", HASHES)

@@ -80,11 +80,16 @@ DOCUMENTS = st.lists(
 )
 
 
+def document(order: int, ngrams: list[int]) -> SparseDocuments:
+    buckets, counts = np.unique(np.array(ngrams, np.int32), return_counts=True)
+    starts = np.array([0, len(buckets)])
+    return SparseDocuments(np.array([order], np.uint64), starts, buckets, counts.astype(np.int32))
+
+
 def sparse(documents: list[tuple[int, list[int]]]) -> SparseDocuments:
-    gathering = BottomKSample(Bound(10**6, 10**6), BUCKETS)
-    for order, ngrams in documents:
-        np.add.at(gathering.counts, ngrams, 1)
-        gathering.add(np.uint64(order))
+    gathering = BottomKSample(Bound(10**6, 10**6))
+    for one in documents:
+        gathering.extend(document(*one))
     return gathering.found()
 
 
@@ -102,14 +107,13 @@ def test_a_sample_does_not_depend_on_how_documents_are_parted(
         expected.append(one)
         if held > entries:
             break
-    whole = BottomKSample(bound, BUCKETS)
+    whole = BottomKSample(bound)
     cuts = sorted({0, *(edge for edge in edges if edge < len(documents)), len(documents)})
     for start, stop in itertools.pairwise(cuts):
-        part = BottomKSample(bound, BUCKETS)
+        part = BottomKSample(bound)
         for order, ngrams in documents[start:stop]:
             if np.uint64(order) < part.limit:
-                np.add.at(part.counts, ngrams, 1)
-                part.add(np.uint64(order))
+                part.extend(document(order, ngrams))
         whole.extend(SparseDocuments.from_bytes(part.found().to_bytes()))
     found = whole.found()
     found = found.smallest(bound) if len(found) else found

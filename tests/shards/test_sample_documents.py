@@ -23,7 +23,7 @@ FEATURES = FeatureSettings(buckets=100)
 
 
 def gather(folder: Path, shard: Shard, bound: Bound) -> SparseDocuments:
-    task = GatherTask(str(folder), shard, ReadSettings(), FEATURES, "raw", BlockSample(1.0), bound)
+    task = GatherTask(str(folder), shard, ReadSettings(), FEATURES, "raw", BlockSample(1.0), 1.0, bound)
     first, again = gather_shard(task), gather_shard(task)
     assert (first.reused, again.reused, again.receipt, again.tally) == (False, True, first.receipt, first.tally)
     return SparseDocuments.from_bytes(Store(str(folder)).read(first.receipt.name))
@@ -53,7 +53,7 @@ def test_shards_do_not_matter(tmp_path: Path) -> None:
     halves = [Shard(i, (FileRange(file_range.file, *span),), 1) for i, span in enumerate(
         [(0, middle), (middle, file_range.file.size)]
     )]  # fmt: skip
-    joined = BottomKSample(bound, FEATURES.buckets)
+    joined = BottomKSample(bound)
     for half in halves:
         joined.extend(gather(tmp_path / "halves", half, bound))
     expected = gather(tmp_path / "whole", whole, bound).smallest(bound)

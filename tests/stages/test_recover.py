@@ -11,7 +11,6 @@ import pytest
 
 from dsir_core.checkpoints.kinds import DOCUMENTS
 from dsir_core.checkpoints.store import Store
-from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import parse_config
 from dsir_core.corpus.tally import Tally
 from dsir_core.errors import RunFailedError, WorkerLostError
@@ -47,9 +46,9 @@ def test_a_pooled_target_has_its_documents_in_proportion_whatever_was_read_of_ea
     rng, store = np.random.default_rng(0), Store(str(tmp_path))
     large = stored(store, "a", one_bucket(2000, 0, rng), 0.1)
     small = stored(store, "b", one_bucket(1000, 1, rng), 1.0)
-    sample = load_sample(store, FeatureSettings(buckets=2), (large, small), bound)
+    sample = load_sample(store, (large, small), bound)
     assert np.mean(sample.buckets == 1) == pytest.approx(1 / 21, abs=0.03)
-    alone = load_sample(store, FeatureSettings(buckets=2), (large,), bound)
+    alone = load_sample(store, (large,), bound)
     assert len(alone) == min(bound.documents, 2000)
 
 
@@ -58,6 +57,14 @@ def test_a_corpus_that_grows_a_little_is_sampled_at_the_same_rate() -> None:
     assert size.rate(15_000) == 1
     assert size.rate(1_000_000) == size.rate(1_010_000)
     assert 0.02 <= size.rate(1_000_000) < 0.03
+
+
+def test_no_more_documents_are_looked_at_than_a_sample_needs() -> None:
+    size = SampleSize(Bound(10_000, 4_000_000), times=2)
+    assert size.share(5_000, 100) == 1
+    assert 10_000 < 24_000 * size.share(24_000, 100) < 18_000
+    assert 2 * 4_000_000 / 2_000 < 24_000 * size.share(24_000, 2_000) < 7_000
+    assert size.share(24_000, 2_000) == size.share(24_100, 2_005)
 
 
 def counts_of(**documents: tuple[int, int]) -> Counts:
