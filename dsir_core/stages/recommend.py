@@ -46,7 +46,7 @@ class MethodTask:
 def measure_target(task: MethodTask) -> list[Ranks] | None:
     """See `measure_methods`."""
     store = Store(task.workdir)
-    target, raw = (load_sample(store, task.features, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
+    target, raw = (load_sample(store, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
     sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
     return measure_methods(sample, task.smoothing, task.scaling, task.methods, task.seed)
 
