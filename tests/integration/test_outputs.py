@@ -69,6 +69,7 @@ def test_a_run_that_was_killed_while_writing_is_followed_by_another(
     assert run_select(raw=[str(pool)], target=TARGET, count=70)["documents"]["selected"] == 70
 
 
+@pytest.mark.long
 def test_an_output_is_a_whole_selection_or_says_that_it_is_none_wherever_a_replacement_dies(
     run_select: Select, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def _dying(operation: Any, output: Path, left: list[int]) -> Any:
     return inside
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_a_stage_that_is_entered_again_completes_the_same_output_wherever_it_failed(
     run_select: Select, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
