@@ -1,13 +1,11 @@
-"""Real text of any size, made from the demo corpus: documents cut and joined anew, with a fixed seed."""
+"""Parts of the benchmark corpus (`benchmarks/diverse`): texts in memory, and files of any size and format."""
 
 from __future__ import annotations
 
-import gettext
 import gzip
+import itertools
 import json
-import random
-from collections.abc import Callable, Iterator
-from importlib import resources
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,83 +13,95 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
 
-DEMO = Path(__file__).parents[1] / "demo"
-TARGET = DEMO / "targets" / "speeches.jsonl"
+from benchmarks.diverse.build import Corpus, build
+
+TARGET = Path(__file__).parents[1] / "demo" / "targets" / "speeches.jsonl"
 N_FILES = 4
+ROWS_AT_ONCE = 10_000
 
-KINDS = {
-    "English": ("novels", "speeches", "bible"),
-    "source code": ("go_code", "rust_code"),
-    "Chinese": ("tang_poetry",),
-    "mixed": (),
+KINDS: dict[str, dict[str, Collection[str]]] = {
+    "English": {"group": ("natural",), "language": ("en",)},
+    "other European languages": {"language": ("de", "fr", "es", "it", "pt-br", "nl", "pl", "cs", "sv", "fi", "hu")},
+    "Russian, Ukrainian, Bulgarian": {"language": ("ru", "uk", "bg")},
+    "Chinese": {"language": ("zh", "zh-cn", "zh-tw")},
+    "Japanese": {"language": ("ja",)},
+    "Arabic, Hebrew, Hindi, Thai": {"language": ("ar", "fa", "he", "hi", "th")},
+    "source code": {"group": ("code",)},
+    "data": {"group": ("data",)},
+    "all": {},
 }
+"""What documents of each kind of text have."""
 
 
-def demo_texts(kinds: tuple[str, ...] = ()) -> list[str]:
-    """Texts of the demo's raw corpus, of some kinds or of all."""
-    domain = json.loads((DEMO / "labels.json").read_text())["domain_of"]
-    return [record["text"] for record in _records() if not kinds or domain[record["id"]] in kinds]
+def corpus(folder: Path) -> Corpus:
+    """The whole benchmark corpus; made once.
+
+    Args:
+        folder: keeps it, and the packages that it is made of.
+    """
+    return build(folder / "diverse")
 
 
-def arabic_texts() -> list[str]:
-    """The Arabic messages of an installed package, shuffled into documents: real words, few of them."""
-    with (resources.files("humanize") / "locale" / "ar" / "LC_MESSAGES" / "humanize.mo").open("rb") as file:
-        catalog: dict[Any, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    words = sorted(
-        {word for text in catalog.values() for word in text.split() if word.isalpha() and ord(word[0]) > 0x600}
-    )
-    rng = random.Random(0)
-    return [" ".join(rng.choices(words, k=400)) for _ in range(300)]
-
-
-def documents(n_bytes: int, texts: list[str], seed: int = 0) -> Iterator[str]:
-    """Documents of about 4 kB, each a text with the end of another behind it, until there are `n_bytes`."""
-    rng = random.Random(seed)
-    done = 0
-    while done < n_bytes:
-        text, other = rng.choice(texts), rng.choice(texts)
-        document = f"{text}\n{other[rng.randrange(len(other)) :]}"
-        done += len(document.encode())
-        yield document
+def texts(folder: Path, n_bytes: int, group: Collection[str] = (), language: Collection[str] = ()) -> list[str]:
+    """Texts from the beginning of the corpus, until there are `n_bytes` or no more."""
+    found = corpus(folder)
+    names = {
+        name
+        for name, kind in found.figures["kinds"].items()
+        if (not group or kind["group"] in group) and (not language or kind["language"] in language)
+    }
+    chosen, size = [], 0
+    for record in map(json.loads, _lines(found)):
+        if size >= n_bytes:
+            break
+        if record["kind"] in names:
+            chosen.append(record["text"])
+            size += len(record["text"].encode())
+    return chosen
 
 
 def write_corpus(folder: Path, n_bytes: int, kind: str = "jsonl") -> Path:
-    """A corpus of `n_bytes` of text in a few files; made once.
+    """A corpus of `n_bytes` of JSON lines, or as many as there are, in a few files; made once.
 
     Args:
-        kind: jsonl, jsonl.gz, jsonl.zst or parquet.
+        kind: jsonl, jsonl.gz, jsonl.zst or parquet: how the files hold them.
     """
-    folder = folder / f"{kind}-{n_bytes}"
-    if (folder / "complete").exists():
-        return folder / "raw"
-    (folder / "raw").mkdir(parents=True, exist_ok=True)
-    texts = demo_texts()
+    place = folder / f"{kind}-{n_bytes}"
+    if (place / "complete").exists():
+        return place / "raw"
+    (place / "raw").mkdir(parents=True, exist_ok=True)
+    found = corpus(folder)
+    lines = _lines(found)
+    enough = min(n_bytes, found.path.stat().st_size) // N_FILES
     for i in range(N_FILES):
-        _write(folder / "raw" / f"{i}.{kind}", kind, i, documents(n_bytes // N_FILES, texts, seed=i))
-    (folder / "complete").touch()
-    return folder / "raw"
+        _write(place / "raw" / f"{i}.{kind}", kind, _some(lines, enough))
+    (place / "complete").touch()
+    return place / "raw"
 
 
-def _write(path: Path, kind: str, index: int, texts: Iterator[str]) -> None:
+def _lines(found: Corpus) -> Iterator[bytes]:
+    with found.path.open("rb") as file:
+        yield from file
+
+
+def _some(lines: Iterator[bytes], n_bytes: int) -> Iterator[bytes]:
+    """The next lines, until there are `n_bytes`."""
+    size = 0
+    while size < n_bytes:
+        line = next(lines, None)
+        if line is None:
+            return
+        size += len(line)
+        yield line
+
+
+def _write(path: Path, kind: str, lines: Iterator[bytes]) -> None:
     if kind == "parquet":
-        schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+        schema = pa.schema([(name, pa.string()) for name in ("id", "kind", "language", "text")])
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            rows = [{"id": f"{index}-{i}", "text": text} for i, text in enumerate(texts)]
-            for start in range(0, len(rows), 10_000):
-                writer.write_table(pa.Table.from_pylist(rows[start : start + 10_000], schema))
+            while rows := [json.loads(line) for line in itertools.islice(lines, ROWS_AT_ONCE)]:
+                writer.write_table(pa.Table.from_pylist(rows, schema))
         return
     openers: dict[str, Callable[..., Any]] = {"jsonl": open, "jsonl.gz": gzip.open, "jsonl.zst": zstd.open}
     with openers[kind](path, "wb") as file:
-        for i, text in enumerate(texts):
-            file.write(json.dumps({"id": f"{index}-{i}", "text": text}, ensure_ascii=False).encode() + b"\n")
-
-
-def _records() -> Iterator[dict[str, Any]]:
-    for path in sorted((DEMO / "raw").iterdir()):
-        data = path.read_bytes()
-        if path.suffix == ".parquet":
-            yield from pq.read_table(path).to_pylist()
-            continue
-        unpack = {".gz": gzip.decompress, ".zst": zstd.decompress}.get(path.suffix, bytes)
-        for line in unpack(data).splitlines():
-            yield json.loads(line)
+        file.writelines(lines)

@@ -1,4 +1,4 @@
-"""Sections (a), (h), (i), (k): kernels against the reference, formats, kinds of text, dials; one core, interleaved."""
+"""Sections (a), (h), (i), (k), (l): kernels against the reference, formats, kinds of text, dials, the corpus."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from data_selection.hashed_ngram_dsir import get_ngram_counts
 
-from benchmarks.corpora import KINDS, arabic_texts, demo_texts, documents, write_corpus
-from benchmarks.measure import best
+from benchmarks.corpora import KINDS, corpus, texts, write_corpus
+from benchmarks.measure import best, processor_seconds
 from dsir_core.config.features import FeatureSettings
 from dsir_core.config.reading import Chunking, ReadSettings
 from dsir_core.corpus.chunking import cut_batch
@@ -24,58 +24,73 @@ from dsir_core.features.texts import text_buffers
 
 Row = dict[str, Any]
 HASHES: tuple[str, ...] = ("xxh3", "sha256")
-REFERENCE_BYTES = 2_000_000
-ROUNDS = 3
+REFERENCE_BYTES = 1_000_000
 ALTERNATIONS = 9
 WORDS = 128
 """Of a chunk, as in the paper."""
 
 
-def against_reference(n_bytes: int) -> Iterator[Row]:
+def against_reference(folder: Path, n_bytes: int) -> Iterator[Row]:
     """Scoring and counting, against the reference's functions on the same documents, in alternation."""
-    texts = list(documents(n_bytes, demo_texts()))
-    few = list(documents(REFERENCE_BYTES, demo_texts()))
+    documents = texts(folder, n_bytes)
+    reference = Reference(documents)
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
-    few_bytes = sum(len(text.encode()) for text in few)
-    many = text_buffers(texts)
+    many = text_buffers(documents)
     for name in HASHES:
         features = FeatureSettings(hash=name)
         counts = np.zeros(features.buckets, np.int64)
-        count_ngrams(*text_buffers(few), features, counts)
-        speeds: dict[str, list[float]] = {"reference score": [], "reference count": [], "score": [], "count": []}
-        for _ in range(ROUNDS):
-            begin = time.perf_counter()
-            for text in few:
-                np.dot(log_ratio[0], get_ngram_counts(text))
-            speeds["reference score"].append(few_bytes / (time.perf_counter() - begin))
-            total = np.zeros(10_000, dtype=int)
-            begin = time.perf_counter()
-            for text in few:
-                get_ngram_counts(text, counts=total)
-            speeds["reference count"].append(few_bytes / (time.perf_counter() - begin))
-            size = int(many[1][-1])
-            speeds["score"].append(size / best(partial(score_ngrams, *many, features, log_ratio), 1))
-            speeds["count"].append(size / best(partial(count_ngrams, *many, features, counts), 1))
-        middle = {name: float(np.median(values)) for name, values in speeds.items()}
-        for what in ("score", "count"):
-            yield {
-                "what": f"{what}, {name}",
-                "MB/s": middle[what] / 1e6,
-                "reference MB/s": middle[f"reference {what}"] / 1e6,
-                "ratio": middle[what] / middle[f"reference {what}"],
-            }
+        ours = {
+            "score": (partial(score_ngrams, *many, features, log_ratio), reference.score),
+            "count": (partial(count_ngrams, *many, features, counts), reference.count),
+        }
+        for what, (function, theirs) in ours.items():
+            yield {"what": f"{what}, {name}"} | _against(function, int(many[1][-1]), theirs, reference.n_bytes)
 
 
-def kinds_of_text(n_bytes: int) -> Iterator[Row]:
+class Reference:
+    """What the reference does with documents from all over a list: lists of all take it hours."""
+
+    def __init__(self, documents: list[str]) -> None:
+        step = max(1, sum(map(len, documents)) // REFERENCE_BYTES)
+        self.documents = documents[::step]
+        self.n_bytes = sum(len(text.encode()) for text in self.documents)
+        self.log_ratio = np.random.default_rng(0).normal(size=10_000)
+        self.total = np.zeros(10_000, dtype=int)
+
+    def score(self) -> None:
+        """Log weights, as the reference computes them."""
+        for text in self.documents:
+            np.dot(self.log_ratio, get_ngram_counts(text))
+
+    def count(self) -> None:
+        """Bucket counts of all documents."""
+        for text in self.documents:
+            get_ngram_counts(text, counts=self.total)
+
+
+def _against(function: Callable[[], object], size: int, theirs: Callable[[], object], their_size: int) -> Row:
+    """Speeds by processor time, in alternation: medians, and the median of the ratios."""
+    function()
+    speeds = np.array(
+        [
+            (size / processor_seconds(function) / 1e6, their_size / processor_seconds(theirs) / 1e6)
+            for _ in range(ALTERNATIONS)
+        ]
+    )
+    ours, reference = np.median(speeds, axis=0)
+    ratio = float(np.median(speeds[:, 0] / speeds[:, 1]))
+    return {"MB/s": float(ours), "reference MB/s": float(reference), "ratio": ratio}
+
+
+def kinds_of_text(folder: Path, n_bytes: int) -> Iterator[Row]:
     """Scoring speed by kind of text."""
-    texts = {kind: demo_texts(labels) for kind, labels in KINDS.items()} | {"Arabic": arabic_texts()}
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
-    for kind, some in texts.items():
-        batch = text_buffers(list(documents(n_bytes, some)))
+    for kind, labels in KINDS.items():
+        batch = text_buffers(texts(folder, n_bytes, **labels))
         row: Row = {"what": kind}
         for name in HASHES:
             features = FeatureSettings(hash=name)
-            seconds = best(partial(score_ngrams, *batch, features, log_ratio))
+            seconds = best(partial(score_ngrams, *batch, features, log_ratio), clock=time.process_time)
             row[f"{name} MB/s"] = int(batch[1][-1]) / seconds / 1e6
         yield row
 
@@ -83,9 +98,8 @@ def kinds_of_text(n_bytes: int) -> Iterator[Row]:
 def dials(folder: Path, n_bytes: int) -> Iterator[Row]:
     """Scoring by the unicode tokenizer against wordpunct, and in chunks against whole documents, in alternation."""
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
-    texts = {kind: demo_texts(labels) for kind, labels in KINDS.items()} | {"Arabic": arabic_texts()}
-    for kind, some in texts.items():
-        batch = text_buffers(list(documents(n_bytes, some)))
+    for kind, labels in KINDS.items():
+        batch = text_buffers(texts(folder, n_bytes, **labels))
 
         def score(tokenizer: str, batch: Any = batch) -> None:
             score_ngrams(*batch, FeatureSettings(tokenizer=tokenizer), log_ratio)
@@ -117,12 +131,13 @@ def interleaved(one: Callable[[], object], other: Callable[[], object]) -> float
     """How many times as long one function takes as another: the median of calls in alternation."""
     one()
     other()
-    return float(np.median([best(one, 1) / best(other, 1) for _ in range(ALTERNATIONS)]))
+    return float(np.median([processor_seconds(one) / processor_seconds(other) for _ in range(ALTERNATIONS)]))
 
 
 def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
-    """Reading alone, and reading with scoring, by format; MB of text a second."""
+    """Reading alone, and reading with scoring against the reference's scoring alone, by format; MB of text a second."""
     features, settings = FeatureSettings(), ReadSettings()
+    reference = Reference(texts(folder, n_bytes))
     log_ratio = np.random.default_rng(0).normal(size=(1, 10_000))
     for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet"):
         files = list_corpus([str(write_corpus(folder, n_bytes, kind))]).files
@@ -137,11 +152,26 @@ def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
             return done
 
         size = read(score=False)
-        reading = best(partial(read, score=False))
-        both = best(partial(read, score=True))
-        yield {
-            "what": kind,
-            "read MB/s": size / reading / 1e6,
-            "read and score MB/s": size / both / 1e6,
-            "ratio": both / reading,
+        reading = best(partial(read, score=False), clock=time.process_time)
+        both = _against(partial(read, score=True), size, reference.score, reference.n_bytes)
+        yield {"what": kind, "read MB/s": size / reading / 1e6} | {
+            "read and score MB/s": both["MB/s"],
+            "reference, score alone, MB/s": both["reference MB/s"],
+            "ratio": both["ratio"],
         }
+
+
+def corpus_figures(folder: Path, n_bytes: int) -> Iterator[Row]:
+    """Size of each group of kinds, and lengths of tokens in the first `n_bytes` of text."""
+    found = corpus(folder).figures
+    for group in ("natural", "code", "data"):
+        kinds = [kind for kind in found["kinds"].values() if kind["group"] == group]
+        yield {
+            "what": f"{group}: {len(kinds)} kinds in {len({kind['language'] for kind in kinds})} languages",
+            "MB": sum(kind["bytes"] for kind in kinds) / 1e6,
+            "documents": float(sum(kind["documents"] for kind in kinds)),
+        }
+    data, offsets = text_buffers(texts(folder, n_bytes))
+    counts = np.zeros(10_000, np.int64)
+    n_tokens = int(count_ngrams(data, offsets, FeatureSettings(), counts).sum())
+    yield {"what": "text", "bytes a token": len(data) / n_tokens, "n-grams a byte": counts.sum() / len(data)}

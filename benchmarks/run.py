@@ -22,7 +22,7 @@ from dsir_core.features import warm_up
 
 MB, GB = 10**6, 10**9
 Row = dict[str, Any]
-ONE_CORE = "ahik"
+ONE_CORE = "ahikl"
 
 
 def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], Iterator[Row]]]]:
@@ -34,17 +34,18 @@ def sections(folder: Path, scale: float) -> dict[str, tuple[str, Callable[[], It
     return {
         "b": (
             "whole run against the reference",
-            lambda: runs.against_reference(folder, (size(GB), size(4 * GB)), size(40 * MB)),
+            lambda: runs.against_reference(folder, (size(GB), size(3400 * MB)), size(40 * MB)),
         ),
-        "c": ("whole run against reading alone", lambda: runs.against_reading(folder, size(4 * GB))),
+        "c": ("whole run against reading alone", lambda: runs.against_reading(folder, size(3400 * MB))),
         "d": ("one worker against two", lambda: runs.workers(folder, size(GB))),
-        "e": ("peak memory by size", lambda: runs.memory(folder, (size(GB // 10), size(GB), size(4 * GB)))),
+        "e": ("peak memory by size", lambda: runs.memory(folder, (size(GB // 10), size(GB), size(3400 * MB)))),
         "f": ("fixed costs", lambda: runs.fixed_costs(folder)),
         "g": ("orchestration of many shards", lambda: runs.shards(folder, (size(100), size(1000), size(10_000)))),
         "j": ("one more file of 100, the model kept", lambda: runs.incremental(folder, size(GB), 100)),
-        "a": ("kernels against the reference, one core", lambda: kernels.against_reference(size(50 * MB))),
-        "h": ("formats, one core", lambda: kernels.formats(folder, size(100 * MB))),
-        "i": ("kinds of text, one core", lambda: kernels.kinds_of_text(size(20 * MB))),
+        "a": ("kernels against the reference, one core", lambda: kernels.against_reference(folder, size(100 * MB))),
+        "h": ("formats against the reference, one core", lambda: kernels.formats(folder, size(100 * MB))),
+        "i": ("kinds of text, one core", lambda: kernels.kinds_of_text(folder, size(20 * MB))),
+        "l": ("what the corpus is like", lambda: kernels.corpus_figures(folder, size(100 * MB))),
         "k": ("dials, by kind of text, one core", lambda: kernels.dials(folder, size(20 * MB))),
     }
 
