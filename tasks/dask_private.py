@@ -93,10 +93,12 @@ async def stop_receiving(nanny: Nanny, worker: str) -> None:
 
 
 async def is_working(nanny: Nanny, worker: str) -> bool:
-    """Whether a worker runs something that the scheduler still waits for."""
+    """Whether a worker runs something that the scheduler still waits for, or has run it and is about to say so."""
     async with nanny.rpc(worker) as there:
         wanted = (await nanny.scheduler.processing(workers=[worker])).get(worker, ())
-        return bool(set(wanted) & set(await there.call_stack(keys=None)))
+        # In this order: what ends between two of these calls is in the later answer.
+        begun = {*await there.call_stack(keys=None), *await there.keys()}
+        return bool(begun & set(wanted))
 
 
 async def holds_results(nanny: Nanny, worker: str) -> bool:

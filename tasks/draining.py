@@ -20,7 +20,7 @@ DRAIN_SECONDS = 45.0
 """How long what runs may take; then it is handed back, and runs elsewhere. Whoever sends SIGTERM should wait 15 s
 longer before SIGKILL."""
 
-HAND_OVER_SECONDS = 15.0
+HAND_OVER_SECONDS = 5.0
 """How long the results of what ran may take to be fetched; then they move to another worker, or are made anew."""
 
 POLL_SECONDS = 0.2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -12,7 +14,7 @@ from distributed import Client
 from dsir_core.errors import WorkCancelledError
 from dsir_core.runtime.cancellation import check_cancelled
 from tasks.cluster import local_cluster
-from tasks.dask_private import lend_memory, memory_limit
+from tasks.dask_private import is_working, lend_memory, memory_limit
 from tasks.executor import DaskExecutor
 from tests.tasks.functions import Item, until
 
@@ -75,3 +77,39 @@ def test_workers_are_forks_of_a_quiet_process_that_has_imported_what_they_need(
         assert "llvmlite" in mapped
         assert "libarrow" in mapped
         assert set(client.run(os.getenv, "DSIR_TEST_OF_FORKS").values()) == {"later"}
+
+
+class Answers:
+    """A scheduler, nanny or worker as a nanny's preload sees it: each call is answered from a table."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(**_: Any) -> Any:
+            return self._answers[name]
+
+        return answer
+
+    async def __aenter__(self) -> Answers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("stack", "held", "is_busy"),
+    [({"a": ()}, [], True), ({}, ["a"], True), ({}, [], False), ({"of another client": ()}, ["b"], False)],
+    ids=["runs", "ended, and the scheduler does not know yet", "not begun", "not wanted"],
+)
+def test_a_worker_works_until_the_scheduler_knows_of_what_it_ran(
+    stack: dict[str, Any], held: list[str], is_busy: bool
+) -> None:
+    class Nanny(Answers):
+        scheduler = Answers(processing={"worker": ["a"]})
+
+        def rpc(self, _: str) -> Answers:
+            return Answers(call_stack=stack, keys=held)
+
+    assert asyncio.run(is_working(cast(Any, Nanny()), "worker")) is is_busy
