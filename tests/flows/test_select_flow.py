@@ -152,7 +152,7 @@ def test_methods_are_compared_by_workers_as_inline(tmp_path: Path, environment: 
         assert (done.returncode, without_notes(done.stderr)) == (0, [])
         found = json.loads((output / "compare.json").read_text())
         for name, method in found["methods"].items():
-            assert re.search(rf"{name} +70 +{method['tokens']:,} +{method['kl_reduction']:.3f} ", done.stdout)
+            assert re.search(rf"{name} +70 +{method['tokens']:,} +\d+% +{method['kl_reduction']:.3f} ", done.stdout)
         assert f"comparison {output}/compare.html" in done.stdout
         assert sorted(path.name for path in output.iterdir()) == ["compare.html", "compare.json"]
         figures.append(found)
