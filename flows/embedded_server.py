@@ -80,5 +80,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     status = main()
-    # Leaving by way of the interpreter's own end takes a fifth of a second, for which the run waits.
+    # Leaving by way of the interpreter's own end takes a while, for which the run waits.
     os._exit(status)

@@ -13,19 +13,9 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.config.functions import function_named
 from dsir_core.config.hashes import HASHES, Hash
 from dsir_core.features.kernels import run_batch, score_kept, take_counts
-from dsir_core.features.unicode_table import ENTRIES, INDEX, TOKENIZER_VERSION
+from dsir_core.features.unicode_table import ENTRIES, INDEX
+from dsir_core.features.unicode_table import TOKENIZER_VERSION as TOKENIZER_VERSION
 from dsir_core.kernels.cache_key import read_only
-
-__all__ = [
-    "TOKENIZER_VERSION",
-    "KeptNgrams",
-    "can_keep",
-    "count_and_keep",
-    "count_each",
-    "count_ngrams",
-    "score_ngrams",
-    "warm_up",
-]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
