@@ -126,7 +126,7 @@ def shards_done(page: Page) -> tuple[int, int] | None:
     for tab in ("Details", "Artifacts"):  # a tab that is opened asks the server anew
         page.get_by_text(tab, exact=True).last.click()
         page.wait_for_timeout(500)
-    told = re.search(r"dsir-count\b[^/]*?([0-9,]+) of ([0-9,]+) shards", page.locator("body").inner_text())
+    told = re.search(r"dsir-count\s[^/]*?([0-9,]+) of ([0-9,]+) shards", page.locator("body").inner_text())
     return (int(told[1].replace(",", "")), int(told[2].replace(",", ""))) if told else None
 
 
