@@ -54,8 +54,17 @@ def entry(code: int, tokenizer: str = "wordpunct") -> int:
     return int(ENTRIES[tokenizer][INDEX[code >> 8] << 8 | code & 255])
 
 
+def codes_of(text: str) -> npt.NDArray[np.int64]:
+    """Code points of a text, int64[n]."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
+
+
+def entries_of(codes: npt.NDArray[np.int64], tokenizer: str = "wordpunct") -> npt.NDArray[np.int64]:
+    """Packed properties of code points, int64[n]."""
+    found: npt.NDArray[np.int64] = ENTRIES[tokenizer][INDEX[codes >> 8] << 8 | codes & 255]
+    return found
+
+
 def classes(text: str, tokenizer: str) -> npt.NDArray[np.int64]:
     """Class of each code point of a text, int64[n]."""
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    entries: npt.NDArray[np.int64] = ENTRIES[tokenizer][INDEX[codes >> 8] << 8 | codes & 255]
-    return entries >> CLASS_SHIFT & 3
+    return entries_of(codes_of(text), tokenizer) >> CLASS_SHIFT & 3
