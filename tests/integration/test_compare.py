@@ -108,7 +108,7 @@ def test_a_comparison_is_the_same_in_all_shards_and_reuses_what_is_there(labelle
     first = compared(tmp_path, **asked)
     again = compared(tmp_path, **asked, overwrite=True)
     assert again["stages"]["compare"]["reused"] == again["stages"]["compare"]["shards"] > 0
-    other = compared(tmp_path, **asked, overwrite=True, shard_bytes=30_000)
+    other = compared(tmp_path, **asked, overwrite=True, shard_bytes=100_000)
     assert other["stages"]["compare"]["shards"] > 10
     for figures in (again, other):
         assert figures["overlap"] == first["overlap"]

@@ -100,7 +100,7 @@ def test_the_selection_is_the_same_in_all_shards_and_samples_are_cut(
     monkeypatch.setattr(stages.classify, "BOUND", Bound(300, 60_000))
     monkeypatch.setattr(stages.classify, "TIMES", 5)
     digests, sampled = set(), set()
-    for shard_bytes in (20_000, 300_000, 10**9):
+    for shard_bytes in (100_000, 300_000, 10**9):
         work, output = str(tmp_path / f"{shard_bytes}.work"), str(tmp_path / f"{shard_bytes}")
         asked = {"raw": [str(pool)], "target": TARGET, "count": 70, "method": method, "shard_bytes": shard_bytes}
         digests.add(run_select(**asked, workdir=work, output=output)["selection_digest"])

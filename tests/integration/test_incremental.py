@@ -15,7 +15,7 @@ from dsir_core.checkpoints.manifest import of_runs, recorded_runs
 from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
 from dsir_core.errors import RequestError
-from dsir_core.pipeline import score_only
+from dsir_core.pipeline import score_only, select
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
 from flows.cli import main
@@ -33,11 +33,13 @@ def raw(pool: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lasting(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Such files in a folder that tests share, where each finds what the one before has left."""
+def lasting(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """A request whose workdir tests share, each leaving it as it was; and the digest of its selection."""
     folder = tmp_path_factory.mktemp("lasting")
-    files_of(pool, folder)
-    return folder
+    places = {"output": str(folder / "output"), "workdir": str(folder / "workdir")}
+    asked = settings(files_of(pool, folder), refit="never", **places)
+    report = select(Run(parse_config(asked), InlineExecutor()))
+    return asked, report["selection_digest"]
 
 
 def files_of(pool: Path, parent: Path) -> Path:
@@ -173,12 +175,13 @@ def test_a_changed_file_costs_its_shard(run_select: Select, raw: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["counts", "weights", "selection", "extract", "model", "raw-model"])
 @pytest.mark.parametrize("damage", ["short", "flipped", "gone", "receipt", "receipt gone"])
-def test_damaged_checkpoints_are_done_again_and_said(run_select: Select, lasting: Path, kind: str, damage: str) -> None:
-    places = {"output": str(lasting / "output"), "workdir": str(lasting / "workdir")}
-    asked = settings(lasting / "raw", refit="never", **places)
-    first = run_select(**asked)
-    data = next(p for p in sorted((lasting / "workdir" / kind).iterdir()) if p.suffix not in (".json", ".current"))
-    receipt = next(p for p in sorted((lasting / "workdir" / kind).iterdir()) if p.suffix == ".json")
+def test_damaged_checkpoints_are_done_again_and_said(
+    run_select: Select, lasting: tuple[dict[str, Any], str], kind: str, damage: str
+) -> None:
+    asked, digest = lasting
+    files = sorted(Path(asked["workdir"], kind).iterdir())
+    data = next(path for path in files if path.suffix not in (".json", ".current"))
+    receipt = next(path for path in files if path.suffix == ".json")
     if damage == "short":
         data.write_bytes(data.read_bytes()[:-1])
     elif damage == "flipped":
@@ -192,7 +195,7 @@ def test_damaged_checkpoints_are_done_again_and_said(run_select: Select, lasting
     else:
         receipt.unlink()
     second = run_select(**asked)
-    assert second["selection_digest"] == first["selection_digest"]
+    assert second["selection_digest"] == digest
     if damage != "receipt gone" and kind != "model":  # the model is made from the counts in every run
         assert any("damaged" in note for note in second["notes"])
     third = run_select(**asked)

@@ -70,7 +70,7 @@ def test_recovery_does_not_depend_on_shards(run_select: Select, pool: Path, tmp_
     for name, path in TARGETS.items():
         (target / f"{name}.jsonl").write_bytes(Path(path).read_bytes())
     request = {"raw": [str(pool)], "target": {"t": str(target)}, "count": 100, "smoothing": "auto", "overwrite": True}
-    whole, cut = (run_select(**request, shard_bytes=n)["recovery"] for n in (10**9, 50_000))
+    whole, cut = (run_select(**request, shard_bytes=n)["recovery"] for n in (10**9, 100_000))
     assert whole == cut
 
 

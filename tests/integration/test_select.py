@@ -48,7 +48,7 @@ def test_lines_are_byte_for_byte_those_of_the_source_and_the_list_says_where_the
     assert min(row["key"] for row in rows) > float("-inf")
 
 
-@pytest.mark.parametrize("shard_bytes", [20_000, 300_000, 10**9])
+@pytest.mark.parametrize("shard_bytes", [80_000, 300_000, 10**9])
 def test_the_selection_does_not_depend_on_shards(
     run_select: Select, pool: Path, tmp_path: Path, shard_bytes: int
 ) -> None:

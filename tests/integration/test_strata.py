@@ -115,7 +115,7 @@ def test_quotas_of_tokens_stay_within_the_budget(run_select: Select, raw: str) -
     assert 36_000 < tokens["speeches"] <= 40_000
 
 
-@pytest.mark.parametrize("shard_bytes", [30_000, 10**9])
+@pytest.mark.parametrize("shard_bytes", [100_000, 10**9])
 def test_quotas_do_not_depend_on_shards(run_select: Select, raw: str, shard_bytes: int, tmp_path: Path) -> None:
     asked: dict[str, Any] = {
         "raw": [raw],
