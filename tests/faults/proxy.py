@@ -15,14 +15,15 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
+from tests.faults.http_messages import Head, body_of, half_of, read_head, write
+
 Mode = Literal["slow_down", "error", "throttled", "reset", "truncate", "stall", "reject_put", "lost_ack"]
 
-BLOCK_BYTES = 2**16
 HEAD_BYTES = 2**18
 ANSWERS = {
     "slow_down": (503, "Service Unavailable", "SlowDown", "Please reduce your request rate."),
@@ -59,7 +60,7 @@ class Rule:
     def __post_init__(self) -> None:
         assert self.mode in get_args(Mode), self.mode
 
-    def covers(self, head: _Head) -> bool:
+    def covers(self, head: Head) -> bool:
         """Whether the fault can happen to this request."""
         if self.mode in ONLY_PUT and head.method != "PUT":
             return False
@@ -142,7 +143,7 @@ class Proxy:
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; whether the connection lives on."""
-        head = await _read_head(reader)
+        head = await read_head(reader)
         self.requests += 1
         drawn = self._draw(head)
         rule = drawn.rule if drawn is not None else None
@@ -154,7 +155,7 @@ class Proxy:
         try:
             answer = await _first_answer(head, sending, up_reader, writer)
             if rule is not None and rule.mode == "lost_ack":
-                async for _ in _body(answer, up_reader, head.method):
+                async for _ in body_of(answer, up_reader, head.method):
                     pass
                 self.counts[rule.mode] += 1
                 _reset(writer)
@@ -164,18 +165,18 @@ class Proxy:
                 await asyncio.sleep(rule.seconds)
             limit = None
             if drawn is not None and rule is not None and rule.mode in ONLY_WITH_BODY:
-                limit = _half(answer, head.method)
+                limit = half_of(answer, head.method)
                 if limit is None:
                     drawn.left += 1
-            await _write(writer, answer.raw)
-            async for block in _body(answer, up_reader, head.method):
+            await write(writer, answer.raw)
+            async for block in body_of(answer, up_reader, head.method):
                 if rule is not None and limit is not None and len(block) >= limit:
-                    await _write(writer, block[:limit])
+                    await write(writer, block[:limit])
                     self.counts[rule.mode] += 1
                     if rule.mode == "reset":
                         _reset(writer)
                     return False
-                await _write(writer, block)
+                await write(writer, block)
                 limit = None if limit is None else limit - len(block)
             if not head.expects or answer.status < 300:  # else the client may never send the body
                 await asyncio.wait({sending}, timeout=1)
@@ -186,7 +187,7 @@ class Proxy:
                 await sending
             up_writer.close()
 
-    def _draw(self, head: _Head) -> _Armed | None:
+    def _draw(self, head: Head) -> _Armed | None:
         """The rule that decides about a request."""
         for armed in self._armed:
             if armed.left and armed.rule.covers(head) and self._random.random() < armed.rule.probability:
@@ -215,104 +216,13 @@ def fault_proxy(upstream_endpoint: str, rules: Sequence[Rule] = (), seed: int = 
         raise ExceptionGroup("the fault proxy failed", proxy.failures)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """A request's or an answer's first line and headers."""
-
-    raw: bytes
-    line: str
-    headers: dict[str, str]
-    """Values by name in lower case."""
-
-    @property
-    def method(self) -> str:
-        return self.line.split(" ", 1)[0]
-
-    @property
-    def status(self) -> int:
-        return int(self.line.split(" ", 2)[1])
-
-    @property
-    def keeps_alive(self) -> bool:
-        return "HTTP/1.1" in self.line and "close" not in self.headers.get("connection", "").lower()
-
-    @property
-    def expects(self) -> bool:
-        """Whether the client waits for leave to send the body."""
-        return self.headers.get("expect", "").lower() == "100-continue"
-
-    @property
-    def chunked(self) -> bool:
-        return "chunked" in self.headers.get("transfer-encoding", "").lower()
-
-    @property
-    def length(self) -> int | None:
-        text = self.headers.get("content-length")
-        return None if text is None or self.chunked else int(text)
-
-
-async def _read_head(reader: asyncio.StreamReader) -> _Head:
-    raw = await reader.readuntil(b"\r\n\r\n")
-    line, *fields = raw[:-4].decode("latin-1").split("\r\n")
-    pairs = (field.partition(":") for field in fields)
-    return _Head(raw, line, {name.strip().lower(): value.strip() for name, _, value in pairs})
-
-
-async def _body(head: _Head, reader: asyncio.StreamReader, method: str | None = None) -> AsyncIterator[bytes]:
-    """The bytes of a body as they come, frames of chunks included. `method` is the request's, for an answer."""
-    if method is not None and not _has_body(head, method):
-        return
-    if head.chunked:
-        async for block in _chunks(reader):
-            yield block
-    elif head.length is not None or method is None:
-        left = head.length or 0
-        while left:
-            block = await reader.read(min(left, BLOCK_BYTES))
-            if not block:
-                raise asyncio.IncompleteReadError(b"", left)
-            left -= len(block)
-            yield block
-    else:
-        while block := await reader.read(BLOCK_BYTES):
-            yield block
-
-
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while True:
-        frame = await reader.readuntil(b"\r\n")
-        size = int(frame.split(b";")[0], 16)
-        if size == 0:
-            while not frame.endswith(b"\r\n\r\n"):
-                frame += await reader.readuntil(b"\r\n")
-            yield frame
-            return
-        left = size + 2
-        while left:
-            block = await reader.readexactly(min(left, BLOCK_BYTES))
-            left -= len(block)
-            yield frame + block
-            frame = b""
-
-
-def _has_body(answer: _Head, method: str) -> bool:
-    return method != "HEAD" and answer.status not in (204, 304) and answer.length != 0
-
-
-def _half(answer: _Head, method: str) -> int | None:
-    """After how many bytes to cut an answer's body; None if it has none."""
-    if not _has_body(answer, method):
-        return None
-    return 1 if answer.length is None else answer.length // 2
-
-
-async def _send(head: _Head, reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter) -> bool:
+async def _send(head: Head, reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter) -> bool:
     """Pass a request on; False if the server would not have all of it."""
-    blocks = _body(head, reader)
+    blocks = body_of(head, reader)
     block = head.raw
     while True:
         try:
-            await _write(up_writer, block)
+            await write(up_writer, block)
         except ConnectionError:
             return False
         try:
@@ -322,11 +232,11 @@ async def _send(head: _Head, reader: asyncio.StreamReader, up_writer: asyncio.St
 
 
 async def _first_answer(
-    head: _Head, sending: asyncio.Task[bool], up_reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> _Head:
+    head: Head, sending: asyncio.Task[bool], up_reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Head:
     """The head of the final answer, which may come before the request's end; interim answers are passed on."""
     while True:
-        reading = asyncio.create_task(_read_head(up_reader))
+        reading = asyncio.create_task(read_head(up_reader))
         try:
             await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
@@ -336,16 +246,16 @@ async def _first_answer(
             reading.cancel()
         if answer.status >= 200:
             return answer
-        await _write(writer, answer.raw)
+        await write(writer, answer.raw)
 
 
-async def _answer(mode: str, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _answer(mode: str, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answer in the server's place; whether the connection lives on."""
     unread = head.expects and mode != "reject_put"
     if not unread:
         if head.expects:
-            await _write(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
-        async for _ in _body(head, reader):
+            await write(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
+        async for _ in body_of(head, reader):
             pass
     status, reason, code, message = ANSWERS[mode]
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
@@ -357,13 +267,8 @@ async def _answer(mode: str, head: _Head, reader: asyncio.StreamReader, writer: 
         f"Connection: {'keep-alive' if stays else 'close'}",
     ]
     text = "\r\n".join(fields) + "\r\n\r\n" + ("" if head.method == "HEAD" else xml)
-    await _write(writer, text.encode())
+    await write(writer, text.encode())
     return stays
-
-
-async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(data)
-    await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

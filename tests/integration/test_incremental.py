@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dsir_core.checkpoints.manifest import of_runs, recorded_runs
-from dsir_core.checkpoints.store import Store
 from dsir_core.config.request import parse_config
-from dsir_core.errors import RequestError
-from dsir_core.pipeline import score_only, select
+from dsir_core.pipeline import select
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.stages.run import Run
-from flows.cli import main
-from tests.integration.conftest import DEMO, TARGET, Select
-
-OTHER = {"code": str(DEMO / "targets" / "go_code.jsonl")}
-N_FILES = 10
-N_DOCUMENTS = 600
+from tests.integration.conftest import Select
+from tests.integration.growing import N_DOCUMENTS, N_FILES, OTHER, add_file, files_of, reused, settings
 
 
 @pytest.fixture
@@ -40,29 +31,6 @@ def lasting(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
     asked = settings(files_of(pool, folder), refit="never", **places)
     report = select(Run(parse_config(asked), InlineExecutor()))
     return asked, report["selection_digest"]
-
-
-def files_of(pool: Path, parent: Path) -> Path:
-    lines = pool.read_bytes().splitlines(keepends=True)[:N_DOCUMENTS]
-    folder = parent / "raw"
-    folder.mkdir()
-    for i in range(N_FILES):
-        (folder / f"{i:03}.jsonl").write_bytes(b"".join(lines[i::N_FILES]))
-    (folder / f"{N_FILES - 1:03}.jsonl").rename(parent / "new.jsonl")
-    return folder
-
-
-def add_file(raw: Path) -> None:
-    (raw.parent / "new.jsonl").rename(raw / f"{N_FILES - 1:03}.jsonl")
-
-
-def reused(report: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    return {name: (stage["reused"], stage["shards"]) for name, stage in report["stages"].items()}
-
-
-def settings(raw: Path, **more: Any) -> dict[str, Any]:
-    size = max(path.stat().st_size for path in raw.iterdir())
-    return {"raw": str(raw), "target": TARGET, "count": 70, "shard_bytes": size, "overwrite": True, **more}
 
 
 def test_new_files_are_counted_alone_and_scored_alone_when_the_model_stays(run_select: Select, raw: Path) -> None:
@@ -224,108 +192,3 @@ def test_nothing_in_a_workdir_is_a_pickle(run_select: Select, raw: Path, tmp_pat
     assert suffixes <= {".json", ".npy", ".npz", ".parquet", ".zst", ".txt", ".current", ".jsonl", ".bin"}
     for path in (tmp_path / "workdir").rglob("*.np[yz]"):
         assert b"numpy.core" not in path.read_bytes()
-
-
-def test_status_says_what_is_complete_and_missing(
-    run_select: Select, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = run_select(**settings(raw))
-    n = report["stages"]["score"]["shards"]
-    workdir = tmp_path / "workdir"
-    next(path for path in (workdir / "weights").iterdir() if path.suffix == ".json").unlink()
-    assert main(["status", str(workdir)]) == 0
-    said = capsys.readouterr().out
-    assert f"{n - 1:,} of {n:,} shards, 1 missing" in said
-    assert f"{tmp_path}/output: ended" in said
-    assert "MB/s" in said
-
-
-def test_status_of_a_run_for_weights_alone(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    workdir = str(tmp_path / "workdir")
-    config = parse_config({**settings(raw), "count": None, "workdir": workdir}, sized=False, output=False)
-    _, scores = score_only(Run(config, InlineExecutor()))
-    n = len(scores.shards)
-    assert main(["status", workdir]) == 0
-    said = capsys.readouterr().out
-    assert "weights only: ended" in said
-    assert f"{n:,} of {n:,} shards" in said.partition("score ")[2]
-    assert "not begun" not in said
-
-
-def test_a_refused_request_leaves_the_record_of_a_good_run(run_select: Select, raw: Path, tmp_path: Path) -> None:
-    run_select(**settings(raw))
-    before = recorded_runs(Store(str(tmp_path / "workdir")))
-    with pytest.raises(RequestError, match="no-such-file"):
-        run_select(**{**settings(raw), "raw": str(raw / "no-such-file.jsonl"), "overwrite": True})
-    (run,) = recorded_runs(Store(str(tmp_path / "workdir")))
-    assert run.ended is not None
-    assert [run] == before
-
-
-def test_clean_removes_what_no_last_run_needs_and_nothing_else(
-    run_select: Select, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    workdir = tmp_path / "workdir"
-    run_select(**settings(raw))
-    other = run_select(**settings(raw, target=OTHER), output=str(tmp_path / "other"))
-    add_file(raw)
-    last = run_select(**settings(raw))
-    (workdir / "weights" / ".incoming-x").write_text("of a process that was killed")
-    entries = Store(str(workdir)).entries()
-    names = [entry.name for entry in entries]
-    assert of_runs(entries) == entries
-
-    assert main(["clean", str(workdir)]) == 0  # all is young
-    assert Store(str(workdir)).names() == names
-    for path in workdir.rglob("*"):
-        os.utime(path, (time.time() - 10**6,) * 2)
-    assert main(["clean", str(workdir), "--dry-run"]) == 0
-    assert Store(str(workdir)).names() == names
-    said = capsys.readouterr().out
-    assert "would be removed" in said
-    assert main(["clean", str(workdir)]) == 0
-    left = Store(str(workdir)).names()
-    assert set(left) < set(names)
-    assert "weights/.incoming-x" not in left
-    for change, before in (({}, last), ({"target": OTHER, "output": str(tmp_path / "other")}, other)):
-        again = run_select(**settings(raw, **change))
-        n = again["stages"]["score"]["shards"]
-        assert reused(again)["count"] == (n + 1, n + 1)
-        if before is last:
-            assert reused(again)["score"] == (n, n)
-            assert again["selection_digest"] == last["selection_digest"]
-
-    assert main(["clean", str(workdir), "--hours", "0", "--forget", str(tmp_path / "other")]) == 0
-    assert len(Store(str(workdir)).names()) < len(left)
-    assert run_select(**settings(raw))["stages"]["score"]["reused"] == n
-
-
-def test_clean_leaves_what_no_run_has_written_to_the_workdir(run_select: Select, raw: Path, tmp_path: Path) -> None:
-    workdir = tmp_path / "workdir"
-    output = workdir / "out"
-    run_select(**settings(raw), output=str(output))
-    foreign = [workdir / name for name in ("notes.txt", "weights/mine.parquet", "runs/notes.txt", "corpus/a.jsonl")]
-    for path in foreign:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("mine")
-    stale = workdir / "weights" / f"{'0' * 64}.parquet"
-    stale.write_text("of a run that nobody remembers")
-    for path in workdir.rglob("*"):
-        os.utime(path, (time.time() - 10**6,) * 2)
-    before = {path for path in workdir.rglob("*") if path.is_file()}
-    assert main(["clean", str(workdir)]) == 0
-    assert {path for path in workdir.rglob("*") if path.is_file()} == before - {stale}
-    assert main(["clean", str(workdir), "--forget", str(output)]) == 0
-    left = {path for path in workdir.rglob("*") if path.is_file()}
-    assert left == {*foreign, *(path for path in output.iterdir())}
-
-
-def test_status_of_a_folder_that_is_no_workdir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "corpus.jsonl").write_text("{}")
-    assert main(["status", str(tmp_path)]) == 2
-    assert "no workdir there" in capsys.readouterr().err
-
-
-def test_clean_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["clean", str(tmp_path)]) == 2
-    assert "no workdir there" in capsys.readouterr().err
