@@ -191,22 +191,28 @@ def _run(
     if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
         raise ValueError("text_offsets must not fall, nor leave text_data")
     hashed = HASHES[settings.hash]
-    run_batch(
-        read_only(text_data, np.uint8),
-        offsets,
-        settings.ngrams,
-        settings.buckets,
-        (INDEX, ENTRIES[settings.tokenizer]),
-        hashed.selector,
-        _cache(hashed, settings.buckets),
-        # One n-gram reads the log ratios of all targets: they stand side by side.
-        read_only(log_ratio, np.float64),
-        sums,
-        counts,
-        n_tokens,
-        kept,
-        n_kept,
-    )
+    try:
+        run_batch(
+            read_only(text_data, np.uint8),
+            offsets,
+            settings.ngrams,
+            settings.buckets,
+            (INDEX, ENTRIES[settings.tokenizer]),
+            hashed.selector,
+            _cache(hashed, settings.buckets),
+            # One n-gram reads the log ratios of all targets: they stand side by side.
+            read_only(log_ratio, np.float64),
+            sums,
+            counts,
+            n_tokens,
+            kept,
+            n_kept,
+        )
+    except BaseException:
+        # The kernel may have left entries in the cache whose buckets it had not yet computed.
+        if hasattr(_of_thread, "cache"):
+            del _of_thread.cache
+        raise
 
 
 def _cache(hashed: Hash, buckets: int) -> npt.NDArray[np.uint64]:

@@ -11,7 +11,7 @@ from numba import njit
 
 from dsir_core.config.hashes import SHA256
 from dsir_core.features.reference import FOLD
-from dsir_core.features.sha256 import MESSAGE_BYTES, cached_buckets, fold_checks, token_checks
+from dsir_core.features.sha256 import digest_missing, fold_checks, look_up, modulus, new_work, resolve, token_checks
 from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
 from dsir_core.features.unicode_table import SPACE
 from dsir_core.features.xxh3 import xxh3
@@ -113,17 +113,19 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
     scratch = np.empty(SCRATCH_FACTOR * longest + 128, np.uint8)
     starts, ends = np.empty(TOKENS_AT_ONCE, np.int64), np.empty(TOKENS_AT_ONCE, np.int64)
     hashes, folded = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
-    found = np.empty(TOKENS_AT_ONCE, np.uint64)
+    found = np.empty((ngrams, TOKENS_AT_ONCE), np.uint64)
     before = np.zeros(ngrams + 1, np.uint64)
     checks, folded_checks = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
     before_checks = np.zeros(ngrams + 1, np.uint64)
     tail = np.zeros(ngrams, np.int64), np.zeros(ngrams, np.int64)
-    work = np.empty(8, np.uint32), np.empty(64, np.uint32), np.empty(MESSAGE_BYTES, np.uint8)
     targets = log_ratio.shape[1]
     by_order = np.zeros((ngrams, targets), np.float64)
     address = data.ctypes.data
     wide = np.uint64(buckets)
     exact = selector == _SHA256
+    digests = ngrams * TOKENS_AT_ONCE if exact else 0
+    missing, work = np.empty((digests + 1, 2), np.int32), new_work(digests)
+    n_missing, modulo = np.zeros(ngrams + 1, np.int64), modulus(buckets)
     for document in range(len(offsets) - 1):
         begin, stop = address + offsets[document], address + offsets[document + 1]
         position, out = begin, scratch.ctypes.data
@@ -139,11 +141,11 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
             if exact:
                 token_checks(starts, ends, n, checks)
             for order in range(1, ngrams + 1):
+                row = found[order - 1]
                 if order == 1:
-                    _unigram_buckets(hashes, n, folded, found, wide)
+                    _unigram_buckets(hashes, n, folded, row, wide)
                 else:
-                    _fold_buckets(hashes, n, order, before, folded, found, wide)
-                first = max(0, order - 1 - done)
+                    _fold_buckets(hashes, n, order, before, folded, row, wide)
                 if exact:
                     if order == 1:
                         # No slice: Numba would compile its error messages, a second's work.
@@ -151,25 +153,22 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
                             folded_checks[i] = checks[i]
                     else:
                         fold_checks(checks, n, order, before_checks, folded_checks)
-                    cached_buckets(
-                        cache,
-                        folded,
-                        folded_checks,
-                        first,
-                        n,
-                        order,
-                        (starts, ends),
-                        tail,
-                        found,
-                        buckets,
-                        work,
+                    first = max(0, order - 1 - done)
+                    n_missing[order] = look_up(
+                        cache, folded, folded_checks, first, n, row, missing, n_missing[order - 1]
                     )
+            if n_missing[ngrams]:
+                digest_missing(cache, missing, n_missing, (starts, ends), tail, modulo, work)
+            for order in range(1, ngrams + 1):
+                row, first = found[order - 1], max(0, order - 1 - done)
+                if n_missing[ngrams]:
+                    resolve(row, first, n, work[0])
                 if targets:
-                    _add_log_ratios(found, first, n, log_ratio, by_order[order - 1])
+                    _add_log_ratios(row, first, n, log_ratio, by_order[order - 1])
                 else:
-                    _add_counts(found, first, n, counts)
+                    _add_counts(row, first, n, counts)
                     if kept.shape[1]:
-                        n_kept[order - 1] = _keep(found, first, n, kept[order - 1], n_kept[order - 1])
+                        n_kept[order - 1] = _keep(row, first, n, kept[order - 1], n_kept[order - 1])
             done += n
             _keep_tail(starts, ends, n, tail)
             starts[0] = starts[n]

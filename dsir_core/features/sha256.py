@@ -1,9 +1,13 @@
-"""The reference's hash, SHA-256 of the space-joined n-gram, compiled and behind a cache.
+"""The reference's hash, SHA-256 of the space-joined n-gram, compiled: 16 digests at a time, behind a cache.
 
-On real text nine n-grams in ten are among a million recent ones, so only one in ten needs a digest. A cache entry is
-found by 20 bits of the n-gram's folded hash, and believed only if 40 further bits of it and a 64-bit check agree. The
-check is made from all bytes and lengths of the tokens and not from their hashes, so an n-gram would have to agree with
-the entry's in 104 bits of two hashes to get its bucket: about once in 10^31 look-ups.
+Many n-grams of a text are among its recent ones, and need no digest. The cache has 2^15 slots, 512 KiB, and stays in
+the processor's. A slot is found by the upper 15 bits of the n-gram's folded hash, and its entry is believed only if the
+lower 39 bits of that hash and a 64-bit check agree. The check is made from all bytes and lengths of the tokens and not
+from their hashes, so another n-gram would have to agree with the slot's in 103 bits to get its bucket. If they are
+as good as random, that happens once in 2^103, or 10^31, look-ups.
+
+Digests are computed when a stretch of tokens has been looked up. Until then an entry holds the number of its digest
+in the stretch, so that an n-gram which comes again needs no second one.
 """
 
 from __future__ import annotations
@@ -12,95 +16,34 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dsir_core.kernels.machine import load32, load64, load_byte, store_byte, swap_bytes
+from dsir_core.kernels.machine import clear64, copy32, load64, multiply_high, store64, store_byte, swap_bytes
+from dsir_core.kernels.sha256_lanes import BLOCK, LANES, START, compress_lanes
 
-CACHE_BITS = 20
-_BUCKET_BITS = 24
+CACHE_BITS = 15
+_BUCKET_BITS = 25
 _BUCKET_MASK = np.uint64((1 << _BUCKET_BITS) - 1)
+_PENDING = np.uint64(1 << (_BUCKET_BITS - 1))
+"""Of a digest that has not been computed: its number in place of the bucket, with this bit set."""
 _CHECK_FOLD = np.uint64(0xC2B2AE3D27D4EB4F)
 _SPACE = ord(" ")
-MESSAGE_BYTES = 1024
 _HALF = np.uint64(32)
-
-
-def _roots(degree: int, count: int) -> list[int]:
-    """First 32 bits of the fractional parts of the roots of the first primes (FIPS 180-4)."""
-    primes: list[int] = []
-    number = 2
-    while len(primes) < count:
-        if all(number % prime for prime in primes):
-            primes.append(number)
-        number += 1
-    return [int(prime ** (1 / degree) % 1 * 2**32) for prime in primes]
-
-
-_K = np.array(_roots(3, 64), np.uint32)
-_START = np.array(_roots(2, 8), np.uint32)
+_START = np.array(START, np.uint32)
+_SHORT = BLOCK - 9
+"""Bytes of a message that fits into a block with its padding."""
+_SLACK = 2 * BLOCK
+"""Bytes behind a message that may be overwritten."""
+_STRIDE = BLOCK + _SLACK
+"""From one short message to the next."""
+_BLOCKS_ALONE = 16
+"""Messages of so many blocks, or more, are hashed one at a time: 16 of them could fill the memory."""
 
 
 def new_cache() -> npt.NDArray[np.uint64]:
-    """An empty cache for one number of buckets: uint64[2^20, 2] of (40 bits of the hash and the bucket, check)."""
-    return np.zeros((1 << CACHE_BITS, 2), np.uint64)
+    """An empty cache for one number of buckets: uint64[2^15 + 1, 2] of (39 bits of the hash and the bucket, check).
 
-
-@njit(nogil=True)
-def _rotate(x, bits):
-    return np.uint32((x >> np.uint32(bits)) | np.uint32(x << np.uint32(32 - bits)))
-
-
-@njit(nogil=True)
-def _compress(state, address, words):
-    for i in range(16):
-        # load32 is little-endian, SHA-256 is not.
-        words[i] = np.uint32(swap_bytes(load32(address + 4 * i)) >> _HALF)
-    for i in range(16, 64):
-        a, b = words[i - 15], words[i - 2]
-        s0 = _rotate(a, 7) ^ _rotate(a, 18) ^ (a >> np.uint32(3))
-        s1 = _rotate(b, 17) ^ _rotate(b, 19) ^ (b >> np.uint32(10))
-        words[i] = np.uint32(words[i - 16] + s0 + words[i - 7] + s1)
-    a, b, c, d = state[0], state[1], state[2], state[3]
-    e, f, g, h = state[4], state[5], state[6], state[7]
-    for i in range(64):
-        s1 = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
-        choice = (e & f) ^ (~e & g)
-        t1 = np.uint32(h + s1 + choice + _K[i] + words[i])
-        s0 = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
-        t2 = np.uint32(s0 + ((a & b) ^ (a & c) ^ (b & c)))
-        h, g, f, e = g, f, e, np.uint32(d + t1)
-        d, c, b, a = c, b, a, np.uint32(t1 + t2)
-    state[0] += a
-    state[1] += b
-    state[2] += c
-    state[3] += d
-    state[4] += e
-    state[5] += f
-    state[6] += g
-    state[7] += h
-
-
-@njit(nogil=True)
-def digest_modulo(message, length, buckets, state, words):
-    """SHA-256 of `message[:length]` as a big-endian integer, modulo `buckets`.
-
-    Args:
-        message: uint8[at least length + 72]; its end is overwritten by the padding.
-        state: uint32[8] and words: uint32[64], working space.
+    The last entry is written in place of those that need no change.
     """
-    for i in range(8):
-        state[i] = _START[i]
-    blocks = (length + 9 + 63) // 64
-    message[length] = 0x80
-    message[length + 1 : 64 * blocks] = 0
-    bits = length * 8
-    for i in range(8):
-        message[64 * blocks - 1 - i] = (bits >> (8 * i)) & 0xFF
-    address = message.ctypes.data
-    for i in range(blocks):
-        _compress(state, address + 64 * i, words)
-    rest = np.uint64(0)
-    for i in range(8):
-        rest = ((rest << _HALF) | np.uint64(state[i])) % np.uint64(buckets)
-    return rest
+    return np.zeros(((1 << CACHE_BITS) + 1, 2), np.uint64)
 
 
 @njit(nogil=True)
@@ -131,44 +74,210 @@ def fold_checks(checks, n, order, before, folded):
 
 
 @njit(nogil=True)
-def cached_buckets(cache, keys, checks, first, n, order, tokens, tail, found, buckets, work):
-    """Buckets of the n-grams of one order that end at tokens first..n-1, from the cache or by digest.
+def look_up(cache, keys, checks, first, n, found, missing, n_missing):
+    """Buckets of the n-grams of one order that end at tokens first..n-1, as far as the cache has them.
 
     Args:
         cache: see `new_cache`.
         keys, checks: uint64[tokens], folded hashes and checks of the n-grams.
-        tokens: (starts, ends), int64 addresses of this stretch's tokens.
-        tail: (starts, ends) of the last tokens before them, the latest at the end.
-        found: uint64[tokens], filled.
-        work: (state uint32[8], words uint32[64], message uint8[MESSAGE_BYTES]) for the digest.
+        found: uint64[tokens], filled; with `_PENDING` and the number of a digest where the cache had nothing.
+        missing: int32[digests + 1, 2], (entry, token) of each digest that is needed; appended to.
+
+    Returns:
+        How many digests are needed.
     """
+    nowhere = 1 << CACHE_BITS
     for i in range(first, n):
         slot = np.int64(keys[i] >> np.uint64(64 - CACHE_BITS))
         high = keys[i] << np.uint64(_BUCKET_BITS)
         entry = cache[slot, 0]
-        if (entry & ~_BUCKET_MASK) == high and cache[slot, 1] == checks[i]:
-            found[i] = entry & _BUCKET_MASK
-            continue
-        bucket = _digest_ngram(i, order, tokens, tail, buckets, work)
-        cache[slot, 0] = high | bucket
-        cache[slot, 1] = checks[i]
-        found[i] = bucket
+        known = ((entry ^ high) <= _BUCKET_MASK) & (cache[slot, 1] == checks[i])
+        # No branch: whether the cache has an n-gram cannot be guessed.
+        new = high | _PENDING | np.uint64(n_missing)
+        to = nowhere if known else slot
+        cache[to, 0] = new
+        cache[to, 1] = checks[i]
+        found[i] = (entry if known else new) & _BUCKET_MASK
+        missing[n_missing, 0], missing[n_missing, 1] = slot, i
+        n_missing += np.int64(not known)
+    return n_missing
 
 
 @njit(nogil=True)
-def _digest_ngram(i, order, tokens, tail, buckets, work):
+def digest_missing(cache, missing, n_missing, tokens, tail, buckets, work):
+    """Buckets of n-grams by digest, into `work` and into the entries that still wait for them.
+
+    Args:
+        missing: see `look_up`.
+        n_missing: int64[ngrams + 1]: the digests of each order end there; 0 in front.
+        tokens: (starts, ends), int64 addresses of this stretch's tokens.
+        tail: (starts, ends) of the last tokens before them, the latest at the end.
+        work: see `new_work`.
+    """
+    digests, lanes, long, messages, _, _ = work
+    n_lanes, n_long = 0, 0
+    for order in range(1, len(n_missing)):
+        for k in range(n_missing[order - 1], n_missing[order]):
+            length = _ngram_bytes(missing[k, 1], order, tokens, tail)
+            if length > _SHORT:
+                long[n_long, 0], long[n_long, 1], long[n_long, 2] = k, order, length
+                n_long += 1
+                continue
+            message = messages.ctypes.data + n_lanes * _STRIDE
+            _write_ngram(missing[k, 1], order, tokens, tail, message)
+            pad(message, length)
+            lanes[n_lanes] = k
+            n_lanes += 1
+            if n_lanes == LANES:
+                _digest_lanes(messages.ctypes.data, _STRIDE, lanes, n_lanes, buckets, work)
+                n_lanes = 0
+    if n_lanes:
+        _digest_lanes(messages.ctypes.data, _STRIDE, lanes, n_lanes, buckets, work)
+    if n_long:
+        _digest_long(long, n_long, missing, tokens, tail, buckets, work)
+    for k in range(n_missing[-1]):
+        slot = missing[k, 0]
+        # Another n-gram may have taken the entry since.
+        waits = (cache[slot, 0] & _BUCKET_MASK) == (_PENDING | np.uint64(k))
+        cache[slot, 0] = (cache[slot, 0] & ~_BUCKET_MASK) | digests[k] if waits else cache[slot, 0]
+
+
+@njit(nogil=True)
+def resolve(found, first, n, digests):
+    """Put buckets in place of the numbers of digests."""
+    for i in range(first, n):
+        pending = found[i] >= _PENDING
+        number = found[i] & (_PENDING - np.uint64(1)) if pending else np.uint64(0)
+        found[i] = digests[number] if pending else found[i]
+
+
+@njit(nogil=True)
+def new_work(digests):
+    """Working space for so many digests of a stretch.
+
+    Returns:
+        (buckets uint64[digests + 1], those of a group of lanes int64[LANES], long ones int64[digests, 3], messages
+        uint8[...], (states uint32[8, LANES], their sums uint64[LANES]), blocks of each lane int64[LANES]).
+    """
+    return (
+        np.zeros(digests + 1, np.uint64),
+        np.zeros(LANES, np.int64),
+        np.empty((digests, 3), np.int64),
+        np.zeros(LANES * _STRIDE, np.uint8),
+        (np.empty((8, LANES), np.uint32), np.empty(LANES, np.uint64)),
+        np.zeros(LANES, np.int64),
+    )
+
+
+@njit(nogil=True)
+def _ngram_bytes(i, order, tokens, tail):
     starts, ends = tokens
     length = order - 1
     for j in range(i - order + 1, i + 1):
         length += ends[j] - starts[j] if j >= 0 else tail[1][len(tail[1]) + j] - tail[0][len(tail[0]) + j]
-    message = work[2] if length + 72 <= len(work[2]) else np.empty(length + 72, np.uint8)
-    out = message.ctypes.data
+    return length
+
+
+@njit(nogil=True)
+def _write_ngram(i, order, tokens, tail, out):
+    """Write the tokens of an n-gram with a space between two; up to 32 bytes behind it are overwritten."""
+    starts, ends = tokens
     for j in range(i - order + 1, i + 1):
         start = starts[j] if j >= 0 else tail[0][len(tail[0]) + j]
         stop = ends[j] if j >= 0 else tail[1][len(tail[1]) + j]
-        for source in range(start, stop):
-            store_byte(out, load_byte(source))
-            out += 1
+        for at in range(0, stop - start, 32):
+            copy32(start + at, out + at)
+        out += stop - start
         store_byte(out, _SPACE)
         out += 1
-    return digest_modulo(message, length, buckets, work[0], work[1])
+
+
+@njit(nogil=True)
+def pad(message, length):
+    """Write SHA-256's padding behind a message; `_SLACK` bytes from there on are overwritten. Its number of blocks."""
+    n_blocks = (length + 8) // BLOCK + 1
+    store_byte(message + length, 0x80)
+    clear64(message + length + 1)
+    clear64(message + length + 1 + BLOCK - 1)
+    store64(message + n_blocks * BLOCK - 8, swap_bytes(np.uint64(8 * length)))
+    return n_blocks
+
+
+@njit(nogil=True)
+def _digest_long(long, n_long, missing, tokens, tail, buckets, work):
+    """Digests of messages of several blocks: short ones side by side with those of about as many blocks."""
+    lanes, blocks = work[1], work[5]
+    n_of = np.zeros(_BLOCKS_ALONE + 2, np.int64)
+    order = np.empty(n_long, np.int64)
+    for i in range(n_long):
+        n_of[min((long[i, 2] + 8) // BLOCK, _BLOCKS_ALONE) + 1] += 1
+    for i in range(1, len(n_of)):
+        n_of[i] += n_of[i - 1]
+    for i in range(n_long):
+        apart = min((long[i, 2] + 8) // BLOCK, _BLOCKS_ALONE)
+        order[n_of[apart]] = i
+        n_of[apart] += 1
+    n_together = n_of[_BLOCKS_ALONE - 1]
+    begin = 0
+    while begin < n_long:
+        n = min(LANES, n_together - begin) if begin < n_together else 1
+        longest = 0
+        for lane in range(n):
+            longest = max(longest, long[order[begin + lane], 2])
+        room = longest + 8 + BLOCK + _SLACK
+        # A message that is alone is read by all lanes.
+        stride = room if n > 1 else 0
+        messages = np.empty(room + stride * (LANES - 1), np.uint8)
+        # No lane may keep a number of blocks from the group before: it would be read behind these messages.
+        blocks[:] = 0
+        for lane in range(n):
+            k, size, length = long[order[begin + lane]]
+            message = messages.ctypes.data + lane * stride
+            _write_ngram(missing[k, 1], size, tokens, tail, message)
+            blocks[lane] = pad(message, length)
+            lanes[lane] = k
+        _digest_lanes(messages.ctypes.data, stride, lanes, n, buckets, work)
+        begin += n
+    blocks[:] = 0
+
+
+@njit(nogil=True)
+def _digest_lanes(messages, stride, lanes, n, buckets, work):
+    """Digests of up to 16 padded messages, as big-endian integers modulo the number of buckets.
+
+    Args:
+        messages: address of the first; stride: bytes from one to the next.
+        lanes: int64[LANES], the number of the digest of each of n lanes.
+        buckets: see `modulus`.
+    """
+    digests, _, _, _, (state, totals), blocks = work
+    number, reciprocal, powers = buckets
+    for i in range(8):
+        for lane in range(LANES):
+            state[i, lane] = _START[i]
+    compress_lanes(state.ctypes.data, messages, stride, 0, blocks.ctypes.data)
+    most = 0
+    for lane in range(LANES):
+        most = max(most, blocks[lane])
+    for block in range(1, most):
+        compress_lanes(state.ctypes.data, messages + block * BLOCK, stride, block, blocks.ctypes.data)
+    # No overflow: buckets are at most 2^20.
+    for lane in range(LANES):
+        totals[lane] = np.uint64(state[7, lane])
+    for word in range(7):
+        for lane in range(LANES):
+            totals[lane] += np.uint64(state[word, lane]) * powers[word]
+    for lane in range(n):
+        rest = totals[lane] - multiply_high(totals[lane], reciprocal) * number
+        digests[lanes[lane]] = rest - number if rest >= number else rest
+
+
+@njit(nogil=True)
+def modulus(buckets):
+    """What `_digest_lanes` wants to know of the number of buckets."""
+    number = np.uint64(buckets)
+    powers = np.empty(8, np.uint64)
+    powers[7] = np.uint64(1)
+    for word in range(6, -1, -1):
+        powers[word] = (powers[word + 1] << _HALF) % number
+    return number, np.uint64(2**64 - 1) // number, powers

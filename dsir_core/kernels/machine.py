@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 
 _I8, _I64, _I128 = ir.IntType(8), ir.IntType(64), ir.IntType(128)
 _LANES = 64
+_HALF_BLOCK = ir.VectorType(_I8, 32)
 
 
 def _load(builder, address, bits):
@@ -70,6 +71,17 @@ def multiply_fold(typing_context, a, b):
         product = builder.mul(*wide)
         high = builder.trunc(builder.lshr(product, ir.Constant(_I128, 64)), _I64)
         return builder.xor(builder.trunc(product, _I64), high)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def multiply_high(typing_context, a, b):
+    """Upper half of the 128-bit product of two uint64."""
+
+    def generate(context, builder, signature, arguments):
+        product = builder.mul(*(builder.zext(argument, _I128) for argument in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(_I128, 64)), _I64)
 
     return types.uint64(types.uint64, types.uint64), generate
 
@@ -159,3 +171,37 @@ def _json_special(builder, raw):
     mask = builder.icmp_unsigned("==", raw, _constant(ord('"')))
     mask = builder.or_(mask, builder.icmp_unsigned("==", raw, _constant(ord("\\"))))
     return builder.or_(mask, builder.icmp_unsigned("<", raw, _constant(0x20)))
+
+
+@intrinsic
+def store64(typing_context, address, value):
+    """Write eight bytes, little-endian: int64 address, uint64 value."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store(arguments[1], builder.inttoptr(arguments[0], _I64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.uint64), generate
+
+
+@intrinsic
+def copy32(typing_context, source, target):
+    """Copy 32 bytes from one int64 address to another."""
+
+    def generate(context, builder, signature, arguments):
+        source, target = (builder.inttoptr(address, _HALF_BLOCK.as_pointer()) for address in arguments)
+        builder.store(builder.load(source, align=1), target, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def clear64(typing_context, address):
+    """Write 64 zero bytes at an int64 address."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store(_constant(0), builder.inttoptr(arguments[0], ir.VectorType(_I8, _LANES).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate

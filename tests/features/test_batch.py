@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsir_core.config.features import FeatureSettings
-from dsir_core.features import count_ngrams, score_ngrams, warm_up
+from dsir_core.features import batch, count_ngrams, score_ngrams, warm_up
 from dsir_core.features.kernels import run_batch
 from dsir_core.features.sha256 import token_checks
 from tests.features.texts import buffers
@@ -102,3 +102,22 @@ def test_every_byte_of_a_token_counts_in_the_check_of_the_cache(length: int) -> 
     checks = np.zeros(length + 2, np.uint64)
     token_checks(starts, ends, len(checks), checks)
     assert len(set(checks.tolist())) == length + 2
+
+
+def test_a_batch_that_failed_does_not_change_the_buckets_of_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_midway(*arguments: Any) -> None:
+        run_batch(*arguments)
+        # As a kernel leaves it that ends before its digests are there: entries without their buckets.
+        cache = arguments[6]
+        cache[:, 0] ^= np.uint64(1)
+        raise MemoryError
+
+    features = FeatureSettings(hash="sha256", buckets=97)
+    expected, found = np.zeros(97, np.int64), np.zeros(97, np.int64)
+    count_ngrams(*buffers(TEXTS), features, expected)
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "run_batch", fails_midway)
+        with pytest.raises(MemoryError):
+            count_ngrams(*buffers(TEXTS), features, np.zeros(97, np.int64))
+    count_ngrams(*buffers(TEXTS), features, found)
+    assert np.array_equal(found, expected)

@@ -7,6 +7,8 @@ import inspect
 import itertools
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,6 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.features import count_each, count_ngrams, score_ngrams
 from dsir_core.features import reference as oracle
 from dsir_core.features.kernels import TOKENS_AT_ONCE
-from dsir_core.features.sha256 import digest_modulo
 from dsir_core.features.xxh3 import xxh3
 from tests.features.texts import TEXTS, buffers
 
@@ -133,13 +134,35 @@ def test_xxh3_is_that_of_the_library_at_every_length() -> None:
         assert int(hash_of(data, length)) == xxhash.xxh3_64_intdigest(data[:length].tobytes())
 
 
-def test_sha256_is_that_of_the_library_at_every_length() -> None:
-    data = os.urandom(300)
-    for length in range(300):
-        message = np.zeros(400, np.uint8)
-        message[:length] = np.frombuffer(data[:length], np.uint8)
-        found = digest_modulo(message, length, 10**6 + 3, np.zeros(8, np.uint32), np.zeros(64, np.uint32))
-        assert int(found) == int(hashlib.sha256(data[:length]).hexdigest(), 16) % (10**6 + 3)
+@pytest.mark.parametrize("buckets", [2, 10**4, 2**20 - 3])
+def test_sha256_is_that_of_the_library_at_every_length(buckets: int) -> None:
+    rng = np.random.default_rng(0)
+    texts = [bytes(rng.integers(97, 123, length, np.uint8)).decode() for length in [*range(1, 600), 5000, 70_000]]
+    features = FeatureSettings(hash="sha256", ngrams=1, buckets=buckets)
+    # One document each, and all in one: alone in a group of lanes, and among messages of other lengths.
+    for documents in (texts, [" ".join(texts)]):
+        counts = np.zeros(buckets, np.int64)
+        count_ngrams(*buffers(documents), features, counts)
+        expected = [int(hashlib.sha256(text.encode()).hexdigest(), 16) % buckets for text in texts]
+        assert np.array_equal(counts, np.bincount(expected, minlength=buckets))
+
+
+@pytest.mark.long
+def test_sha256_is_the_same_on_a_processor_with_the_fewest_instructions(tmp_path: Path) -> None:
+    tests = [
+        f"{__file__}::{name}"
+        for name in ("test_counts_are_the_oracles", test_sha256_is_that_of_the_library_at_every_length.__name__)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "sha256", "-p", "no:cacheprovider", *tests],
+        env={**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout, done.stdout
+    assert list(tmp_path.rglob("*.nbc"))
 
 
 def test_the_recipe_in_the_documentation_is_the_default_hash() -> None:
