@@ -255,11 +255,11 @@ def _digest_lanes(messages, stride, lanes, n, buckets, work):
     for i in range(8):
         for lane in range(LANES):
             state[i, lane] = _START[i]
-    compress_lanes(state.ctypes.data, messages, stride, 0, blocks.ctypes.data)
-    most = 0
+    most = 1
     for lane in range(LANES):
         most = max(most, blocks[lane])
-    for block in range(1, most):
+    # One call alone: its thousand vector operations are compiled wherever it stands.
+    for block in range(most):
         compress_lanes(state.ctypes.data, messages + block * BLOCK, stride, block, blocks.ctypes.data)
     # No overflow: buckets are at most 2^20.
     for lane in range(LANES):
