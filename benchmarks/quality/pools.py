@@ -61,13 +61,13 @@ def load(name: str, folder: Path) -> Pool:
     documents = {
         (path.name, position): Document(labels["domain_of"][row["id"]], len(row["text"].split()))
         for path in sorted((place / "raw").iterdir())
-        for position, row in _rows(path)
+        for position, row in rows(path)
     }
     targets = {kind: place / "targets" / f"{kind}.jsonl" for kind in labels["targets"]}
     return Pool(name, place / "raw", documents, targets)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Position and content of each record, read without the project's readers."""
     if path.suffix == ".parquet":
         yield from enumerate(pq.read_table(path).to_pylist())

@@ -7,19 +7,15 @@ Takes ten to twenty minutes on two cores; needs the pools of `make quality`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
-from benchmarks.quality.experiments import KINDS, of_kind
+from benchmarks.quality.cases import measure_cases
 from benchmarks.quality.pools import load
-from benchmarks.quality.trial import Trial, forget, judge, request_of
+from benchmarks.quality.trial import Trial, judge, request_of
 from dsir_core.config.methods import METHODS
 from dsir_core.config.request import parse_config
 from dsir_core.pipeline import compare_methods
@@ -82,28 +78,10 @@ def markdown(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {name} | {each['precision']:.2f} | {each['close']:.0%} |"
 
 
-def cases(draws: int) -> list[Trial]:
-    """Each kind of each pool as the target: all of its documents, and ten of them."""
-    asks = [of_kind(pool, kind, n) for n in (0, 10) for pool, kinds in KINDS.items() for kind in kinds]
-    return [Trial(ask, "{}", draw) for draw in range(draws) for ask in asks]
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.quality.recommending",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--draws", type=int, default=1, help="how often each is tried, with other targets and seeds")
-    parser.add_argument("--folder", type=Path, default=Path("runs/quality"), help="for packages, pools and the result")
-    chosen = parser.parse_args()
-    forget(chosen.folder)
-    asked = track(cases(chosen.draws), "comparisons", console=Console(stderr=True))
-    found = [recommended(trial, chosen.folder) for trial in asked]
-    (chosen.folder / "recommended.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    found = measure_cases("benchmarks.quality.recommending", __doc__, recommended, "recommended.json")
     print("\n".join(markdown(summary(found))))
-    forget(chosen.folder)
 
 
 if __name__ == "__main__":

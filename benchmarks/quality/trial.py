@@ -54,12 +54,20 @@ def judge(trial: Trial, folder: Path) -> dict[str, Any]:
         `figures` of the selection.
     """
     pool = load(trial.ask.pool, folder)
+    return figures(*select_of(pool, request_of(trial, pool, folder)))
+
+
+def select_of(pool: Pool, request: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+    """The report of a selection, and its documents by kind.
+
+    Args:
+        request: without an output.
+    """
     with tempfile.TemporaryDirectory() as output:
-        request = request_of(trial, pool, folder) | {"output": f"{output}/selection"}
-        report = select(Run(parse_config(request), InlineExecutor()))
+        report = select(Run(parse_config({**request, "output": f"{output}/selection"}), InlineExecutor()))
         chosen = pq.read_table(f"{output}/selection/selected.parquet", columns=["file", "position"]).to_pydict()
     places = zip(chosen["file"], chosen["position"], strict=True)
-    return figures(report, Counter(pool.documents[place].kind for place in places))
+    return report, Counter(pool.documents[place].kind for place in places)
 
 
 def request_of(trial: Trial, pool: Pool, folder: Path) -> dict[str, Any]:

@@ -22,7 +22,6 @@ COLOURS = ("grey", "blue", "orange", "purple")
 SCALE = 2
 NAMESPACE = "http://www.w3.org/2000/svg"
 VIEW_BOX = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
-DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{.*?\}\s*\}", re.DOTALL)
 
 
 def pictures(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -50,8 +49,8 @@ def _data_url(svg: str) -> str:
     size = VIEW_BOX.search(svg)
     assert size is not None, "a chart has a view box"
     width, height = (SCALE * int(n) for n in size.groups())
-    rules = DARK.sub("", style()).replace(".dsir svg", ":root").replace(".dsir", ":root")
-    ground = f"background: #fff; font: {FONT}px sans-serif"
+    rules = style().replace(".dsir svg", ":root").replace(".dsir", ":root")
+    ground = f"color-scheme: light; background: #fff; font: {FONT}px sans-serif"
     opening = f'<svg xmlns="{NAMESPACE}" width="{width}" height="{height}" style="{ground}" '
     whole = svg.replace("<svg ", opening, 1).replace(">", f"><style>{escape(rules)}</style>", 1)
     return f"data:image/svg+xml;base64,{base64.b64encode(whole.encode()).decode()}"

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.quality import pools, recommending, sizing, sources
 from benchmarks.quality.__main__ import run
 from benchmarks.quality.agreement import agreement
+from benchmarks.quality.cases import cases
 from benchmarks.quality.experiments import EXPERIMENTS, KINDS, SMOKE, Column, Experiment
 from benchmarks.quality.pools import Document, Pool, load
 from benchmarks.quality.tables import cell, markdown, trials
@@ -52,7 +53,7 @@ def test_smoke(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_what_compare_recommends_is_as_good_as_the_best_method_by_labels(tmp_path: Path) -> None:
-    case = recommending.recommended(recommending.cases(1)[0], tmp_path)
+    case = recommending.recommended(cases(1)[0], tmp_path)
     assert case["pool"] == "demo"
     assert case["target"] == {"speeches": 0}
     assert case["precision"][case["recommended"]] >= max(case["precision"].values()) - recommending.CLOSE
@@ -64,7 +65,7 @@ def test_what_compare_recommends_is_as_good_as_the_best_method_by_labels(tmp_pat
 
 @pytest.mark.long
 def test_raw_seems_to_hold_as_many_documents_of_the_kind_as_it_does(tmp_path: Path) -> None:
-    case = sizing.sized(recommending.cases(1)[0], tmp_path)
+    case = sizing.sized(cases(1)[0], tmp_path)
     assert case["held"] == 70
     assert case["held"] / sizing.NEAR < case["both"] < case["held"] * sizing.NEAR
     found = sizing.summary([case])
