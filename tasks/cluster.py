@@ -70,7 +70,13 @@ LOCAL_CONFIG: dict[str, Any] = {
 }
 """For a cluster on this machine, over `DASK_CONFIG`."""
 
-PRELOADED = ["distributed", "dsir_core.shards.extract", "dsir_core.shards.select", "dsir_core.shards.score"]
+PRELOADED = [
+    "distributed",
+    "dsir_core.shards.extract",
+    "dsir_core.shards.select",
+    "dsir_core.shards.score",
+    "dsir_core.shards.recover",
+]
 """What that process imports. That compiles nothing, and starts no thread but that of Arrow's jemalloc, which knows of
 forks."""
 

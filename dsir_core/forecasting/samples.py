@@ -22,10 +22,11 @@ from dsir_core.model.compact_sample import BottomKSample, SparseDocuments
 from dsir_core.model.importance import selectors_of
 from dsir_core.model.metrics import WeightSums
 from dsir_core.resampling.recovery import Sample, tokens_of
+from dsir_core.shards.recover import Found, found_in
 from dsir_core.shards.sample_documents import sample_batch
 from dsir_core.stages.count import CorpusCounts, Counts
 from dsir_core.stages.fit import Fit
-from dsir_core.stages.recover import SIZE, Found, Recovery, candidates_of, found_in, recovery_of
+from dsir_core.stages.recover import SIZE, Recovery, candidates_of, recovery_of
 
 MAX_HASHES = 2_000_000
 """Target documents that are remembered."""
@@ -101,13 +102,13 @@ def counts_of(targets: Mapping[str, Sampled], raw: Sampled, documents: float) ->
 def sample_recovery(config: SelectConfig, targets: Mapping[str, Sampled], raw: Sampled, counts: Counts) -> Recovery:
     """Held-out recovery as the samples show it."""
     found: dict[str, Found | None] = {}
-    raw_documents = raw.documents.found()
+    raw_documents = raw.documents.sample()
     for name in selectors_of(tuple(targets), config.by_target):
         mine = counts.targets_of(name)
         rates = [targets[target].rate for target in mine]
         sampled = SparseDocuments.joined(
             [
-                targets[target].documents.found().thinned(rate, min(rates))
+                targets[target].documents.sample().thinned(rate, min(rates))
                 for target, rate in zip(mine, rates, strict=True)
             ]
         )
@@ -120,7 +121,7 @@ def sample_recovery(config: SelectConfig, targets: Mapping[str, Sampled], raw: S
 
 def effective_sample_size(config: SelectConfig, raw: Sampled, fitted: Fit) -> tuple[float, int]:
     """Of the eligible documents of the raw sample (the least of all who select), and the number of these."""
-    documents = raw.documents.found()
+    documents = raw.documents.sample()
     n_tokens = tokens_of(documents, config.ngrams)
     eligible = n_tokens >= config.min_tokens
     log_weights = documents.matrix(config.buckets) @ fitted.model.log_ratio.T

@@ -1,6 +1,9 @@
-"""Copying slices of an array to where they stand one after the other."""
+"""Slices of an array: copied to where they stand one after the other, or the smallest random number of each."""
 
 from __future__ import annotations
+
+import numpy as np
+from numba import njit
 
 from dsir_core.kernels.compiled import compiled
 
@@ -13,3 +16,24 @@ def copy_slices(source, starts, which, out):
         for j in range(starts[i], starts[i + 1]):
             out[end] = source[j]
             end += 1
+
+
+@njit(nogil=True)
+def _mix(z):
+    # As in `dsir_core.model.noise`.
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@compiled()
+def smallest_of_slices(counters, starts, first, second, out):
+    """Fill `out`, uint64[n], with the smallest of the bits of the counters in each slice `[starts[i], starts[i + 1])`.
+
+    The largest uint64 for a slice that is empty. `first` and `second` are the key of a stream.
+    """
+    for i in range(len(starts) - 1):
+        smallest = np.uint64(0xFFFFFFFFFFFFFFFF)
+        for j in range(starts[i], starts[i + 1]):
+            smallest = min(smallest, _mix(_mix(counters[j] ^ first) + second))
+        out[i] = smallest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,8 +107,13 @@ class SparseDocuments:
     def from_bytes(cls, data: bytes) -> SparseDocuments:
         """Inverse of `to_bytes`."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            buckets, counts = arrays["buckets"].astype(np.int32), arrays["counts"].astype(np.int32)
-            return cls(arrays["order"], arrays["starts"], buckets, counts)
+            return cls.from_arrays(arrays)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> SparseDocuments:
+        """The same from the arrays of the `.npz`, which may hold others as well."""
+        buckets, counts = arrays["buckets"].astype(np.int32), arrays["counts"].astype(np.int32)
+        return cls(arrays["order"], arrays["starts"], buckets, counts)
 
     @classmethod
     def joined(cls, parts: Sequence[SparseDocuments]) -> SparseDocuments:
@@ -158,10 +163,8 @@ class BottomKSample:
 
     def found(self) -> SparseDocuments:
         """See `SparseDocuments.cut`."""
-        joined = SparseDocuments.joined(self._parts)
-        return joined.cut(self._bound) if len(joined) else joined
+        return SparseDocuments.joined(self._parts).cut(self._bound)
 
     def sample(self) -> SparseDocuments:
         """See `SparseDocuments.smallest`."""
-        joined = SparseDocuments.joined(self._parts)
-        return joined.smallest(self._bound) if len(joined) else joined
+        return SparseDocuments.joined(self._parts).smallest(self._bound)

@@ -113,9 +113,35 @@ def random_bits(counters: npt.NDArray[np.int64], *stream: str | int) -> npt.NDAr
     Returns:
         uint64[n], uniform, independent across counters and streams.
     """
-    first, second = hash64("first", *stream), hash64("second", *stream)
+    first, second = _key(stream)
     bits = np.ascontiguousarray(counters, np.int64).view(np.uint64)
-    return _mix(_mix(bits ^ np.uint64(first)) + np.uint64(second))
+    return _mix(_mix(bits ^ first) + second)
+
+
+def smallest_bits(
+    counters: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], *stream: str | int
+) -> npt.NDArray[np.uint64]:
+    """The smallest of the `random_bits` of each slice of some counters.
+
+    Args:
+        counters: int64[m].
+        starts: int64[n + 1], slice i is [starts[i], starts[i + 1]).
+        stream: as for `random_bits`.
+
+    Returns:
+        uint64[n]; the largest number for an empty slice.
+    """
+    # Where it is used: the driver of a run needs no compiler.
+    from dsir_core.kernels.slices import smallest_of_slices
+
+    smallest = np.empty(len(starts) - 1, np.uint64)
+    bits = np.ascontiguousarray(counters, np.int64).view(np.uint64)
+    smallest_of_slices(bits, starts, *_key(stream), smallest)
+    return smallest
+
+
+def _key(stream: tuple[str | int, ...]) -> tuple[np.uint64, np.uint64]:
+    return np.uint64(hash64("first", *stream)), np.uint64(hash64("second", *stream))
 
 
 def document_bits(

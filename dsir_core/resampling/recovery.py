@@ -21,7 +21,7 @@ import numpy.typing as npt
 from dsir_core.config.settings import LengthNormalise
 from dsir_core.model.compact_sample import SparseDocuments
 from dsir_core.model.importance import log_ratio
-from dsir_core.model.noise import random_bits
+from dsir_core.model.noise import random_bits, smallest_bits
 from dsir_core.model.smoothing import DEFAULT, NONE, Smoothing
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.scaling import WeightScaling
@@ -172,8 +172,7 @@ def near_copies(documents: SparseDocuments) -> npt.NDArray[np.int32]:
     for band in range(BANDS):
         keys = np.zeros(n, np.uint64)
         for row in range(ROWS):
-            hashes = random_bits(elements, "near copies", band, row)
-            smallest = np.minimum.reduceat(hashes, documents.starts[:-1])
+            smallest = smallest_bits(elements, documents.starts, "near copies", band, row)
             keys = random_bits((keys ^ smallest).view(np.int64), "near copies", "band")
         _, codes = np.unique(keys, return_inverse=True)
         members.append(np.arange(n))

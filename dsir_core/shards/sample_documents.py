@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,3 +112,45 @@ def _gather(store: Store, task: GatherTask) -> tuple[SparseDocuments, Tally, Pla
                 strata = [stratum_of(batch.fields[i][0]) if fields else "" for i in which]
                 places.append(Places.of(order, [path] * len(which), batch.positions[which].tolist(), strata))
     return gathering.found(), tally, Places.joined(places)
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """Where a sample of a corpus lies."""
+
+    receipts: tuple[Receipt, ...]
+    """In order of shards."""
+    rate: float
+    """Share of the corpus's documents that was looked at, about."""
+
+    @property
+    def signature(self) -> list[Any]:
+        """What a result made of it depends on."""
+        return [self.rate, *(receipt.sha256 for receipt in self.receipts)]
+
+
+def load_sample(store: Store, samples: Sequence[StoredSample], bound: Bound) -> SparseDocuments:
+    """A sample of some corpora together, in which each has its share of documents."""
+    gathering = BottomKSample(bound)
+    for part, _, _ in _stored(store, samples):
+        gathering.extend(part)
+    return gathering.sample()
+
+
+def load_with_places(store: Store, samples: Sequence[StoredSample], bound: Bound) -> tuple[SparseDocuments, Places]:
+    """Such a sample, and where its documents stand and in which of the corpora; all were gathered with `places`."""
+    gathering, places = BottomKSample(bound), list[Places]()
+    for part, arrays, corpus in _stored(store, samples):
+        gathering.extend(part)
+        places.append(Places.from_arrays(arrays).scaled(samples[corpus].rate, corpus))
+    documents = gathering.sample()
+    return documents, Places.joined(places).at(documents.order)
+
+
+def _stored(store: Store, samples: Sequence[StoredSample]) -> Iterator[tuple[SparseDocuments, Mapping[str, Any], int]]:
+    """What each shard has for a sample of all, the arrays that are stored of it, and the index of its corpus."""
+    least = min(sample.rate for sample in samples)
+    for corpus, sample in enumerate(samples):
+        for receipt in sample.receipts:
+            with np.load(io.BytesIO(store.read(receipt.name)), allow_pickle=False) as arrays:
+                yield SparseDocuments.from_arrays(arrays).thinned(sample.rate, least), arrays, corpus

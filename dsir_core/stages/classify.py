@@ -14,8 +14,10 @@ from dsir_core.errors import RequestError
 from dsir_core.model.classifier import Classifier, fit_classifier
 from dsir_core.model.compact_sample import Bound
 from dsir_core.model.importance import selectors_of
-from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.document_samples import SampleSize, StoredSample, load_sample, sample_raw, sample_target
+from dsir_core.shards.count import content_of
+from dsir_core.shards.sample_documents import StoredSample, load_sample
+from dsir_core.stages.count import Counts
+from dsir_core.stages.document_samples import SampleSize, sample_corpora
 from dsir_core.stages.fit import keeps_raw_model, raw_model_key
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
@@ -47,13 +49,11 @@ def classify(run: Run, plan: Plan, counts: Counts) -> Classifier:
         work.announce([])
         work.finish()
         return kept
-    size = SampleSize(BOUND, TIMES)
-    raw = sample_raw(work, plan, counts, size)
-    targets = {name: sample_target(work, plan, counts, name, config.read.unconditional, size) for name in plan.targets}
+    samples = sample_corpora(work, plan, counts, config.read.unconditional, SampleSize(BOUND, TIMES))
     fits = []
-    for name in selectors_of(tuple(targets), config.by_target):
-        mine = tuple(targets[target] for target in counts.targets_of(name))
-        fits.append(FitTask(config.workdir_url, name, config.features, mine, raw))
+    for name in selectors_of(tuple(plan.targets), config.by_target):
+        mine = tuple(samples.targets[target] for target in counts.targets_of(name))
+        fits.append(FitTask(config.workdir_url, name, config.features, mine, samples.raw))
     keys = [task.key for task in fits]
     run.manifest.need("classify", [CLASSIFIER.name(key) for key in (pointer, *keys)])
     found = Classifier.joined(work.all(fit_from_samples, fits))

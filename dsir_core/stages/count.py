@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,11 +60,6 @@ class Counts:
         """int64[buckets]: the counts of these targets together."""
         total: npt.NDArray[np.int64] = np.sum([self.targets[name].counts for name in self.targets_of(selector)], axis=0)
         return total
-
-
-def content_of(counts: npt.NDArray[np.int64]) -> str:
-    """Names counts by what they are."""
-    return hashlib.sha256(np.ascontiguousarray(counts, "<i8").tobytes()).hexdigest()
 
 
 def count(run: Run, plan: Plan) -> Counts:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from dsir_core.checkpoints.receipts import Receipt
-from dsir_core.checkpoints.store import Store
 from dsir_core.config.reading import ReadSettings
-from dsir_core.corpus.tally import Tally
-from dsir_core.corpus.types import SourceFile
+from dsir_core.corpus.types import Shard, SourceFile
 from dsir_core.digests import hash64
-from dsir_core.model.compact_sample import BottomKSample, Bound, SparseDocuments
-from dsir_core.model.places import Places
+from dsir_core.model.compact_sample import Bound
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample
-from dsir_core.shards.sample_documents import GatherTask, gather_shard
-from dsir_core.stages.count import CorpusCounts, Counts
+from dsir_core.shards.sample_documents import GatherTask, StoredSample, gather_shard
+from dsir_core.stages.count import Counts
 from dsir_core.stages.plan import Plan, PlannedCorpus
 from dsir_core.stages.sample_rate import rounded_rate
 from dsir_core.stages.work import StageWork
@@ -57,90 +50,69 @@ class SampleSize:
 
 
 @dataclass(frozen=True)
-class StoredSample:
-    """Where a sample of a corpus lies."""
+class Samples:
+    """Samples of all corpora."""
 
-    receipts: tuple[Receipt, ...]
-    """In order of shards."""
+    raw: StoredSample
+    targets: Mapping[str, StoredSample]
+
+
+def sample_corpora(
+    work: StageWork, plan: Plan, counts: Counts, read: ReadSettings, size: SampleSize, *, places: bool = False
+) -> Samples:
+    """Samples of raw and of each target.
+
+    Args:
+        read: how targets are read.
+        places: whether it is wanted where the documents of targets stand.
+    """
+    raw = _wanted(work, plan, counts, None, work.run.config.read, size)
+    targets = [_wanted(work, plan, counts, name, read, size, places=places) for name in plan.targets]
+    # In one go, so that no worker waits for the last shard of a corpus.
+    tasks = [(corpus, shard) for corpus in (*targets, raw) for shard in corpus.shards]
+    shards = [shard for _, shard in tasks]
+    work.announce(shards)
+    receipts: dict[int, Receipt] = {}
+    for index, result in work.map(
+        gather_shard, LazySequence(len(tasks), lambda i: tasks[i][0].task(tasks[i][1])), shards
+    ):
+        receipts[index] = result.receipt.compact()
+    found: dict[str, list[Receipt]] = {corpus.name: [] for corpus in (*targets, raw)}
+    for index in sorted(receipts):
+        found[tasks[index][0].name].append(receipts[index])
+    stored = [StoredSample(tuple(found[corpus.name]), corpus.rate) for corpus in (*targets, raw)]
+    return Samples(stored[-1], dict(zip(plan.targets, stored, strict=False)))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is wanted of one corpus."""
+
+    name: str
+    shards: Sequence[Shard]
+    """Those that are looked into, with the ranges of the files that are."""
     rate: float
-    """Share of the corpus's documents that was looked at, about."""
-
-    @property
-    def signature(self) -> list[Any]:
-        """What a result made of it depends on."""
-        return [self.rate, *(receipt.sha256 for receipt in self.receipts)]
+    """Share of its documents that are looked at, about."""
+    task: Callable[[Shard], GatherTask]
 
 
-def sample_raw(work: StageWork, plan: Plan, counts: Counts, size: SampleSize) -> StoredSample:
-    """A sample of raw."""
-    known = counts.raw.tally.documents / counts.rate
-    return _sample(work, "raw", plan.raw, known, counts.raw.tally, work.run.config.read, counts, size)
-
-
-def sample_target(
+def _wanted(
     work: StageWork,
     plan: Plan,
     counts: Counts,
-    name: str,
+    target: str | None,
     read: ReadSettings,
     size: SampleSize,
     *,
     places: bool = False,
-) -> StoredSample:
-    """A sample of a target.
-
-    Args:
-        places: whether it is wanted where the documents stand, see `load_places`.
-    """
-    counted: CorpusCounts = counts.targets[name]
-    known = counted.tally.documents
-    corpus = plan.targets[name]
-    return _sample(work, f"target {name}", corpus, known, counted.tally, read, counts, size, places=places)
-
-
-def load_sample(store: Store, samples: Sequence[StoredSample], bound: Bound) -> SparseDocuments:
-    """A sample of some corpora together, in which each has its share of documents."""
-    gathering = BottomKSample(bound)
-    rate = min(sample.rate for sample in samples)
-    for sample in samples:
-        for receipt in sample.receipts:
-            part = SparseDocuments.from_bytes(store.read(receipt.name)).thinned(sample.rate, rate)
-            if len(part):
-                gathering.extend(part)
-    return gathering.sample()
-
-
-def load_places(store: Store, samples: Sequence[StoredSample], documents: SparseDocuments) -> Places:
-    """Where the documents of such a sample stand, and in which of the corpora."""
-    found = []
-    for corpus, sample in enumerate(samples):
-        for receipt in sample.receipts:
-            with np.load(io.BytesIO(store.read(receipt.name)), allow_pickle=False) as arrays:
-                found.append(Places.from_arrays(arrays).scaled(sample.rate, corpus))
-    return Places.joined(found).at(documents.order)
-
-
-def _sample(
-    work: StageWork,
-    name: str,
-    corpus: PlannedCorpus,
-    known: float,
-    tally: Tally,
-    read: ReadSettings,
-    counts: Counts,
-    size: SampleSize,
-    *,
-    places: bool = False,
-) -> StoredSample:
-    """A sample of a corpus.
-
-    Args:
-        known: documents of the corpus, about.
-        tally: of what was counted of it.
-    """
+) -> _Wanted:
+    """What is wanted of a target, or of raw."""
     config = work.run.config
-    wanted = size.times * size.bound.documents
-    files, documents = _some_files(corpus, known, wanted)
+    corpus = plan.raw if target is None else plan.targets[target]
+    tally = (counts.raw if target is None else counts.targets[target]).tally
+    known = tally.documents / (counts.rate if target is None else 1.0)
+    name = "raw" if target is None else f"target {target}"
+    files, documents = _some_files(corpus, known, size.times * size.bound.documents)
     shards = [
         replace(shard, ranges=ranges)
         for shard in corpus.shards
@@ -150,18 +122,14 @@ def _sample(
     ngrams = config.ngrams * tally.tokens / max(tally.documents, 1)
     share = size.share(blocks.rate * documents, min(config.buckets, ngrams))
     strata = config.strata if places and config.quotas == "target" else None
-    tasks = LazySequence(
-        len(shards),
-        lambda index: GatherTask(
-            config.workdir_url, shards[index], read, config.features, name, blocks, share, size.bound, places, strata
+    return _Wanted(
+        name,
+        shards,
+        blocks.rate * min(1.0, documents / max(known, 1.0)),
+        lambda shard: GatherTask(
+            config.workdir_url, shard, read, config.features, name, blocks, share, size.bound, places, strata
         ),
     )
-    work.announce(shards)
-    receipts: dict[int, Receipt] = {}
-    for index, result in work.map(gather_shard, tasks, shards):
-        receipts[index] = result.receipt.compact()
-    rate = blocks.rate * min(1.0, documents / max(known, 1.0))
-    return StoredSample(tuple(receipts[index] for index in sorted(receipts)), rate)
 
 
 def _some_files(corpus: PlannedCorpus, documents: float, wanted: float) -> tuple[set[str], float]:

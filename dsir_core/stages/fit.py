@@ -24,7 +24,8 @@ from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import Smoothing
 from dsir_core.resampling.recovery import Candidate
 from dsir_core.resampling.scaling import WeightScaling
-from dsir_core.stages.count import Counts, content_of
+from dsir_core.shards.count import content_of
+from dsir_core.stages.count import Counts
 from dsir_core.stages.recover import Recovery, candidates_of, proportions_of
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork

@@ -17,8 +17,9 @@ from dsir_core.resampling.method_recovery import measure_methods
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.recovery import Sample
 from dsir_core.resampling.scaling import WeightScaling
+from dsir_core.shards.sample_documents import StoredSample, load_sample
 from dsir_core.stages.count import Counts
-from dsir_core.stages.document_samples import StoredSample, load_sample, sample_raw, sample_target
+from dsir_core.stages.document_samples import sample_corpora
 from dsir_core.stages.fit import Fit
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.recover import SIZE
@@ -66,12 +67,8 @@ def method_recovery(
     if config.weights is not None:
         return {}
     work = StageWork(run, "recover", leaves_out=True)
-    raw = sample_raw(work, plan, counts, SIZE)
-    targets = {
-        name: sample_target(work, plan, counts, name, config.read.unfiltered, SIZE, places=True)
-        for name in plan.targets
-    }
-    selectors = selectors_of(tuple(targets), config.by_target)
+    samples = sample_corpora(work, plan, counts, config.read.unfiltered, SIZE, places=True)
+    selectors = selectors_of(tuple(plan.targets), config.by_target)
     tasks = [
         MethodTask(
             config.workdir_url,
@@ -81,9 +78,9 @@ def method_recovery(
             tuple(METHODS),
             fitted.smoothing[name],
             scaling,
-            tuple(targets[target] for target in counts.targets_of(name)),
+            tuple(samples.targets[target] for target in counts.targets_of(name)),
             counts.counts_of(name),
-            raw,
+            samples.raw,
             counts.raw.counts,
         )
         for name, scaling in zip(selectors, scalings, strict=True)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from dsir_core.checkpoints.cached import load_or_make
 from dsir_core.checkpoints.kinds import RECOVERY
-from dsir_core.checkpoints.receipts import Draft
-from dsir_core.checkpoints.store import Store
-from dsir_core.config.features import FeatureSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.settings import RawPrior
 from dsir_core.model.compact_sample import Bound
@@ -22,16 +13,10 @@ from dsir_core.model.importance import selectors_of, shares_of
 from dsir_core.model.places import Places
 from dsir_core.model.smoothing import Smoothing
 from dsir_core.resampling.ranks import Ranks, pick
-from dsir_core.resampling.recovery import CANDIDATES, Candidate, Sample, measure, tokens_of
-from dsir_core.stages.count import Counts, content_of
-from dsir_core.stages.document_samples import (
-    SampleSize,
-    StoredSample,
-    load_places,
-    load_sample,
-    sample_raw,
-    sample_target,
-)
+from dsir_core.resampling.recovery import CANDIDATES, Candidate
+from dsir_core.shards.recover import Found, MeasureTask, measure_recovery
+from dsir_core.stages.count import Counts
+from dsir_core.stages.document_samples import SampleSize, sample_corpora
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.work import StageWork
@@ -83,15 +68,22 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     config = run.config
     # With chunks, the target is cut as raw is.
     read = config.read.unfiltered
-    raw = sample_raw(work, plan, counts, SIZE)
-    targets = {name: sample_target(work, plan, counts, name, read, SIZE, places=True) for name in plan.targets}
+    samples = sample_corpora(work, plan, counts, read, SIZE, places=True)
     candidates = candidates_of(config)
     tasks: dict[str, MeasureTask] = {}
-    for name in selectors_of(tuple(targets), config.by_target):
-        mine = tuple(targets[target] for target in counts.targets_of(name))
+    for name in selectors_of(tuple(plan.targets), config.by_target):
+        mine = tuple(samples.targets[target] for target in counts.targets_of(name))
         summed = counts.counts_of(name)
         tasks[name] = MeasureTask(
-            config.workdir_url, config.features, config.min_tokens, candidates, mine, summed, raw, counts.raw.counts
+            config.workdir_url,
+            config.features,
+            config.min_tokens,
+            SIZE.bound,
+            candidates,
+            mine,
+            summed,
+            samples.raw,
+            counts.raw.counts,
         )
     run.manifest.need("recover", [RECOVERY.name(task.key) for task in tasks.values()])
     found = dict(zip(tasks, work.all(measure_recovery, list(tasks.values())), strict=True))
@@ -134,96 +126,6 @@ def candidates_of(config: SelectConfig) -> tuple[Candidate, ...]:
 def smoothing_of(asked: float | RawPrior) -> Smoothing:
     """The smoothing that a setting asks for."""
     return Smoothing(raw_prior=asked.raw_prior) if isinstance(asked, RawPrior) else Smoothing(laplace=asked)
-
-
-@dataclass(frozen=True)
-class MeasureTask:
-    """One target whose recovery is wanted."""
-
-    workdir: str
-    features: FeatureSettings
-    min_tokens: int
-    candidates: tuple[Candidate, ...]
-    target: tuple[StoredSample, ...]
-    """Documents of each of the corpora that it is made of."""
-    target_counts: npt.NDArray[np.int64]
-    raw: StoredSample
-    raw_counts: npt.NDArray[np.int64]
-
-    @property
-    def key(self) -> str:
-        """Key of the checkpoint."""
-        return RECOVERY.key(
-            {
-                "features": self.features,
-                "min_tokens": self.min_tokens,
-                "candidates": [[*asdict(one.smoothing).values(), one.length] for one in self.candidates],
-                "target": [sample.signature for sample in self.target],
-                "raw": self.raw.signature,
-                "counts": [content_of(self.target_counts), content_of(self.raw_counts)],
-            }
-        )
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a task finds."""
-
-    ranks: tuple[Ranks, ...]
-    """One for each candidate."""
-    eligible_share: float
-    """Of the documents of raw, those that are eligible."""
-    tokens: float
-    """Mean of the eligible documents of raw."""
-    places: Places | None = None
-    """Of the hidden documents."""
-
-
-def measure_recovery(task: MeasureTask) -> Found | None:
-    """Measure the recovery of a target into the store, or take what is there; None where it cannot be measured."""
-    store = Store(task.workdir)
-
-    def make(draft: Draft) -> list[Found]:
-        target, raw = (load_sample(store, samples, SIZE.bound) for samples in (task.target, (task.raw,)))
-        sample = Sample(target, task.target_counts, raw, task.raw_counts, task.features.ngrams, task.min_tokens)
-        found = found_in(sample, task.candidates)
-        found = found and replace(found, places=load_places(store, task.target, target))
-        draft.stream.write(_to_bytes(found))
-        return [] if found is None else [found]
-
-    done = load_or_make(store, RECOVERY, task.key, lambda _, data: _from_bytes(data), make)
-    return done.value[0] if done.value else None
-
-
-def found_in(sample: Sample, candidates: Sequence[Candidate]) -> Found | None:
-    """The recovery in a sample; None where it cannot be measured."""
-    ranks = measure(sample, candidates)
-    if ranks is None:
-        return None
-    tokens = tokens_of(sample.raw, sample.ngrams)
-    eligible = tokens[tokens >= sample.min_tokens]
-    return Found(tuple(ranks), len(eligible) / len(tokens), float(eligible.mean()))
-
-
-def _to_bytes(found: Found | None) -> bytes:
-    buffer = io.BytesIO()
-    if found is None:
-        np.savez(buffer)
-    else:
-        arrays: dict[str, Any] = {"above": np.stack([ranks.above for ranks in found.ranks])}
-        arrays |= {"raw": found.ranks[0].n_raw, "eligible_share": found.eligible_share, "tokens": found.tokens}
-        arrays |= found.places.arrays() if found.places is not None else {}
-        np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _from_bytes(data: bytes) -> list[Found]:
-    """What was found; nothing where the recovery cannot be measured."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        if "above" not in arrays:
-            return []
-        ranks = tuple(Ranks(above, int(arrays["raw"])) for above in arrays["above"])
-        return [Found(ranks, float(arrays["eligible_share"]), float(arrays["tokens"]), Places.from_arrays(arrays))]
 
 
 def _measured(

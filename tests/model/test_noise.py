@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsir_core.digests import hash64
-from dsir_core.model.noise import BLOCK, _gumbel, exp_exact, gumbel, log_exact, random_bits
+from dsir_core.model.noise import BLOCK, _gumbel, exp_exact, gumbel, log_exact, random_bits, smallest_bits
 
 
 @given(st.lists(st.floats(min_value=2.3e-308, max_value=1.7e308), min_size=1, max_size=50))
@@ -130,3 +130,18 @@ def test_the_largest_bits_give_the_largest_noise() -> None:
     ends = _gumbel(np.array([0, 2**63, 2**64 - 1], np.uint64))
     assert ends[0] < ends[1] < ends[2]
     assert 36 < ends[2] < 37
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=200), st.sets(st.integers(1, 199), max_size=20))
+def test_the_smallest_bits_of_slices_are_those_of_all_bits(counters: list[int], cuts: set[int]) -> None:
+    values = np.array(counters, np.int64)
+    starts = np.array([0, *sorted(cut for cut in cuts if cut < len(values)), len(values)])
+    expected = np.minimum.reduceat(random_bits(values, "a", 1), starts[:-1])
+    assert smallest_bits(values, starts, "a", 1).tolist() == expected.tolist()
+
+
+def test_an_empty_slice_has_the_largest_bits() -> None:
+    assert smallest_bits(np.array([5]), np.array([0, 0, 1]), "a").tolist() == [
+        2**64 - 1,
+        *random_bits(np.array([5]), "a"),
+    ]

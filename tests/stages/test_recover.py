@@ -18,10 +18,11 @@ from dsir_core.model.compact_sample import Bound, SparseDocuments
 from dsir_core.pipeline import select
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.runtime.executor import InlineExecutor, Outcome
-from dsir_core.shards.sample_documents import GatherTask
+from dsir_core.shards.recover import Found
+from dsir_core.shards.sample_documents import GatherTask, StoredSample, load_sample
 from dsir_core.stages.count import CorpusCounts, Counts
-from dsir_core.stages.document_samples import SampleSize, StoredSample, load_sample
-from dsir_core.stages.recover import Found, recovery_of
+from dsir_core.stages.document_samples import SampleSize
+from dsir_core.stages.recover import recovery_of
 from dsir_core.stages.run import Run
 from tests.integration.conftest import DEMO, Select
 
@@ -101,9 +102,10 @@ class LosingExecutor(InlineExecutor):
     """Loses the workers of one shard of raw in the stage recover."""
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any], *, name: str) -> Iterator[Outcome[Any]]:
-        for item, outcome in zip(items, super().map(function, items, name=name), strict=True):
-            lost = isinstance(item, GatherTask) and item.corpus == "raw" and outcome.index == 0
-            yield Outcome(0, None, WorkerLostError("lost its workers")) if lost else outcome
+        of_raw = [i for i, item in enumerate(items) if isinstance(item, GatherTask) and item.corpus == "raw"]
+        for outcome in super().map(function, items, name=name):
+            lost = outcome.index in of_raw[:1]
+            yield Outcome(outcome.index, None, WorkerLostError("lost its workers")) if lost else outcome
 
 
 def test_a_shard_that_ends_every_worker_is_left_out_of_the_samples_as_elsewhere(tmp_path: Path) -> None:
