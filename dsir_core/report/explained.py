@@ -110,7 +110,7 @@ def _fragments(explanation: Explanation) -> Iterator[dict[str, Any]]:
 def levels_of(
     n_characters: int, spans: Sequence[tuple[int, int]], shares: npt.NDArray[np.float64]
 ) -> Iterator[tuple[int, int]]:
-    """A text in pieces: how many characters, and the level of colour, from -LEVELS to LEVELS, of what they add.
+    """A text in fragments: how many characters, and the level of colour, from -LEVELS to LEVELS, of what they add.
 
     Args:
         n_characters: of the text.

@@ -70,7 +70,7 @@ class Example:
     start: int
     """Where that begins in the document or chunk, in characters."""
     levels: list[list[int]]
-    """The passage in pieces: characters, and the level of colour of what they add to the log weight."""
+    """The passage in fragments: characters, and the level of colour of what they add to the log weight."""
     fields: dict[str, str]
     """By name, without those that the record lacks."""
 
@@ -81,14 +81,25 @@ def read_examples(task: ExamplesTask) -> list[Example]:
     Raises:
         DamagedFileError: the file cannot be read, or has changed.
     """
+    fields = task.fields
     try:
-        found = list(_texts(task, task.fields))
+        found = list(_texts(task, fields))
     except RequestError:  # a column that is not there must not end a run which has selected everything
-        found = list(_texts(task, ()))
+        fields = tuple(field for field in fields if _has(task, field))
+        found = list(_texts(task, fields))
     return [
-        _example(text, dict(_shown(task.fields, values)), target, task.by)
+        _example(text, dict(_shown(fields, values)), target, task.by)
         for (text, values), target in zip(found, task.targets, strict=True)
     ]
+
+
+def _has(task: ExamplesTask, field: str) -> bool:
+    """Whether the file has a column."""
+    try:
+        next(_texts(task, (field,)), None)
+    except RequestError:
+        return False
+    return True
 
 
 def _texts(task: ExamplesTask, fields: tuple[str, ...]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -125,9 +136,9 @@ def _example(text: str, fields: dict[str, str], target: str, by: WeighedBy | Non
     first, stop = heaviest(spans, weights, EXAMPLE_CHARACTERS)
     if stop == first:
         return Example(text[:EXAMPLE_CHARACTERS], 0, [], fields)
-    start, end = (spans[first][0] if first else 0), min(spans[stop - 1][1], spans[first][0] + EXAMPLE_CHARACTERS)
-    passage = text[start:end][:EXAMPLE_CHARACTERS]
-    inside = [(max(0, one - start), min(len(passage), other - start)) for one, other in spans[first:stop]]
+    start = spans[first][0]
+    passage = text[start : min(spans[stop - 1][1], start + EXAMPLE_CHARACTERS)]
+    inside = [(one - start, min(len(passage), other - start)) for one, other in spans[first:stop]]
     return Example(
         passage, start, [[n, level] for n, level in levels_of(len(passage), inside, weights[first:stop])], fields
     )
