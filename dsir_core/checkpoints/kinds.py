@@ -72,7 +72,7 @@ COPIES = Kind("copies", 1, "bin", "parts of all hashes in which copies are found
 MARKED = Kind("marked", 1, "parquet", "shards with copies marked")
 SCORE = Kind("score", 1, "json", "lists of weights", has_receipt=False)
 SELECTION = Kind("selection", 6, "parquet", "shards resampled")
-OVERVIEW = Kind("overview", 3, "jsonl", "shards with figures for the report")
+OVERVIEW = Kind("overview", 4, "jsonl", "shards with figures for the report")
 EXTRACT = Kind("extract", 7, "npy", "shards whose records are taken")
 COMPARISON = Kind("comparison", 1, "npy", "shards compared")
 QUARANTINE = Kind("quarantine", 1, "jsonl", "shards with bad records, listed there", has_receipt=False)

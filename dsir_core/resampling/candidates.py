@@ -63,10 +63,12 @@ def candidates(
     reachable = view.eligible & _reachable(rows)
     selected, rejected = np.flatnonzero(reachable & (chosen >= 0)), np.flatnonzero(reachable & (chosen < 0))
     by, short = _nearest_cuts(view, rejected, cuts)
+    over = _beyond(view, selected, chosen[selected], cuts)
+    has_cut = np.isfinite(over)
     noise = _noise(rows)
     kinds: dict[Kind, tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]] = {
         "selected": (selected, noise[selected], chosen[selected]),
-        "barely": (selected, _beyond(view, selected, chosen[selected], cuts), chosen[selected]),
+        "barely": (selected[has_cut], over[has_cut], chosen[selected[has_cut]]),
         "missed": (rejected, short, by),
         "rejected": (rejected, noise[rejected], by),
     }
@@ -81,7 +83,10 @@ def candidates(
 def _beyond(
     view: View, which: npt.NDArray[np.int64], by: npt.NDArray[np.int32], cuts: Sequence[Cut]
 ) -> npt.NDArray[np.float64]:
-    """float64[m]: of selected documents, how far their keys are above the threshold of the cut that chose each."""
+    """float64[m]: of selected documents, how far their keys are above the threshold of the cut that chose each.
+
+    NaN where it chose all there is and has no threshold.
+    """
     over = np.zeros(len(which))
     for index, cut in enumerate(cuts):
         mine = by == index

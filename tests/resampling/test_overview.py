@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dsir_core.resampling.candidates import KINDS, N_CANDIDATES, REACH_BYTES
 from dsir_core.resampling.keys import Chooser, Cut, Ranking, View
 from dsir_core.resampling.methods import keys_of
 from dsir_core.resampling.overview import BINS, LENGTHS, Overview, Scale, overview_of
-from dsir_core.resampling.radix import order_bits
+from dsir_core.resampling.radix import EVERYTHING, NOTHING, order_bits
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.resampling.weight_rows import Rows
 
@@ -56,16 +57,23 @@ def viewed(rows: Rows, cut: Cut) -> Overview:
     return overview_of(view, Chooser((cut,), MIN_TOKENS).choose(view), (cut,), ("t",), (SCALE,))
 
 
-@given(documents, st.sampled_from(["importance", "top-k", "random"]), st.floats(0, 1), st.integers(0, 40))
+@given(
+    documents,
+    st.sampled_from(["importance", "top-k", "random"]),
+    st.floats(0, 1),
+    st.integers(0, 40),
+    st.sampled_from([None, EVERYTHING.bits, NOTHING.bits]),
+)
 def test_views_of_parts_merge_to_the_view_of_the_whole(
-    found: list[tuple[int, int, int, float]], method: str, place: float, split: int
+    found: list[tuple[int, int, int, float]], method: str, place: float, split: int, bits: int | None
 ) -> None:
     cut = cut_at(rows_of(found), method, place)
+    cut = cut if bits is None else replace(cut, bits=bits)
     whole = viewed(rows_of(found), cut)
     merged = Overview()
     for part in (found[:split], found[split:]):
         merged.merge(Overview.from_json(json.loads(json.dumps(viewed(rows_of(part), cut).to_json()))))
-    assert merged.to_json() == whole.to_json()
+    assert json.dumps(merged.to_json()) == json.dumps(whole.to_json())
 
 
 @given(documents, st.floats(0, 1))
@@ -109,6 +117,16 @@ def test_candidates_are_of_their_kind_and_within_reach(found: list[tuple[int, in
     assert len(names["selected"]) == min(N_CANDIDATES, len(selected))
     nearest = sorted(rejected, key=lambda one: (-rejected[one], one))[:N_CANDIDATES]
     assert names["missed"] == nearest
+    weights = {one[:2]: one[3] for one in reachable if one[:2] in selected}
+    assert names["barely"] == sorted(weights, key=lambda one: (weights[one], one))[:N_CANDIDATES]
+
+
+def test_where_all_are_selected_none_is_barely_so() -> None:
+    found = rows_of([(0, i, 10, float(i)) for i in range(3)])
+    view = viewed(found, replace(cut_at(found, "top-k", 0), bits=EVERYTHING.bits))
+    assert {kind: len(named) for kind, named in view.candidates.items()} == {
+        "selected": 3, "barely": 0, "missed": 0, "rejected": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [-5.0, 7.0])
