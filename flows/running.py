@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     from flows.select import Prepared
 
 
-def run_select(config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch) -> dict[str, Any]:
-    """Run the whole pipeline; the content of report.json."""
+def run_select(
+    config: SelectConfig, cluster: Cluster = HERE, *, watch: Watch, only_resamples: bool = False
+) -> dict[str, Any]:
+    """Run the whole pipeline; the content of report.json.
+
+    Args:
+        only_resamples: see `Run.only_resamples`.
+    """
     planned = _look(config, watch, check_output)
     if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import select
 
-        with _inline(config, planned, watch) as run:
+        with _inline(config, planned, watch, only_resamples=only_resamples) as run:
             return select(run)
-    with _orchestrated(config, cluster, watch, planned) as prepared:
+    with _orchestrated(config, cluster, watch, planned, only_resamples=only_resamples) as prepared:
         from flows.select import select_flow
 
         figures: dict[str, Any] = _call(select_flow, config, prepared)
@@ -105,11 +111,11 @@ def _is_inline(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Pl
 
 
 @contextmanager
-def _inline(config: SelectConfig, planned: Plan, watch: Watch) -> Iterator[Run]:
+def _inline(config: SelectConfig, planned: Plan, watch: Watch, *, only_resamples: bool = False) -> Iterator[Run]:
     """A run in this process, for the block."""
     _compile(watch)
     with watching(watch) as observe:
-        yield Run(config, InlineExecutor(), observe, planned=planned)
+        yield Run(config, InlineExecutor(), observe, planned=planned, only_resamples=only_resamples)
 
 
 def _compile(watch: Watch) -> None:
@@ -120,7 +126,9 @@ def _compile(watch: Watch) -> None:
 
 
 @contextmanager
-def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan) -> Iterator[Prepared]:
+def _orchestrated(
+    config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan, *, only_resamples: bool = False
+) -> Iterator[Prepared]:
     """What a flow needs, for the block: Prefect's server, the cluster and the imports start side by side."""
     from flows.prefect_server import import_prefect, prefect_api
     from flows.prefect_settings import quiet_prefect
@@ -148,7 +156,7 @@ def _orchestrated(config: SelectConfig, cluster: Cluster, watch: Watch, planned:
             executor = DaskExecutor(start.result())
             starting.close()
             with watching(watch) as observe, dask_report(start.result(), watch.dask_report):
-                prepared = Prepared(executor, observe, config, planned)
+                prepared = Prepared(executor, observe, config, planned, only_resamples)
                 token = PREPARED.set(prepared)
                 try:
                     yield prepared

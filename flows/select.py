@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,7 +18,10 @@ from dsir_core.pipeline import compare_methods, score_only, select
 from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import Observer
 from dsir_core.runtime.executor import Executor, InlineExecutor
+from dsir_core.stages.compare import check_comparison
+from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan
+from dsir_core.stages.preflight import preflight
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, entered_again, turn_at
@@ -46,6 +49,8 @@ class Prepared:
     """The request as it was given; Prefect's records get it without credentials."""
     planned: Plan | None = None
     """What is read, listed before."""
+    only_resamples: bool = False
+    """See `Run.only_resamples`."""
     results: list[Any] = field(default_factory=list)
     """What the flow has returned, for when Prefect's server goes away between a flow's end and its record."""
 
@@ -96,7 +101,7 @@ def select_flow(config: SelectionRequest, cluster: ClusterSettings | None = None
     Returns:
         The figures of the run (documents, tokens, KL reduction for each target, ...), and where output and report lie.
     """
-    with _run(config, cluster) as (run, shown):
+    with _run(config, cluster, check_output) as (run, shown):
         figures = select(run, StageTasks())
         result = summary(run.config, figures)
         shown.ends(summary_markdown(figures, result["report"]), result["report"])
@@ -121,7 +126,7 @@ def score_flow(config: ScoreRequest, cluster: ClusterSettings | None = None) -> 
     Returns:
         `documents`, the number scored, and `weights_listed_in`, where the list of weights files lies.
     """
-    with _run(config, cluster, selects=False) as (run, shown):
+    with _run(config, cluster, lambda _: None, selects=False) as (run, shown):
         name, scores = score_only(run, StageTasks())
         documents, listed = scores.tally.documents, f"{run.config.redacted().workdir_url}/{name}"
         shown.ends(f"# {counted(documents, 'document')} scored\n", listed)
@@ -151,7 +156,7 @@ def compare_flow(
     Returns:
         `methods`, the figures of each, and `page`, where compare.html lies.
     """
-    with _run(config, cluster) as (run, shown):
+    with _run(config, cluster, check_comparison) as (run, shown):
         figures = compare_methods(run, target_labels or (), StageTasks())
         page = page_of(run.config)
         shown.ends(comparison_markdown(figures, page), page)
@@ -166,22 +171,35 @@ def _keep(whole: Any, result: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _run(config: SelectConfig, cluster: Cluster | None, *, selects: bool = True) -> Iterator[tuple[Run, Artifacts]]:
+def _run(
+    config: SelectConfig, cluster: Cluster | None, check_place: Callable[[Run], None], *, selects: bool = True
+) -> Iterator[tuple[Run, Artifacts]]:
+    """What a flow works with, for the block.
+
+    Args:
+        check_place: refuses a place that the run must not write to, before a cluster starts.
+    """
     prepared = PREPARED.get()
     run_id = UUID(str(flow_run.id))
     _add_tags(run_id)
     with log_to_run(str(run_id)), artifacts(run_id) as shown:
         if prepared is not None:
             observe = together(prepared.observe, RunLog(), shown, *_metrics(prepared.executor, run_id))
-            yield Run(prepared.config, prepared.executor, observe, planned=prepared.planned), shown
+            run = Run(
+                prepared.config,
+                prepared.executor,
+                observe,
+                planned=prepared.planned,
+                only_resamples=prepared.only_resamples,
+            )
+            yield run, shown
             return
         request = parse_config(config.model_dump(exclude_unset=True), sized=selects, output=selects)
-        with (
-            entered_again(run_id, flow_run.run_count),
-            turn_at(request.workdir_url),
-            _executor(request, cluster) as executor,
-        ):
-            yield Run(request, executor, together(RunLog(), shown, *_metrics(executor, run_id))), shown
+        with entered_again(run_id, flow_run.run_count), turn_at(request.workdir_url):
+            planned = preflight(Run(request, InlineExecutor(), RunLog()), check_place)
+            with _executor(request, cluster) as executor:
+                observe = together(RunLog(), shown, *_metrics(executor, run_id))
+                yield Run(request, executor, observe, planned=planned), shown
 
 
 def _add_tags(run_id: UUID) -> None:

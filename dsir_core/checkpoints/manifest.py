@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsir_core.checkpoints.incoming import INCOMING
-from dsir_core.checkpoints.kinds import KINDS
+from dsir_core.checkpoints.kinds import KINDS, Kind
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.digests import digest
 from dsir_core.errors import RunFailedError
@@ -153,6 +153,16 @@ def checkpoint_of(name: str) -> str:
     """`KIND/KEY` of a file of a checkpoint: its data, its receipt, or one of an extract's files."""
     kind, _, rest = name.partition("/")
     return f"{kind}/{rest[:KEY_DIGITS]}"
+
+
+def complete_checkpoints(store: Store, *kinds: Kind) -> set[str]:
+    """`KIND/KEY` of the checkpoints of some kinds that are complete, by the names of their files."""
+    return {
+        checkpoint_of(entry.name)
+        for kind in kinds
+        for entry in store.entries(kind.folder)
+        if entry.name.endswith(kind.complete_suffix)
+    }
 
 
 def _now() -> str:

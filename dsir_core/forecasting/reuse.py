@@ -9,7 +9,7 @@ import numpy as np
 
 from dsir_core.checkpoints.cached import array_from
 from dsir_core.checkpoints.kinds import COUNTS, WEIGHTS
-from dsir_core.checkpoints.manifest import checkpoint_of
+from dsir_core.checkpoints.manifest import complete_checkpoints
 from dsir_core.checkpoints.store import Store
 from dsir_core.corpus.tally import Tally
 from dsir_core.errors import RequestError
@@ -47,12 +47,7 @@ def find_reuse(run: Run, plan: Plan, rate: float) -> Reuse:
     Raises:
         OSError: of the storage.
     """
-    complete = {
-        checkpoint_of(entry.name)
-        for kind in (COUNTS, WEIGHTS)
-        for entry in run.store.entries(kind.folder)
-        if entry.name.endswith(kind.complete_suffix)
-    }
+    complete = complete_checkpoints(run.store, COUNTS, WEIGHTS)
     targets = {name: target_tasks(run.config, corpus.shards) for name, corpus in plan.targets.items()}
     in_targets = sum(task.checkpoint in complete for tasks in targets.values() for task in tasks)
     whole_targets = in_targets == sum(map(len, targets.values()))

@@ -48,6 +48,8 @@ class Run:
 
     planned: Plan | None = None
     """What is read, where it was listed before the run."""
+    only_resamples: bool = False
+    """Refuse to count or score: counts and weights of all shards must be in the workdir."""
     retries: int = 0
     """Requests to storage that were made again."""
     _said: set[str] = field(default_factory=set)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from dsir_core.checkpoints.kinds import COUNTS, WEIGHTS
+from dsir_core.checkpoints.manifest import complete_checkpoints
 from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
-from dsir_core.errors import DamagedFileError, RunFailedError, WorkerLostError
+from dsir_core.errors import DamagedFileError, RequestError, RunFailedError, WorkerLostError
 from dsir_core.report.formatting import counted
 from dsir_core.runtime.events import ShardDone, ShardFailed, SlowShard, StageBegins, StageEnds
 from dsir_core.shards.task import ShardTask
@@ -77,7 +79,12 @@ class StageWork:
         """Run a shard function over tasks, the i-th reading `shards[i]`; yields (index, result) as they come.
 
         Shards that fail are collected, for `judge` when all others are done.
+
+        Raises:
+            RequestError: the run only resamples, and checkpoints of this stage are missing.
         """
+        if self.run.only_resamples:
+            _check_complete(self.run, tasks, shards)
         self.run.manifest.need(self.name, [task.checkpoint for task in tasks])
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
@@ -176,6 +183,26 @@ class StageWork:
             self.damaged[shard] = WorkerLostError(f"{describe(shard)}: {error}")
         else:
             self._failed.append((describe(shard), error))
+
+
+def _check_complete(run: Run, tasks: Sequence[ShardTask], shards: Sequence[Shard]) -> None:
+    """Look whether counts or weights of shards are in the workdir; other checkpoints may be missing.
+
+    As many may be missing as shards may be left out: an earlier run has none of those either.
+
+    Raises:
+        RequestError: more are missing.
+    """
+    if not tasks or (kind := tasks[0].kind) not in (COUNTS, WEIGHTS):
+        return
+    complete = complete_checkpoints(run.store, kind)
+    missing = [shard for task, shard in zip(tasks, shards, strict=True) if task.checkpoint not in complete]
+    if len(missing) > run.config.max_bad_shards:
+        raise RequestError(
+            f"{run.store.redacted} lacks the {kind.folder} of {len(missing):,} of {counted(len(shards), 'shard')} for "
+            f"this request, first {describe(missing[0])}: files or settings have changed, or an earlier run was "
+            f"interrupted. To compute what is missing, run dsir score or dsir select with the same request"
+        )
 
 
 def describe(shard: Shard) -> str:

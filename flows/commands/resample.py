@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dsir_core.checkpoints.kinds import WEIGHTS
+from dsir_core.checkpoints.manifest import complete_checkpoints
 from dsir_core.checkpoints.store import Store
 from dsir_core.errors import RequestError
 from dsir_core.finished import workdir_of
@@ -39,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     with storage_settings(config.storage):
         config = config.model_copy(update={"workdir": workdir_of(config.workdir_url)})
         store = Store(config.workdir_url)
-        if not any(entry.name.endswith(WEIGHTS.complete_suffix) for entry in store.entries(WEIGHTS.folder)):
+        if not complete_checkpoints(store, WEIGHTS):
             raise RequestError(
                 f"{store.redacted} holds no weights to resample: run dsir score (or dsir select, which scores and "
                 f"selects) with the same request first, or name its --workdir"
             )
-    return run_request(arguments, config)
+    return run_request(arguments, config, only_resamples=True)
 
 
 def _settings_of_output(arguments: argparse.Namespace) -> ConfigFile | None:

@@ -37,15 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
     return run_request(arguments, config_of(arguments))
 
 
-def run_request(arguments: argparse.Namespace, config: SelectConfig) -> int:
-    """Run a request of this command, or of one that ends like it; the exit status."""
+def run_request(arguments: argparse.Namespace, config: SelectConfig, *, only_resamples: bool = False) -> int:
+    """Run a request of this command, or of one that ends like it; the exit status.
+
+    Args:
+        only_resamples: see `Run.only_resamples`.
+    """
     cluster = cluster_of(arguments)
 
     from flows.running import run_select
     from flows.summary import print_summary, summary
 
     watch = begin(arguments, config)
-    figures = run_select(config, cluster, watch=watch)
+    figures = run_select(config, cluster, watch=watch, only_resamples=only_resamples)
     if watch.log_format == "json":
         say_json("run_ends", **summary(config, figures))
     else:

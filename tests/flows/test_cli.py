@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -116,6 +117,49 @@ def test_resample_refuses_a_workdir_without_weights(run: Run, tmp_path: Path) ->
     assert f"{tmp_path}/work holds no weights" in done.stderr
     assert "dsir score" in done.stderr
     assert not (tmp_path / "work").exists()
+
+
+@pytest.fixture
+def scored(run: Run, tmp_path: Path) -> Path:
+    """A folder with a raw corpus of two files, the selection `first` and its workdir `work`."""
+    (tmp_path / "raw").mkdir()
+    for name in ("pool-1.jsonl", "pool-4.parquet"):
+        (tmp_path / "raw" / name).write_bytes((DEMO / "raw" / name).read_bytes())
+    request = ["--raw", "raw", "--target", f"speeches={SPEECHES}", "--count", "20", "--shard-bytes", "300000"]
+    assert run("select", *request, "--output", "first", "--workdir", "work", "--inline", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Of what the workdir holds, without the records of runs."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (folder / "work").rglob("*")
+        if path.is_file() and path.parent.parent.name != "runs"
+    }
+
+
+def test_resample_computes_no_weights_that_are_missing(run: Run, scored: Path) -> None:
+    receipts = sorted((scored / "work" / "weights").glob("*.json"))
+    receipts[0].unlink()
+    before = digests(scored)
+    again = ["--count", "10", "--output", "second", "--inline"]
+    done = run("resample", "first", *again, cwd=scored)
+    assert done.returncode == 2
+    assert f"lacks the weights of 1 of {len(receipts)} shards for this request, first pool-" in done.stderr
+    assert "run dsir score or dsir select with the same request" in done.stderr
+    assert digests(scored) == before
+    # As many shards as may be left out have no weights after a whole run either.
+    assert run("resample", "first", *again, "--max-bad-shards", "1", cwd=scored).returncode == 0
+
+
+def test_resample_counts_no_new_file(run: Run, scored: Path) -> None:
+    (scored / "raw" / "new.jsonl").write_bytes((DEMO / "raw" / "pool-1.jsonl").read_bytes()[:100_000])
+    before = digests(scored)
+    done = run("resample", "first", "--count", "10", "--output", "second", "--inline", cwd=scored)
+    assert done.returncode == 2
+    assert "lacks the counts of " in done.stderr
+    assert digests(scored) == before
 
 
 def test_an_output_stands_for_its_settings_and_its_workdir(run: Run, tmp_path: Path) -> None:

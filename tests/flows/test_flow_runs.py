@@ -15,9 +15,10 @@ from prefect.client.orchestration import get_client
 import flows.deployed
 import flows.select
 from dsir_core.config.request import SelectConfig, parse_config
-from dsir_core.errors import ClusterLostError, RunFailedError
+from dsir_core.errors import ClusterLostError, RequestError, RunFailedError
 from dsir_core.runtime.events import ignore
 from dsir_core.runtime.executor import Executor, InlineExecutor
+from dsir_core.stages.plan import make_plan
 from flows.deployed import _name_of, turn_at
 from flows.prefect_server import prefect_api
 from flows.prefect_settings import quiet_prefect
@@ -63,9 +64,9 @@ def runs_to(folder: Path) -> list[dict[str, Any]]:
     return list(found)
 
 
-def by_command(config: SelectConfig) -> Any:
+def by_command(config: SelectConfig, *, only_resamples: bool = False) -> Any:
     """A run as `dsir` starts it, but for the cluster."""
-    prepared = Prepared(InlineExecutor(), ignore, config)
+    prepared = Prepared(InlineExecutor(), ignore, config, only_resamples=only_resamples)
     token = PREPARED.set(prepared)
     try:
         return _call(select_flow, config, prepared)
@@ -225,6 +226,48 @@ def test_a_run_is_entered_again_only_so_often_and_only_if_that_may_help(
         select_flow(request(tmp_path))
     assert len(tries) == times
     assert runs_to(tmp_path)[0]["state_type"] == "FAILED"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("start", "wrong", "said"),
+    [
+        (select_flow, {"raw": ["missing/*.jsonl"]}, "raw: missing"),
+        (select_flow, {"text_field": "body"}, "no text in a field 'body'"),
+        (select_flow, {}, "holds a complete selection"),
+        (score_flow, {"target": {"speeches": ["missing.jsonl"]}}, "target speeches: "),
+        (compare_flow, {}, "holds a comparison"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_a_cluster_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Any, wrong: dict[str, Any], said: str
+) -> None:
+    config = request(tmp_path)
+    if not wrong:
+        start(config)
+    monkeypatch.setattr(flows.select, "_executor", lambda *_: pytest.fail("a cluster starts"))
+    with pytest.raises(RequestError, match=said):
+        start(request(tmp_path, **wrong))
+
+
+@pytest.mark.usefixtures("server")
+def test_a_run_that_only_resamples_counts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="lacks the counts of 1 of 1 shard"):
+        by_command(request(tmp_path), only_resamples=True)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_run_lists_its_corpora_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+
+    def counted_listing(config: SelectConfig) -> Any:
+        listed.append(config)
+        return make_plan(config)
+
+    for module in ("plan", "preflight"):
+        monkeypatch.setattr(f"dsir_core.stages.{module}.make_plan", counted_listing)
+    select_flow(request(tmp_path))
+    assert len(listed) == 1
 
 
 @pytest.mark.usefixtures("server")
