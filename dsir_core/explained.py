@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsir_core.report.explained import Explanation, explanation_fragment
+from dsir_core.report.formatting import decimal
 from dsir_core.resampling.overview import ranks_of
 from dsir_core.shards.selection_list import ChosenDocument
 
@@ -31,11 +32,11 @@ class Standing:
 
     def sentence(self, target: str) -> str:
         """In words."""
-        parts = [f"log weight for {target}: {self.log_weight:,.3f}"]
+        parts = [f"log weight for {target}: {decimal(self.log_weight)}"]
         if self.threshold is not None:
             distance = self.log_weight - self.threshold
             side = "above" if distance >= 0 else "below"
-            parts.append(f"{abs(distance):,.3f} {side} the threshold of about {self.threshold:,.3f}")
+            parts.append(f"{decimal(abs(distance))} {side} the threshold of about {decimal(self.threshold)}")
         if self.ranks is not None:
             first, last = self.ranks
             rank = f"rank {first:,}" if first == last else f"rank {first:,} to {last:,}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -57,17 +57,20 @@ class FinishedSelection:
         """
         return self._explained(document_at(self.report, file, position))
 
-    def explain_where(self, where: str, file: str | None = None) -> ExplainedDocument:
+    def explain_where(
+        self, where: str, file: str | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> ExplainedDocument:
         """The log weight of the first document of the raw corpus that meets a condition.
 
         Args:
             where: a condition on the fields of its record, as in `include`.
             file: path below the corpus root: look in this file only.
+            say: is told how far the search is, where it takes longer than a moment.
 
         Raises:
             RequestError: as for `explain_document`, or the condition is none.
         """
-        return self._explained(document_where(self.report, where, file))
+        return self._explained(document_where(self.report, where, file, say))
 
     def explain_given(self, data: bytes, source: str) -> ExplainedDocument:
         """The log weight of a text given by hand, by the selection's model; of a JSON object its text field.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,8 +15,12 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.report.formatting import counted
 from dsir_core.shards.examples import read_texts
 from dsir_core.urls import without_credentials
+
+SILENT_SECONDS, SAY_SECONDS = 2.0, 0.5
+"""A search says nothing for so long, and then something so often."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ def document_at(report: Mapping[str, Any], file: str, position: int) -> RawDocum
     return RawDocument(file, position, text)
 
 
-def document_where(report: Mapping[str, Any], where: str, file: str | None = None) -> RawDocument:
+def document_where(
+    report: Mapping[str, Any], where: str, file: str | None = None, say: Callable[[str], None] = lambda _: None
+) -> RawDocument:
     """The first document whose record meets a condition, in order of file and position.
 
     Reads the corpus as far as that document, one file after another.
@@ -66,6 +73,7 @@ def document_where(report: Mapping[str, Any], where: str, file: str | None = Non
         report: the content of report.json.
         where: a condition on the record's fields, as in `include`.
         file: path below the corpus root: look in this file only.
+        say: is told how far the search is, where it takes longer than a moment.
 
     Raises:
         RequestError: the condition is none, no document meets it, or a file cannot be read.
@@ -77,9 +85,11 @@ def document_where(report: Mapping[str, Any], where: str, file: str | None = Non
         raise RequestError(f"--where: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     root = report["corpus"]["raw"]["root"]
     files = [_source(report, file)] if file is not None else _sources(report)
+    progress = _Progress(len(files), say)
     for source in files:
+        progress.begin(source)
         try:
-            found = _first(source, read)
+            found = _first(source, read, progress)
         except DamagedFileError as error:
             raise RequestError(f"{without_credentials(source.url)} cannot be read: {error}") from None
         if found is not None:
@@ -87,10 +97,37 @@ def document_where(report: Mapping[str, Any], where: str, file: str | None = Non
     raise RequestError(f"--where: no document of {file or f'the files of raw below {root}'} meets {where}")
 
 
-def _first(source: SourceFile, read: ReadSettings) -> tuple[int, str] | None:
+@dataclass
+class _Progress:
+    """Says how far a search is, where it takes longer than a moment."""
+
+    files: int
+    """To be searched."""
+    say: Callable[[str], None]
+    begun: int = 0
+    path: str = ""
+    """Of the file that is searched now."""
+    records: int = 0
+    due: float = field(default_factory=lambda: time.monotonic() + SILENT_SECONDS)
+
+    def begin(self, source: SourceFile) -> None:
+        self.begun += 1
+        self.path = source.path
+
+    def advance(self, records: int) -> None:
+        self.records += records
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + SAY_SECONDS
+            self.say(
+                f"{counted(self.records, 'record')} searched, now {self.path}, file {self.begun:,} of {self.files:,}"
+            )
+
+
+def _first(source: SourceFile, read: ReadSettings, progress: _Progress) -> tuple[int, str] | None:
     """Position and text of the first document of a file."""
     with contextlib.closing(read_range(FileRange(source), read)) as batches:  # type: ignore[type-var]
         for batch in batches:
+            progress.advance(len(batch) + len(batch.bad) + batch.excluded)
             if len(batch):
                 start, stop = batch.text_offsets[:2]
                 return int(batch.positions[0]), bytes(batch.text_data[start:stop]).decode()

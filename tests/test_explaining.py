@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dsir_core
+from dsir_core import raw_documents
 from dsir_core.config.features import FeatureSettings
+from dsir_core.errors import RequestError
+from dsir_core.explained import Standing
 from dsir_core.features import reference as oracle
 from dsir_core.features import score_ngrams
 from dsir_core.features.texts import text_buffers
 from dsir_core.finished import FinishedSelection
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import render_explanation
+from dsir_core.report.formatting import decimal
 from dsir_core.shards.explaining import explain
 from dsir_core.shards.selection_list import ChosenDocument
 from flows.cli import main
@@ -63,6 +68,16 @@ def test_spans_are_where_the_tokens_stand(features: FeatureSettings, text: str) 
     assert list(spans) == sorted(spans)
     for (start, stop), token in zip(spans, tokens, strict=True):
         assert token in oracle.lower(text[start:stop]).replace("ς", "σ") or "ς" in token
+
+
+def test_the_page_says_each_figure_once_and_with_a_minus_sign() -> None:
+    explanation = explain("ab", FittedModel(("a",), (1.0,), -np.abs(LOG_RATIO[:1])), FEATURES[2])[0]
+    alone = render_explanation("t", explanation, 5)
+    assert "Log weight for a: <strong>\N{MINUS SIGN}" in alone
+    fact = Standing(explanation.log_weight, None, None, 10, too_short=False).sentence("a")
+    known = render_explanation("t", explanation, 5, [fact])
+    assert fact.startswith("log weight for a: \N{MINUS SIGN}")
+    assert known.count("Log weight for a") == 1
 
 
 HOSTILE = (
@@ -110,12 +125,26 @@ def dsir(capsys: pytest.CaptureFixture[str]) -> Shell:
     return run
 
 
+def test_a_long_search_says_how_far_it_is_and_a_quick_one_nothing(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished, said = FinishedSelection(str(output)), list[str]()
+    finished.explain_where("id == 'd00240'", say=said.append)
+    assert not said
+    monkeypatch.setattr(raw_documents, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(raw_documents, "SAY_SECONDS", 0.0)
+    with pytest.raises(RequestError, match="no document"):
+        finished.explain_where("id == 'none'", say=said.append)
+    assert re.fullmatch(r"[0-9,]+ records searched, now pool-0\.jsonl, file 1 of (\d)", said[0])
+    assert re.fullmatch(r"2,730 records searched, now .*, file (\d) of \1", said[-1])
+
+
 def test_a_document_of_the_selection_is_found_by_file_and_position(output: Path, dsir: Shell, tmp_path: Path) -> None:
     row = pq.read_table(output / "selected.parquet").to_pylist()[7]
     words = ("--file", row["file"], "--position", row["position"], "--top", 4, "--html", tmp_path / "e.html")
     status, shown, _ = dsir("explain", output, *words)
     assert status == 0
-    assert f"log weight for speeches: {row['log_weight']:,.3f}, " in shown
+    assert f"log weight for speeches: {decimal(row['log_weight'])}, " in shown
     assert "above the threshold of about" in shown
     assert f"{row['n_tokens']:,} tokens" in shown
     assert "selected for speeches, number " in shown

@@ -31,6 +31,7 @@ from dsir_core.forecasting.sizes import (
     workdir_bytes,
     worker_bytes,
 )
+from dsir_core.report.formatting import counted
 from dsir_core.report.html import render_fragment
 from dsir_core.stages.fit import fitted
 from dsir_core.stages.plan import Plan, PlannedCorpus, plan
@@ -176,7 +177,8 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None], 
     figures = raw_figures(samples.raw)
     _describe(found, samples, figures)
     if figures.eligible.high == 0:
-        text = f"none of the {figures.documents.value:,.0f} documents of raw has {config.min_tokens:,} tokens or more"
+        documents = counted(round(figures.documents.value), "document")
+        text = f"of {documents} in raw, none with {config.min_tokens:,} tokens or more"
         found.checks.append(Check("eligible documents", False, text))
     _estimate_sizes(config, planned, found, samples.raw, figures)
     _warn(config, planned, found, samples, figures)

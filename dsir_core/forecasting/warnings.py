@@ -12,6 +12,7 @@ from dsir_core.errors import DsirError
 from dsir_core.forecasting.samples import Sampled
 from dsir_core.forecasting.sizes import RawFigures, Selection
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import advice
 from dsir_core.stages.count import MUCH_UNSPACED
 from dsir_core.stages.plan import PlannedCorpus
@@ -29,8 +30,8 @@ def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: flo
     yield from _no_record(f"target {name!r}", target)
     if config.smoothing == 0.0 and 0 < ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
         yield (
-            f"target {name!r} is small: about {ngrams:,.0f} n-grams for {config.buckets:,} buckets, and what it lacks "
-            f"by chance counts heavily against a document: try --smoothing auto"
+            f"target {name!r} is small: about {counted(round(ngrams), 'n-gram')} for {config.buckets:,} buckets, and "
+            f"what it lacks by chance counts heavily against a document: try --smoothing auto"
         )
     unspaced = target.unspaced / max(1, target.total("text_bytes"))
     if not TOKENIZERS[config.tokenizer].splits_unspaced and unspaced >= MUCH_UNSPACED:
@@ -46,21 +47,22 @@ def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selecti
     documents, eligible = raw.total("documents"), raw.total("eligible")
     if documents and eligible < FEW_ELIGIBLE * documents:
         yield (
-            f"raw: {eligible:,} of {documents:,} documents in the sample have {config.min_tokens:,} tokens or more, "
-            f"and only those can be chosen: is --min-tokens {config.min_tokens} meant?"
+            f"raw: of {counted(documents, 'document')} in the sample, {eligible:,} with {config.min_tokens:,} tokens "
+            f"or more, and no others can be chosen: is --min-tokens {config.min_tokens} meant?"
         )
     wanted = config.count
     if selection is not None and wanted is not None and 0 < figures.eligible.high < wanted:
         yield (
-            f"count: {wanted:,} documents are asked for, and raw has about {figures.eligible.value:,.0f} that are "
-            f"eligible: all of them will be chosen"
+            f"count: {counted(wanted, 'document')} asked for, and raw has only about "
+            f"{counted(round(figures.eligible.value), 'eligible document')}: none will be left out"
         )
     elif selection is not None and selection.documents >= 0.9 * figures.eligible.value > 0:
         yield "nearly all eligible documents will be chosen: the selection will be much like raw"
     if raw.in_target > MUCH_OVERLAP * max(1, documents) and not config.exclude_target_copies:
         yield (
-            f"raw: {raw.in_target:,} of {documents:,} documents in the sample stand in a target, too, word for word: "
-            f"they will be chosen before all others, unless --exclude-target-copies leaves them out"
+            f"raw: copies of target documents, word for word, in the sample: {raw.in_target:,} of "
+            f"{counted(documents, 'document')}. Copies are chosen before all others, unless --exclude-target-copies "
+            f"leaves them out"
         )
 
 
@@ -94,8 +96,8 @@ def too_many_bad(config: SelectConfig, sample: Sampled) -> str | None:
         return None
     first = next(read.first_bad for read in sample.reads if read.first_bad)
     return (
-        f"{bad:,} of {records:,} in the sample are bad, more than --max-bad-fraction {config.max_bad_fraction:g} "
-        f"allows: the run would fail. First {first}"
+        f"bad in the sample: {bad:,} of {counted(records, 'record')}, more than --max-bad-fraction "
+        f"{config.max_bad_fraction:g} allows: the run would fail. First {first}"
     )
 
 

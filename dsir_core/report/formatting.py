@@ -33,6 +33,11 @@ def human_count(value: float) -> str:
     return f"{rounded / size:.4g} {unit}"
 
 
+def decimal(value: float, places: int = 3) -> str:
+    """A number with so many decimal places, and a minus sign where it is negative: −1,234.500."""
+    return f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def counted(n: int, noun: str) -> str:
     """A number of things in words: 1 shard, 2,000 shards."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dsir_core.report.formatting import counted, human_bytes, human_seconds
+from dsir_core.report.formatting import counted, decimal, human_bytes, human_seconds
 from dsir_core.report.sections import SECTIONS, Figures
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
@@ -100,7 +100,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["size"] = human_bytes
     environment.filters["time"] = human_seconds
     environment.filters["percent"] = lambda value: f"{value:.1%}"
-    environment.filters["places"] = lambda value, n=3: "–" if value is None else f"{value:,.{n}f}".replace("-", "−")
+    environment.filters["places"] = lambda value, n=3: "–" if value is None else decimal(value, n)
     return environment
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from dsir_core.report.formatting import counted
+
 Verdict = Literal["good", "doubtful", "wrong"]
 
 NO_DIFFERENCE = 0.6
@@ -91,8 +93,8 @@ def below_zero(figures: Mapping[str, Any]) -> Iterator[str]:
             positive = positive_documents(figures, name)
             hint = "" if positive is None else f"; {_holds(found, positive)}"
             yield (
-                f"{below:,} of the {selected:,} documents selected for {name} have a log weight of 0 or less: to the "
-                f"model they look like raw rather than the target{hint}"
+                f"selected for {name} with a log weight of 0 or less, so that to the model it looks like raw rather "
+                f"than the target: {below:,} of {counted(selected, 'document')}{hint}"
             )
 
 
@@ -160,15 +162,15 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
         yield f"{name}: {found['documents']:,} target documents are too few for a precise figure; add some if you can"
     if found["ineligible"]:
         yield (
-            f"{name}: {found['ineligible']:,} of {found['documents']:,} target documents have too few tokens to be "
-            f"eligible in raw, and count as not recovered"
+            f"{name}: too few tokens to be eligible in raw, and so counted as not recovered: "
+            f"{found['ineligible']:,} of {counted(found['documents'], 'target document')}"
         )
     outliers = found.get("outliers", {"documents": 0, "first": []})
     if 0 < outliers["documents"] <= MANY_OUTLIERS * found["documents"] and outliers["first"]:
         first = outliers["first"][0]
         yield (
-            f"{name}: {outliers['documents']:,} of {found['documents']:,} target documents look less like the others "
-            f"than half of raw does, first {first['file']} at {first['position']:,}: are they meant?"
+            f"{name}: less like the other target documents than half of raw is: {outliers['documents']:,} of "
+            f"{found['documents']:,}, first {first['file']} at {first['position']:,}; is that meant?"
         )
     if _is_beyond(found, positive):
         yield (
@@ -179,12 +181,12 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
         # The first point of the curve is as far down as the sample tells.
         about = "at most" if found["enough"] <= found["curve"][0][0] else "about"
         twice = f"; twice the present size recovers {found['twice']:.0%}" if is_resolved(found) else ""
-        yield f"{name}: {about} {_documents(found['enough'] * eligible)} documents would recover 95 %{twice}"
+        yield f"{name}: {about} {_documents(found['enough'] * eligible)} would recover 95 %{twice}"
 
 
 def _holds(found: Mapping[str, Any], positive: int | None) -> str:
     n = likely_documents(found, positive)
-    return f"raw seems to hold {f'about {_documents(n)} documents' if n >= 1 else 'no document'} like the target"
+    return f"raw seems to hold {f'about {_documents(n)}' if n >= 1 else 'no document'} like the target"
 
 
 def _is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
@@ -192,5 +194,5 @@ def _is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
 
 
 def _documents(n: float) -> str:
-    """Two significant digits: the curve is an estimate."""
-    return f"{float(f'{max(n, 1):.2g}'):,.0f}"
+    """A number of documents in two significant digits: the curve is an estimate."""
+    return counted(round(float(f"{max(n, 1):.2g}")), "document")

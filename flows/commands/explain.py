@@ -11,6 +11,7 @@ from dsir_core.errors import RequestError
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
+from flows.passing import say
 
 if TYPE_CHECKING:
     from dsir_core.explained import ExplainedDocument
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     with storage_settings(storage_of(arguments)):
         finished = FinishedSelection(arguments.output, arguments.workdir)
         if arguments.where is not None:
-            document = finished.explain_where(arguments.where, arguments.file)
+            try:
+                document = finished.explain_where(arguments.where, arguments.file, say)
+            finally:
+                say("")
         elif arguments.file is not None:
             document = finished.explain_document(arguments.file, arguments.position)
         else:
@@ -102,10 +106,12 @@ def _print(document: ExplainedDocument, chosen: Explanation, top: int) -> None:
 
 
 def _print_row(one: Contribution) -> None:
+    from dsir_core.report.formatting import decimal
+
     # Terminals obey control characters, and a document may hold any.
     name = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in one.ngram)
     name = name if len(name) < NGRAM_WIDTH else name[: NGRAM_WIDTH - 2] + "\N{HORIZONTAL ELLIPSIS}"
-    print(f"{name:<{NGRAM_WIDTH}}{one.times:>8,}{one.log_ratio:>12,.3f}{one.total:>12,.3f}{one.bucket:>10}")
+    print(f"{name:<{NGRAM_WIDTH}}{one.times:>8,}{decimal(one.log_ratio):>12}{decimal(one.total):>12}{one.bucket:>10}")
 
 
 def _positive(text: str) -> int:

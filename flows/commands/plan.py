@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dsir_core.config.request import SelectConfig
 from flows.options import add_options, config_of
 from flows.parser import Parser
+from flows.passing import say
 
 if TYPE_CHECKING:
     from dsir_core.forecasting.estimates import Estimate
@@ -39,20 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     work = Run(config, InlineExecutor())
     with work.with_storage():
-        found = forecast(work, _say)
-    _say("")
+        found = forecast(work, say)
+    say("")
     if arguments.json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
         for line in _lines(config, found):
             print(line)
     return 0 if found.can_run else CANNOT_RUN
-
-
-def _say(text: str) -> None:
-    """What is being done, on a line that the next one replaces; nothing where nobody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}{' ...' if text else ''}", end="", file=sys.stderr, flush=True)
 
 
 def _lines(config: SelectConfig, found: Forecast) -> Iterator[str]:

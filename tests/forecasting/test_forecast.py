@@ -117,7 +117,7 @@ def test_a_run_without_an_eligible_document_is_a_check_that_fails(plan: Plan, po
     (failed,) = [check for check in found.checks if not check.ok]
     assert (failed.what, failed.detail) == (
         "eligible documents",
-        f"none of the {found.raw.documents.value:,.0f} documents of raw has 1,000,000 tokens or more",  # type: ignore[union-attr]
+        f"of {found.raw.documents.value:,.0f} documents in raw, none with 1,000,000 tokens or more",  # type: ignore[union-attr]
     )
 
 
@@ -162,8 +162,24 @@ def test_short_documents_are_warned_of(plan: Plan, pool: Path) -> None:
 
 
 def test_more_than_there_is_is_warned_of(plan: Plan, pool: Path) -> None:
-    assert said(plan(**request(pool, count=1_000_000)).warnings, "all of them will be chosen")
+    assert said(plan(**request(pool, count=1_000_000)).warnings, "none will be left out")
     assert said(plan(**request(pool, count=2_600)).warnings, "much like raw")
+
+
+def test_one_document_is_no_documents(plan: Plan, tmp_path: Path) -> None:
+    text = "five little words of text"
+    raw, target = tmp_path / "raw.jsonl", tmp_path / "target.jsonl"
+    raw.write_text(json.dumps({"text": text}) + "\n")
+    target.write_text(json.dumps({"text": text}) + "\n")
+    few = {"raw": str(raw), "target": {"t": str(target)}, "smoothing": 0.0}
+    found = plan(**few, count=2, min_tokens=1)
+    assert said(found.warnings, "raw has only about 1 eligible document:")
+    assert said(found.warnings, "1 of 1 document.")
+    short = plan(**few, count=1)
+    assert said(short.warnings, "of 1 document in the sample, 0 with")
+    assert said([check.detail for check in short.checks], "of 1 document in raw, none with")
+    raw.write_text("{}\n")
+    assert said([check.detail for check in plan(**few, count=1).checks], "1 of 1 record, more than")
 
 
 def test_a_small_target_is_warned_of_unless_it_is_smoothed(plan: Plan, pool: Path) -> None:
@@ -223,7 +239,7 @@ def test_a_target_inside_raw_is_warned_of(plan: Plan, tmp_path: Path) -> None:
     shutil.copytree(DEMO / "raw", raw)
     assert not said(plan(**request(raw)).warnings, "word for word")
     shutil.copy(DEMO / "targets" / "speeches.jsonl", raw / "b.jsonl")
-    assert said(plan(**request(raw)).warnings, "60 of 2,790 documents in the sample stand in a target, too")
+    assert said(plan(**request(raw)).warnings, "word for word, in the sample: 60 of 2,790 documents")
     assert not said(plan(**request(raw, exclude_target_copies=True)).warnings, "word for word")
 
 

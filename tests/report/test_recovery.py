@@ -78,7 +78,8 @@ def report(share: float, positive: int, smoothing: str = "raw_prior=10000") -> d
 
 def test_selected_documents_below_zero_are_told_with_what_raw_seems_to_hold() -> None:
     (text,) = below_zero(report(0.02, 8_100))
-    assert text.startswith("11,900 of the 20,000 documents selected for t have a log weight of 0 or less")
+    assert text.startswith("selected for t with a log weight of 0 or less")
+    assert "11,900 of 20,000 documents" in text
     assert text.endswith("raw seems to hold about 8,100 documents like the target")
     assert list(below_zero(report(0.005, 8_100))) == []
 
