@@ -6,7 +6,7 @@ import numpy as np
 
 from dsir_core.features.xxh3 import xxh3
 from dsir_core.kernels.compiled import compiled
-from dsir_core.kernels.machine import load_byte
+from dsir_core.kernels.machine import address_of, load_byte
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -20,13 +20,13 @@ def hash_strings(data, offsets, first, second):
         data: uint8[...], the strings' bytes, of which none behind the last is read; offsets: int64[n + 1].
         first, second: uint64[n] to be filled.
     """
-    address, spare = data.ctypes.data, np.zeros(8, np.uint8)
+    address, spare = address_of(data), np.zeros(8, np.uint8)
     for i in range(len(offsets) - 1):
         length = offsets[i + 1] - offsets[i]
         start = address + offsets[i]
         if offsets[i] + 8 > len(data):  # `xxh3` loads eight bytes of a short string, too
             spare[:length] = data[offsets[i] : offsets[i + 1]]
-            start = spare.ctypes.data
+            start = address_of(spare)
         first[i] = xxh3(start, length) if length > 0 else np.uint64(0)
         h = _FNV_OFFSET
         for at in range(length):

@@ -11,7 +11,7 @@ import numpy as np
 from dsir_core.features.tokenize import decode
 from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, SPACE
 from dsir_core.kernels.compiled import compiled
-from dsir_core.kernels.machine import load_byte
+from dsir_core.kernels.machine import address_of, load_byte
 
 
 @compiled("dsir_core.features")
@@ -27,7 +27,7 @@ def cut(data, offsets, words, index, entries, starts, documents):
     Returns:
         How many chunks there are.
     """
-    address = data.ctypes.data
+    address = address_of(data)
     in_words = np.empty(128, np.int64)
     for code in range(128):
         in_words[code] = (entries[index[0] << 8 | code] >> CLASS_SHIFT) & 3 != SPACE

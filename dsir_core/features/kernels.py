@@ -16,6 +16,7 @@ from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
 from dsir_core.features.unicode_table import SPACE
 from dsir_core.features.xxh3 import xxh3
 from dsir_core.kernels.compiled import compiled
+from dsir_core.kernels.machine import address_of
 
 TOKENS_AT_ONCE = 4096
 """Tokens between tokenizing and hashing: few enough for the processor's cache, whatever a document's size."""
@@ -120,7 +121,7 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
     tail = np.zeros(ngrams, np.int64), np.zeros(ngrams, np.int64)
     targets = log_ratio.shape[1]
     by_order = np.zeros((ngrams, targets), np.float64)
-    address = data.ctypes.data
+    address = address_of(data)
     wide = np.uint64(buckets)
     exact = selector == _SHA256
     digests = ngrams * TOKENS_AT_ONCE if exact else 0
@@ -128,7 +129,7 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
     n_missing, modulo = np.zeros(ngrams + 1, np.int64), modulus(buckets)
     for document in range(len(offsets) - 1):
         begin, stop = address + offsets[document], address + offsets[document + 1]
-        position, out = begin, scratch.ctypes.data
+        position, out = begin, address_of(scratch)
         n_open, kind, done = 0, SPACE, 0
         by_order[:] = 0.0
         while position < stop:

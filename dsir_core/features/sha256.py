@@ -16,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dsir_core.kernels.machine import clear64, copy32, load64, multiply_high, store64, store_byte, swap_bytes
+from dsir_core.kernels.machine import (
+    address_of,
+    clear64,
+    copy32,
+    load64,
+    multiply_high,
+    store64,
+    store_byte,
+    swap_bytes,
+)
 from dsir_core.kernels.sha256_lanes import BLOCK, LANES, START, compress_lanes
 
 CACHE_BITS = 15
@@ -123,16 +132,16 @@ def digest_missing(cache, missing, n_missing, tokens, tail, buckets, work):
                 long[n_long, 0], long[n_long, 1], long[n_long, 2] = k, order, length
                 n_long += 1
                 continue
-            message = messages.ctypes.data + n_lanes * _STRIDE
+            message = address_of(messages) + n_lanes * _STRIDE
             _write_ngram(missing[k, 1], order, tokens, tail, message)
             pad(message, length)
             lanes[n_lanes] = k
             n_lanes += 1
             if n_lanes == LANES:
-                _digest_lanes(messages.ctypes.data, _STRIDE, lanes, n_lanes, buckets, work)
+                _digest_lanes(address_of(messages), _STRIDE, lanes, n_lanes, buckets, work)
                 n_lanes = 0
     if n_lanes:
-        _digest_lanes(messages.ctypes.data, _STRIDE, lanes, n_lanes, buckets, work)
+        _digest_lanes(address_of(messages), _STRIDE, lanes, n_lanes, buckets, work)
     if n_long:
         _digest_long(long, n_long, missing, tokens, tail, buckets, work)
     for k in range(n_missing[-1]):
@@ -232,11 +241,11 @@ def _digest_long(long, n_long, missing, tokens, tail, buckets, work):
         blocks[:] = 0
         for lane in range(n):
             k, size, length = long[order[begin + lane]]
-            message = messages.ctypes.data + lane * stride
+            message = address_of(messages) + lane * stride
             _write_ngram(missing[k, 1], size, tokens, tail, message)
             blocks[lane] = pad(message, length)
             lanes[lane] = k
-        _digest_lanes(messages.ctypes.data, stride, lanes, n, buckets, work)
+        _digest_lanes(address_of(messages), stride, lanes, n, buckets, work)
         begin += n
     blocks[:] = 0
 
@@ -260,7 +269,7 @@ def _digest_lanes(messages, stride, lanes, n, buckets, work):
         most = max(most, blocks[lane])
     # One call alone: its thousand vector operations are compiled wherever it stands.
     for block in range(most):
-        compress_lanes(state.ctypes.data, messages + block * BLOCK, stride, block, blocks.ctypes.data)
+        compress_lanes(address_of(state), messages + block * BLOCK, stride, block, address_of(blocks))
     # No overflow: buckets are at most 2^20.
     for lane in range(LANES):
         totals[lane] = np.uint64(state[7, lane])

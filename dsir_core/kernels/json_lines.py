@@ -12,7 +12,7 @@ from numba import njit
 
 from dsir_core.kernels.compiled import compiled
 from dsir_core.kernels.json_values import copy_string, skip_colon, skip_space, skip_string, skip_value
-from dsir_core.kernels.machine import load_byte
+from dsir_core.kernels.machine import address_of, load_byte
 
 BLANK, TAKEN, LEFT = 0, 1, 2
 """Status of a line: nothing but white space, its text is taken, left to the slow decoder."""
@@ -81,9 +81,9 @@ def take_texts(data, starts, stops, key, max_bytes, text, offsets, status):
             whose text is not taken has an empty one.
         status: uint8[n], filled with `BLANK`, `TAKEN` or `LEFT`.
     """
-    address = data.ctypes.data
+    address = address_of(data)
     readable = address + len(data)
-    begin = text.ctypes.data
+    begin = address_of(text)
     out = begin
     for line in range(len(starts)):
         offsets[line] = out - begin

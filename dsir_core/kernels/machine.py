@@ -5,13 +5,20 @@ Addresses are int64, values uint64; the two never mix, since Numba would turn th
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 _I8, _I64, _I128 = ir.IntType(8), ir.IntType(64), ir.IntType(128)
 _LANES = 64
 _HALF_BLOCK = ir.VectorType(_I8, 32)
+
+
+@njit(nogil=True)
+def address_of(array):
+    """Address of an array's first element, int64: Numba adds the uint64 of `ctypes.data` to an int64 as floats."""
+    return np.int64(array.ctypes.data)
 
 
 def _load(builder, address, bits):
