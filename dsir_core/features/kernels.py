@@ -14,7 +14,7 @@ from dsir_core.features.reference import FOLD
 from dsir_core.features.sha256 import digest_missing, fold_checks, look_up, modulus, new_work, resolve, token_checks
 from dsir_core.features.tokenize import SCRATCH_FACTOR, scan
 from dsir_core.features.unicode_table import SPACE
-from dsir_core.features.xxh3 import xxh3
+from dsir_core.features.xxh3 import xxh3_of_tokens
 from dsir_core.kernels.compiled import compiled
 from dsir_core.kernels.machine import address_of
 
@@ -24,12 +24,6 @@ TOKENS_AT_ONCE = 4096
 _FOLD = np.uint64(FOLD)
 _HALF = np.uint64(32)
 _SHA256 = SHA256.selector
-
-
-@njit(nogil=True)
-def _hash_tokens(starts, ends, n, hashes):
-    for i in range(n):
-        hashes[i] = xxh3(starts[i], ends[i] - starts[i])
 
 
 @njit(nogil=True)
@@ -114,6 +108,7 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
     scratch = np.empty(SCRATCH_FACTOR * longest + 128, np.uint8)
     starts, ends = np.empty(TOKENS_AT_ONCE, np.int64), np.empty(TOKENS_AT_ONCE, np.int64)
     hashes, folded = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
+    longer = np.empty(TOKENS_AT_ONCE, np.int64)
     found = np.empty((ngrams, TOKENS_AT_ONCE), np.uint64)
     before = np.zeros(ngrams + 1, np.uint64)
     checks, folded_checks = np.empty(TOKENS_AT_ONCE, np.uint64), np.empty(TOKENS_AT_ONCE, np.uint64)
@@ -138,7 +133,7 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
             )
             if n == 0:
                 continue
-            _hash_tokens(starts, ends, n, hashes)
+            xxh3_of_tokens(starts, ends, n, hashes, longer)
             if exact:
                 token_checks(starts, ends, n, checks)
             for order in range(1, ngrams + 1):

@@ -72,7 +72,35 @@ def xxh3(address, length):
         uint64.
     """
     if length <= 8:
-        return _up_to_8(address, length)
+        return _up_to_8(load64(address), length)
+    return _above_8(address, length)
+
+
+@njit(nogil=True)
+def xxh3_of_tokens(starts, ends, n, hashes, longer):
+    """XXH3-64 of n tokens; see `xxh3`.
+
+    Most tokens have up to 8 bytes, in no order that a processor could guess. All are hashed as if they had, without a
+    branch and several in a vector; then those that have more.
+
+    Args:
+        starts, ends: int64[>= n], addresses.
+        hashes: uint64[>= n], filled; longer: int64[>= n], working space.
+    """
+    n_longer = 0
+    for i in range(n):
+        hashes[i] = load64(starts[i])
+        longer[n_longer] = i
+        n_longer += np.int64(ends[i] - starts[i] > 8)
+    for i in range(n):
+        hashes[i] = _up_to_8(hashes[i], min(ends[i] - starts[i], 8))
+    for k in range(n_longer):
+        i = longer[k]
+        hashes[i] = _above_8(starts[i], ends[i] - starts[i])
+
+
+@njit(nogil=True)
+def _above_8(address, length):
     if length <= 16:
         return _up_to_16(address, length)
     return _above_16(address, length)
@@ -88,10 +116,9 @@ def _above_16(address, length):
 
 
 @njit(nogil=True)
-def _up_to_8(address, length):
-    # Two formulas, for up to 3 bytes and for 4 to 8. Most tokens are of either kind, in no order that a processor could
-    # guess: both are computed and one is taken, which costs less than a wrong guess every other token.
-    word = load64(address)
+def _up_to_8(word, length):
+    # Two formulas, for up to 3 bytes and for 4 to 8: both are computed and one is taken, which costs less than a wrong
+    # guess every other token.
     middle = (word >> np.uint64((length >> 1) << 3)) & _BYTE
     last = (word >> np.uint64((length - 1) << 3)) & _BYTE
     few = ((word & _BYTE) << np.uint64(16)) | (middle << np.uint64(24)) | last | np.uint64(length << 8)
