@@ -113,6 +113,16 @@ def trailing_zeros(typing_context, value):
     return types.int64(types.uint64), generate
 
 
+@intrinsic
+def count_ones(typing_context, value):
+    """Number of one bits: uint64 -> int64."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
 def _constant(value):
     return ir.Constant(ir.VectorType(_I8, _LANES), [value] * _LANES)
 
