@@ -50,16 +50,36 @@ def _unigram_buckets(hashes, n, folded, found, buckets):
 
 
 @njit(nogil=True)
-def _add_log_ratios(found, first, n, log_ratio, sums):
-    if len(sums) == 1:
-        total = sums[0]
-        for i in range(first, n):
-            total += log_ratio[found[i], 0]
-        sums[0] = total
+def _add_log_ratios(found, done, n, log_ratio, by_order):
+    """Add the log ratios of n-grams that end at n tokens to sums by order and target, in the order of the text."""
+    orders, targets = by_order.shape
+    if orders == 2 and targets == 1:
+        _add_of_pairs(found, done, n, log_ratio, by_order)
         return
+    for order in range(orders):
+        first = max(0, order - done)
+        if targets == 1:
+            total = by_order[order, 0]
+            for i in range(first, n):
+                total += log_ratio[found[order, i], 0]
+            by_order[order, 0] = total
+            continue
+        for i in range(first, n):
+            for target in range(targets):
+                by_order[order, target] += log_ratio[found[order, i], target]
+
+
+@njit(nogil=True)
+def _add_of_pairs(found, done, n, log_ratio, by_order):
+    # An addition waits for the one before: two sums, of unigrams and of bigrams, take the time of one.
+    ones, twos = by_order[0, 0], by_order[1, 0]
+    first = max(0, 1 - done)
+    for i in range(min(first, n)):
+        ones += log_ratio[found[0, i], 0]
     for i in range(first, n):
-        for target in range(len(sums)):
-            sums[target] += log_ratio[found[i], target]
+        ones += log_ratio[found[0, i], 0]
+        twos += log_ratio[found[1, i], 0]
+    by_order[0, 0], by_order[1, 0] = ones, twos
 
 
 @njit(nogil=True)
@@ -159,12 +179,12 @@ def run_batch(data, offsets, ngrams, buckets, tables, selector, cache, log_ratio
                 row, first = found[order - 1], max(0, order - 1 - done)
                 if n_missing[ngrams]:
                     resolve(row, first, n, work[0])
-                if targets:
-                    _add_log_ratios(row, first, n, log_ratio, by_order[order - 1])
-                else:
+                if not targets:
                     _add_counts(row, first, n, counts)
                     if kept.shape[1]:
                         n_kept[order - 1] = _keep(row, first, n, kept[order - 1], n_kept[order - 1])
+            if targets:
+                _add_log_ratios(found, done, n, log_ratio, by_order)
             done += n
             _keep_tail(starts, ends, n, tail)
             starts[0] = starts[n]
