@@ -178,7 +178,7 @@ def new_work(digests):
     )
 
 
-@njit(nogil=True)
+@njit(nogil=True, forceinline=True)
 def _ngram_bytes(i, order, tokens, tail):
     starts, ends = tokens
     length = order - 1
