@@ -95,21 +95,22 @@ def look_up(cache, keys, checks, first, n, found, missing, n_missing):
     Returns:
         How many digests are needed.
     """
-    nowhere = 1 << CACHE_BITS
-    for i in range(first, n):
-        slot = np.int64(keys[i] >> np.uint64(64 - CACHE_BITS))
+    # Indices are unsigned, since Numba asks of each signed one whether it counts from the end.
+    nowhere, end = np.uint64(1 << CACHE_BITS), np.uint64(n_missing)
+    for i in range(np.uint64(first), np.uint64(n)):
+        slot = keys[i] >> np.uint64(64 - CACHE_BITS)
         high = keys[i] << np.uint64(_BUCKET_BITS)
         entry = cache[slot, 0]
         known = ((entry ^ high) <= _BUCKET_MASK) & (cache[slot, 1] == checks[i])
         # No branch: whether the cache has an n-gram cannot be guessed.
-        new = high | _PENDING | np.uint64(n_missing)
+        new = high | _PENDING | end
         to = nowhere if known else slot
         cache[to, 0] = new
         cache[to, 1] = checks[i]
         found[i] = (entry if known else new) & _BUCKET_MASK
-        missing[n_missing, 0], missing[n_missing, 1] = slot, i
-        n_missing += np.int64(not known)
-    return n_missing
+        missing[end, 0], missing[end, 1] = slot, i
+        end += np.uint64(not known)
+    return np.int64(end)
 
 
 @njit(nogil=True)
