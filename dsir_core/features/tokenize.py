@@ -99,14 +99,16 @@ def scan(position, stop, begin, readable, out, starts, ends, n_open, kind, index
 @njit(nogil=True)
 def _add_edges(edges, out, found, n_found):
     """Append the addresses of a block's edges, and up to `_EDGES_AT_ONCE` that mean nothing; their new number."""
-    end = n_found + count_ones(edges)
+    # Unsigned: Numba asks of each signed index whether it counts from the end.
+    at = np.uint64(n_found)
+    n_found += count_ones(edges)
     while edges:
         # Some too many: where the last edge is, a processor cannot guess.
         for _ in range(_EDGES_AT_ONCE):
-            found[n_found] = out + trailing_zeros(edges)
-            n_found += 1
+            found[at] = out + trailing_zeros(edges)
+            at += _ONE
             edges &= edges - _ONE
-    return end
+    return n_found
 
 
 @njit(nogil=True)
