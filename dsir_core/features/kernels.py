@@ -76,7 +76,7 @@ def _add_of_pairs(found, done, n, log_ratio, by_order):
     first = max(0, 1 - done)
     for i in range(min(first, n)):
         ones += log_ratio[found[0, i], 0]
-    for i in range(first, n):
+    for i in range(np.uint64(first), np.uint64(n)):
         ones += log_ratio[found[0, i], 0]
         twos += log_ratio[found[1, i], 0]
     by_order[0, 0], by_order[1, 0] = ones, twos
@@ -84,7 +84,7 @@ def _add_of_pairs(found, done, n, log_ratio, by_order):
 
 @njit(nogil=True)
 def _add_counts(found, first, n, counts):
-    for i in range(first, n):
+    for i in range(np.uint64(first), np.uint64(n)):
         counts[found[i]] += 1
 
 

@@ -155,7 +155,7 @@ def digest_missing(cache, missing, n_missing, tokens, tail, buckets, work):
 @njit(nogil=True)
 def resolve(found, first, n, digests):
     """Put buckets in place of the numbers of digests."""
-    for i in range(first, n):
+    for i in range(np.uint64(first), np.uint64(n)):
         pending = found[i] >= _PENDING
         number = found[i] & (_PENDING - np.uint64(1)) if pending else np.uint64(0)
         found[i] = digests[number] if pending else found[i]
