@@ -24,7 +24,7 @@ from dsir_core.config.features import FeatureSettings
 from dsir_core.features import count_each, count_ngrams, score_ngrams
 from dsir_core.features import reference as oracle
 from dsir_core.features.kernels import TOKENS_AT_ONCE
-from dsir_core.features.xxh3 import xxh3
+from dsir_core.features.xxh3 import xxh3, xxh3_of_tokens
 from tests.features.texts import TEXTS, buffers
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -128,10 +128,26 @@ def hash_of(data: np.ndarray, length: int) -> int:
     return xxh3(data.ctypes.data, length)  # type: ignore[no-any-return]
 
 
+@njit
+def hashes_of_tokens(data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    starts = np.full(len(lengths), np.int64(data.ctypes.data))
+    hashes, longer = np.empty(len(lengths), np.uint64), np.empty(len(lengths), np.int64)
+    xxh3_of_tokens(starts, starts + lengths, len(lengths), hashes, longer)
+    return hashes
+
+
 def test_xxh3_is_that_of_the_library_at_every_length() -> None:
     data = np.frombuffer(os.urandom(3000), np.uint8).copy()
     for length in range(1, len(data)):
         assert int(hash_of(data, length)) == xxhash.xxh3_64_intdigest(data[:length].tobytes())
+
+
+def test_xxh3_of_tokens_side_by_side_is_that_of_the_library() -> None:
+    data = np.frombuffer(os.urandom(300), np.uint8).copy()
+    # Short and long tokens in turn, in numbers that fill no vector.
+    lengths = np.random.default_rng(0).permutation(np.concatenate([np.arange(1, 290), np.arange(1, 20)]))
+    expected = [xxhash.xxh3_64_intdigest(data[:length].tobytes()) for length in lengths]
+    assert hashes_of_tokens(data, lengths).tolist() == expected
 
 
 @pytest.mark.parametrize("buckets", [2, 10**4, 2**20 - 3])
