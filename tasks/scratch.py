@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import functools
 import multiprocessing
 import os
@@ -16,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from dsir_core.errors import RequestError
+from dsir_core.storage.locks import locked, remove_unlocked
 
 PREFIX = "dsir-dask-"
 LONGEST_BASE = 65
@@ -61,31 +61,29 @@ def _base() -> Path:
 
 def locked_folder(base: Path) -> tuple[Path, int]:
     """A new folder, and the descriptor that holds its lock."""
+    descriptor, folder = locked(lambda: _new_folder(base))
+    return Path(folder), descriptor
+
+
+def _new_folder(base: Path) -> tuple[int, str]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-        descriptor = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # a filesystem without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, descriptor
-        os.close(descriptor)  # `remove_abandoned` came in between
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+        with contextlib.suppress(FileNotFoundError):  # `remove_abandoned` came in between
+            return os.open(folder, os.O_RDONLY), folder
 
 
 def remove_abandoned(base: Path) -> None:
     """Remove folders of this user whose processes have ended. One whose lock cannot be asked for is left."""
     for folder in base.glob(f"{PREFIX}*"):
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            continue  # gone, or no folder of ours
-        try:
-            if os.fstat(descriptor).st_uid == os.getuid():
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue  # in use
-        finally:
-            os.close(descriptor)
+        if folder.is_dir() and not folder.is_symlink() and _is_of_this_user(folder):
+            remove_unlocked(folder, functools.partial(shutil.rmtree, ignore_errors=True))
+
+
+def _is_of_this_user(folder: Path) -> bool:
+    try:
+        return folder.lstat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False
 
 
 def _remove(folder: Path, process: int) -> None:

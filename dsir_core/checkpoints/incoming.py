@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
+
+from dsir_core.storage.locks import locked, remove_unlocked
 
 INCOMING = ".incoming-"
 """How the names of files that are being written begin."""
@@ -17,13 +17,7 @@ _ABANDONED = re.compile(rf"{re.escape(INCOMING)}[a-z0-9_]{{8}}")
 
 def locked_file(folder: Path | None) -> tuple[int, str]:
     """Descriptor and path of a new temporary file, with the lock that shows it is being written."""
-    while True:
-        handle, path = tempfile.mkstemp(prefix=INCOMING, dir=folder)
-        with contextlib.suppress(OSError):  # a filesystem without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return handle, path
-        os.close(handle)  # `remove_abandoned` came in between
+    return locked(partial(tempfile.mkstemp, prefix=INCOMING, dir=folder))
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -34,14 +28,5 @@ def remove_abandoned(folder: Path) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if _ABANDONED.fullmatch(path.name) and path.is_file() and not path.is_symlink() and _is_unlocked(path):
-            path.unlink(missing_ok=True)
-
-
-def _is_unlocked(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        if _ABANDONED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            remove_unlocked(path, partial(Path.unlink, missing_ok=True))

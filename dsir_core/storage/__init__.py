@@ -1,1 +1,1 @@
-"""Filesystems beyond this machine: how they are reached, tried again, and read ahead."""
+"""Filesystems: how those beyond this machine are reached, tried again and read ahead; locks on local files."""

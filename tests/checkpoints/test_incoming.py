@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dsir_core.checkpoints import incoming
 from dsir_core.checkpoints.incoming import locked_file, remove_abandoned
 
 
@@ -36,13 +35,25 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
 def test_what_another_process_has_removed_meanwhile_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".incoming-abcd1234").write_bytes(b"x")
+    path = tmp_path / ".incoming-abcd1234"
+    path.write_bytes(b"x")
+    monkeypatch.setattr(fcntl, "flock", lambda *_: path.unlink())
+    remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())
 
-    def removed(path: Path) -> bool:
-        path.unlink()
-        return True
 
-    monkeypatch.setattr(incoming, "_is_unlocked", removed)
+def test_a_file_is_locked_until_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that has made it, and has not locked it yet, must see that it is gone."""
+    path = tmp_path / ".incoming-abcd1234"
+    path.write_bytes(b"x")
+    unlink = Path.unlink
+
+    def unlink_locked(path: Path, **options: bool) -> None:
+        with path.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", unlink_locked)
     remove_abandoned(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -60,6 +60,7 @@ TESTS: dict[str, list[str]] = {
     "checkpoints/cached": ["checkpoints/test_cached.py"],
     "checkpoints/receipts": ["checkpoints/test_cached.py", "checkpoints/test_store.py"],
     "checkpoints/incoming": ["checkpoints/test_incoming.py"],
+    "storage/locks": ["checkpoints/test_incoming.py"],
     "checkpoints/store": ["checkpoints/test_store.py"],
     "checkpoints/manifest": ["checkpoints/test_manifest.py"],
     "shards/count": ["shards/test_count.py", "shards/test_ngram_cache.py"],

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -87,3 +88,21 @@ def test_a_folder_in_use_is_left_alone(short: Path, monkeypatch: pytest.MonkeyPa
     os.close(descriptor)
     scratch.remove_abandoned(short)
     assert not mine.exists()
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = tempfile.mkdtemp
+
+    def make_once(**where: Any) -> str:
+        made.append(make(**where))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_once)
+    folder, descriptor = scratch.locked_folder(short)
+    os.close(descriptor)
+    assert [folder] == list(short.iterdir()) == [Path(made[1])]
