@@ -95,9 +95,9 @@ release-check: install ## build sdist and wheel, and try the wheel in an empty f
 	@bash scripts/release_check.sh
 
 test-lowest: RESOLUTION := lowest-direct
-test-lowest: test-resolved ## run the fast tests with the lowest versions that pyproject.toml allows (needs uv)
+test-lowest: test-resolved ## run the fast tests and those of flows with the lowest versions that pyproject.toml allows (needs uv)
 test-newest: RESOLUTION := highest
-test-newest: test-resolved ## run the fast tests with the newest versions that pyproject.toml allows (needs uv)
+test-newest: test-resolved ## run the fast tests and those of flows with the newest versions that pyproject.toml allows (needs uv)
 
 test-resolved: install
 	@mkdir -p build
@@ -106,6 +106,7 @@ test-resolved: install
 	$(UV) pip install --quiet --compile-bytecode --python build/$(RESOLUTION) -r build/$(RESOLUTION).txt
 	$(UV) pip install --quiet --python build/$(RESOLUTION) --no-deps -e .
 	build/$(RESOLUTION)/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
+	build/$(RESOLUTION)/bin/python -m pytest $(PARALLEL) -m "long" tests/flows tests/tasks
 
 lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
 lock: RESOLVE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes \

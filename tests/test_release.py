@@ -59,9 +59,26 @@ def test_only_publishing_may_do_more_than_read(release: dict[str, Any]) -> None:
     assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text()
 
 
-def test_shell_steps_hold_no_expression_that_a_tag_could_fill(release: dict[str, Any]) -> None:
-    steps = [step for job in release["jobs"].values() for step in job["steps"]]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_shell_steps_hold_no_expression_that_a_tag_could_fill(path: Path) -> None:
+    steps = [step for job in yaml.safe_load(path.read_text())["jobs"].values() for step in job["steps"]]
     assert [step for step in steps if "${{" in step.get("run", "")] == []
+
+
+def test_the_oldest_and_the_newest_versions_are_tested_on_the_oldest_and_the_newest_python() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "versions.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pythons = [re.search(r"3\.\d+$", each) for each in project["classifiers"] if "Python :: 3." in each]
+    versions = [found[0] for found in pythons if found]
+    assert job["strategy"]["matrix"]["include"] == [
+        {"versions": "lowest", "python": versions[0]},
+        {"versions": "newest", "python": versions[-1]},
+    ]
+    targets = re.findall(r"^test-(\w+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {each["versions"] for each in job["strategy"]["matrix"]["include"]} <= set(targets)
+    assert workflow["permissions"] == {}
+    assert job["permissions"] == {"contents": "read"}
 
 
 def test_images_are_tagged_with_the_version() -> None:
