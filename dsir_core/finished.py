@@ -68,7 +68,7 @@ class FinishedSelection:
             say: is told how far the search is, where it takes longer than a moment.
 
         Raises:
-            RequestError: as for `explain_document`, or the condition is none.
+            RequestError: as for `explain_document`, or the condition is not valid.
         """
         return self._explained(document_where(self.report, where, file, say))
 

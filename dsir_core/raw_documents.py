@@ -76,7 +76,7 @@ def document_where(
         say: is told how far the search is, where it takes longer than a moment.
 
     Raises:
-        RequestError: the condition is none, no document meets it, or a file cannot be read.
+        RequestError: the condition is not valid, no document meets it, or a file cannot be read.
     """
     plain = read_settings_of(report)
     try:
@@ -138,7 +138,7 @@ def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
     """The files of raw, listed again.
 
     Raises:
-        RequestError: they are not there, or are others than those of the run.
+        RequestError: they are not there, or lie below another root than in the run.
     """
     specs, root = report["config"]["raw"], report["corpus"]["raw"]["root"]
     try:

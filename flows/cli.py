@@ -123,7 +123,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def parse_words(words: Sequence[str]) -> argparse.Namespace:
-    """The words after `dsir` as the options of a command; ends the process with status 2 where they are none.
+    """The words after `dsir` as the options of a command; ends the process with status 2 where they are wrong.
 
     Help, version and completions are printed, and end it with status 0.
     """

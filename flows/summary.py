@@ -52,7 +52,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     if documents["bad"]:
         print(f"bad records are listed in {config.workdir_url.rstrip('/')}/quarantine/")
     if figures["storage"]["retries"]:
-        print(f"made again: {counted(figures['storage']['retries'], 'request')} to storage")
+        print(f"storage requests repeated: {figures['storage']['retries']:,}")
     if not figures["fit"]["refitted"]:
         print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")

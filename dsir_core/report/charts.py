@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from dsir_core.report.formatting import printable
+
 WIDTH = 380
 """Of every chart, in its own units; on a phone that is nearly the width of the page."""
 
@@ -97,8 +99,8 @@ def line_chart(
     """Lines over one axis.
 
     Args:
-        lines: the first point of each that has a label is where the label stands.
-        title: for who cannot see the chart.
+        lines: the label of one that has a label stands at its highest point.
+        title: for screen readers.
         x_title: of the horizontal axis, with its unit.
         x_labels: of places on the axis, instead of round numbers.
         y_title: of the vertical axis, with its unit.
@@ -191,7 +193,7 @@ def _common(height: int) -> dict[str, Any]:
 
 def _label(text: str) -> str:
     """A label that fits beside the bars and into XML: long ones lose their middle."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    shown = printable(text)
     if _ems(shown) <= LABEL_EMS:
         return shown
     head, tail = shown[: int(LABEL_EMS / PYGAL_EMS)], ""

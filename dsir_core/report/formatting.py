@@ -41,3 +41,8 @@ def decimal(value: float, places: int = 3) -> str:
 def counted(n: int, noun: str) -> str:
     """A number of things in words: 1 shard, 2,000 shards."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """A text of a document, or a name, without control characters: terminals obey them, and XML does not allow them."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

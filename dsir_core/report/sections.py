@@ -308,7 +308,7 @@ KINDS = {"selected": "Selected", "barely": "Just selected", "missed": "Just miss
 
 
 def _fragments(example: Figures) -> Iterator[tuple[str, int]]:
-    """The text in pieces with their levels of colour; of an older report in one piece."""
+    """The text in fragments with their levels of colour; of an older report in one."""
     text, place = example["text"], 0
     for n, level in example.get("levels", ()):
         yield text[place : place + n], level

@@ -34,7 +34,7 @@ def recovery_by_method(ranks: Mapping[str, Sequence[Ranks]], shares: Mapping[str
 
     Args:
         ranks: of `method_recovery`.
-        shares: of the eligible raw documents, what each who selects takes.
+        shares: of the eligible raw documents, by target that selects.
     """
     found = {}
     for index, method in enumerate(METHODS):
@@ -58,7 +58,10 @@ def recommend_by_recovery(found: Mapping[str, Found], *, is_bound: bool) -> Json
         is_bound: whether the sample is too small for the share that is selected.
     """
     if not found:
-        return {**NOTHING, "reason": "held-out recovery cannot be measured here, and nothing else tells which is best"}
+        return {
+            **NOTHING,
+            "reason": "held-out recovery cannot be measured here, and no other figure tells which is best",
+        }
     best = max(_preferred(found), key=lambda method: int(found[method].sum()))
     equal = [method for method in _preferred(found) if is_within_error(found[best], found[method], _errors(method))]
     at = ", at the smallest size that the sample of raw can tell" if is_bound else ""
@@ -98,7 +101,7 @@ def _recommended(by: str, equal: Sequence[str], shares: Mapping[str, float], wha
     shown = {method: f"{method} {share:.0%}" for method, share in shares.items()}
     worse = [method for method in _preferred(shares) if method not in equal]
     if BASE in equal:
-        reason = f"no method has a larger share {what} than random selection by more than the error"
+        reason = f"no method is better than random selection beyond the error, by the share {what}"
         return {**NOTHING, "equal": list(equal), "by": by, "reason": f"{reason}: {', '.join(shown.values())}"}
     parts = [f"{shares[used]:.0%} {what}"]
     if others:

@@ -147,7 +147,8 @@ def ranks_above(hidden: npt.NDArray[np.float64], raw: npt.NDArray[np.float64]) -
     """int64[n]: twice the number of raw documents that score above each hidden one; an equal score counts once.
 
     Args:
-        hidden: float64[n], scores. raw: float64[m], scores.
+        hidden: float64[n], scores.
+        raw: float64[m], scores.
     """
     ordered = np.sort(raw)
     not_below = len(raw) - np.searchsorted(ordered, hidden, side="left")

@@ -83,7 +83,7 @@ def _planned(config: SelectConfig, what: str, specs: tuple[str, ...], note: Note
         note(f"{what}: passed over {counted(len(ignored), 'file')} of no known kind: {shown}")
     if corpus.special:
         shown = ", ".join(corpus.special[:3])
-        some = "entry that is no regular file" if len(corpus.special) == 1 else "entries that are no regular files"
+        some = "entry that is not a regular file" if len(corpus.special) == 1 else "entries that are not regular files"
         note(f"{what}: left out {len(corpus.special):,} {some}: {shown}")
     if corpus.unversioned:
         note(

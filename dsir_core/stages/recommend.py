@@ -66,7 +66,7 @@ def method_recovery(
     config = run.config
     if config.weights is not None:
         return {}
-    work = StageWork(run, "recover", leaves_out=True)
+    work = StageWork(run, "recommend", leaves_out=True)
     samples = sample_corpora(work, plan, counts, config.read.unfiltered, SIZE, places=True)
     selectors = selectors_of(tuple(plan.targets), config.by_target)
     tasks = [

@@ -124,7 +124,7 @@ def _tell_unscored(run: Run, tally: Tally) -> None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in tally.unscored.items())
         first = tally.first_unscored[0]
         run.note(
-            f"not eligible without a usable score: {counted(sum(tally.unscored.values()), 'document')} ({reasons}), "
+            f"not eligible: {counted(sum(tally.unscored.values()), 'document')} without a usable score ({reasons}), "
             f"first {first.path} at {first.position}"
         )
     if tally.duplicate_keys:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from dsir_core.report.formatting import printable
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
@@ -65,7 +66,7 @@ def _lines(found: Difference) -> Iterator[str]:
         yield f"  {name:<{NAME_WIDTH - 2}}{n:>{FIGURE_WIDTH},}{more}"
     for letter, names in zip("AB", shared.named, strict=True):
         if names:
-            yield f"  in {letter} only, for example: {', '.join(map(_printable, names))}"
+            yield f"  in {letter} only, for example: {', '.join(map(printable, names))}"
     yield from _table("figure", {name: _shown_pair(name, pair) for name, pair in found.figures.items()})
     if found.strata:
         totals = [sum(pair[side] for pair in found.strata.values()) for side in range(2)]
@@ -82,7 +83,7 @@ def _lines(found: Difference) -> Iterator[str]:
 def _table(what: str, rows: dict[str, tuple[str, str]]) -> Iterator[str]:
     yield f"\n{what:<{NAME_WIDTH}}{'A':>{FIGURE_WIDTH}}{'B':>{FIGURE_WIDTH}}"
     for name, (a, b) in rows.items():
-        shown = _printable(name)
+        shown = printable(name)
         yield f"{shown:<{NAME_WIDTH}}{a:>{FIGURE_WIDTH}}{b:>{FIGURE_WIDTH}}"
 
 
@@ -104,10 +105,5 @@ def _with_shares(pair: Pair, totals: list[int]) -> tuple[str, str]:
 
 
 def _setting(value: Any) -> str:
-    shown = _printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    shown = printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return shown if len(shown) <= MAX_VALUE else f"{shown[: MAX_VALUE - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _printable(text: str) -> str:
-    """Terminals obey control characters, and names may hold any."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

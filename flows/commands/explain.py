@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsir_core.errors import RequestError
+from dsir_core.report.formatting import counted, printable
 from dsir_core.storage.connect import storage_settings
 from flows.options import add_storage_options, storage_of
 from flows.parser import Parser
@@ -91,7 +92,6 @@ def _standard_input() -> bytes:
 
 def _print(document: ExplainedDocument, chosen: Explanation, top: int) -> None:
     from dsir_core.report.explained import strongest
-    from dsir_core.report.formatting import counted
 
     print(f"{document.title}: {counted(len(chosen.spans), 'token')}")
     for fact in document.facts():
@@ -108,8 +108,7 @@ def _print(document: ExplainedDocument, chosen: Explanation, top: int) -> None:
 def _print_row(one: Contribution) -> None:
     from dsir_core.report.formatting import decimal
 
-    # Terminals obey control characters, and a document may hold any.
-    name = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in one.ngram)
+    name = printable(one.ngram)
     name = name if len(name) < NGRAM_WIDTH else name[: NGRAM_WIDTH - 2] + "\N{HORIZONTAL ELLIPSIS}"
     print(f"{name:<{NGRAM_WIDTH}}{one.times:>8,}{decimal(one.log_ratio):>12}{decimal(one.total):>12}{one.bucket:>10}")
 

@@ -101,6 +101,9 @@ def test_settings_that_are_auto_are_tuned_as_for_a_selection(labelled: Path, tmp
     found = compared(tmp_path, **asked)
     report, _ = selected(tmp_path, "importance", **asked)
     assert found["methods"]["importance"]["kl_reduction"] == report["kl_reduction"]
+    # Each of the two that measure recovery has its own figures; the second finds the samples of the first.
+    assert found["stages"]["recover"]["reused"] == 0
+    assert found["stages"]["recommend"]["reused"] == found["stages"]["recommend"]["shards"] > 0
 
 
 def test_a_comparison_is_the_same_in_all_shards_and_reuses_what_is_there(labelled: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_documents_without_a_usable_score_are_counted_named_and_not_chosen(
     assert json.loads(line)["key"] % 10 == 0
     assert report["documents"]["selected"] == len(kept) == 2730 - report["documents"]["ineligible"]
     assert {record["key"] for record in chosen(tmp_path / "output")} == {record["key"] for record in kept}
-    assert any("without a usable score: 273 documents" in note for note in report["notes"])
+    assert any("273 documents without a usable score" in note for note in report["notes"])
 
 
 @pytest.mark.parametrize("fit_ngrams", ["all", 1000])
