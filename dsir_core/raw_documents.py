@@ -17,6 +17,7 @@ from dsir_core.corpus.types import FileRange, SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
 from dsir_core.report.formatting import counted
 from dsir_core.shards.examples import read_texts
+from dsir_core.stages.earlier_runs import written_by_runs
 from dsir_core.urls import without_credentials
 
 SILENT_SECONDS, SAY_SECONDS = 2.0, 0.5
@@ -135,7 +136,7 @@ def _first(source: SourceFile, read: ReadSettings, progress: _Progress) -> tuple
 
 
 def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
-    """The files of raw, listed again.
+    """The files of raw, listed again, without those that runs have written.
 
     Raises:
         RequestError: they are not there, or lie below another root than in the run.
@@ -144,7 +145,8 @@ def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
     try:
         corpus = list_corpus(specs)
         if corpus.root == root:
-            return corpus.files
+            written = written_by_runs(corpus.files, specs)
+            return [file for file in corpus.files if file.path not in written]
         said = f"--raw {' '.join(specs)} is {corpus.root} here, and was {root}"
     except RequestError as error:
         said = str(error)

@@ -159,7 +159,9 @@ def test_a_damaged_list_ends_in_one_line(
     outputs: tuple[Path, Path], run_select: Select, dsir: Shell, tmp_path: Path
 ) -> None:
     run_select("damaged", count=5, output=str(tmp_path / "d"), workdir=str(tmp_path / "w"))
-    (tmp_path / "d" / NAME).write_bytes(b"PAR1")
-    status, _, error = dsir("diff", outputs[0], tmp_path / "d")
-    assert (status, error.count("\n")) == (2, 1)
-    assert "selected.parquet cannot be read" in error
+    pq.write_table(pa.table({"file": ["a"]}), tmp_path / "other.parquet")
+    for data in (b"PAR1", (tmp_path / "other.parquet").read_bytes()):
+        (tmp_path / "d" / NAME).write_bytes(data)
+        status, _, error = dsir("diff", outputs[0], tmp_path / "d")
+        assert (status, error.count("\n")) == (2, 1)
+        assert "selected.parquet cannot be read" in error

@@ -206,6 +206,18 @@ def test_a_document_is_found_by_a_condition_on_its_record(output: Path, dsir: Sh
         assert said in error
 
 
+def test_a_condition_finds_no_records_that_a_run_has_written_below_raw(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    lines = (pool / "pool-1.jsonl").read_bytes().splitlines(keepends=True)[:200]
+    (tmp_path / "raw" / "z.jsonl").write_bytes(b"".join(lines))
+    places = {"output": str(tmp_path / "raw" / "output"), "workdir": str(tmp_path / "raw" / "workdir")}
+    run_select("below raw", raw=(str(tmp_path / "raw"),), count=5, **places)
+    document = dsir_core.explain(places["output"], where="id != 'none'")
+    assert document.title == "z.jsonl at 0"
+
+
 def test_a_json_record_on_standard_input_is_explained_by_its_text(
     output: Path, dsir: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

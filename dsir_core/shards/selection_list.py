@@ -129,10 +129,13 @@ def read_selected(output: Store, columns: list[str] | None = None) -> Iterator[p
         columns: which columns; default: all.
 
     Raises:
-        RequestError: the list cannot be read.
+        RequestError: the list cannot be read, or lacks a column.
     """
     try:
         with output.open(NAME) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            missing = set(columns or ()).difference(file.schema_arrow.names)
+            if missing:
+                raise RequestError(f"{output.redacted}/{NAME} cannot be read: no column {min(missing)!r}")
             yield from file.iter_batches(READ_ROWS, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"{output.redacted}/{NAME} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ from dsir_core.corpus.types import SourceFile
 from dsir_core.errors import RequestError
 from dsir_core.urls import without_credentials
 
-FIELD_SETTINGS = "whichever of include, exclude, strata and weights names it"
+FIELD_SETTINGS = "whichever of include, exclude, strata, weights, --where and --key names it"
 
 
 def column_of(table: pa.Table, name: str) -> pa.Array:
