@@ -158,11 +158,7 @@ def test_third_party_imports_are_declared() -> None:
     imported = set().union(*map(modules_imported, modules))
     names = {Requirement(line).name.replace("-", "_") for line in PROJECT["project"]["dependencies"]}
     # compression: the standard library's from Python 3.14 on.
-    known = (
-        {"compression"}
-        | {name.partition(".")[0].replace("-", "_") for name in names} - {"pyyaml"}
-        | {"yaml", "sklearn"}
-    )
+    known = {"compression"} | {name.partition(".")[0].replace("-", "_") for name in names} - {"pyyaml"} | {"yaml"}
 
     assert imported - set(sys.stdlib_module_names) - set(LAYERS) - known == set()
 

@@ -62,7 +62,7 @@ class Kind:
 COUNTS = Kind("counts", 2, "npy", "shards counted")
 RAW_MODEL = Kind("raw-model", 1, "npy", "counts of raw that a model was fitted on")
 DOCUMENTS = Kind("documents", 1, "npz", "shards with sampled documents")
-CLASSIFIER = Kind("classifier", 1, "npz", "classifiers")
+CLASSIFIER = Kind("classifier", 2, "npz", "classifiers")
 RECOVERY = Kind("recovery", 2, "npz", "targets whose recovery is measured")
 MODEL = Kind("model", 2, "npz", "models")
 EXTERNAL = Kind("external", 1, "npz", "shards joined to a table of scores")

@@ -15,12 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.model.compact_sample import SparseDocuments
+from dsir_core.model.logistic import Features, Problem, dot
 
-GRID = 2.0**-20
-"""Coefficients are multiples of it: the last bits of an optimum depend on the processor's linear algebra."""
-
-TOLERANCE = 1e-9
-MAX_ITERATIONS = 10_000
+TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -76,31 +73,24 @@ def fit_classifier(
 ) -> Classifier:
     """Logistic regression with an L2 penalty of C = 1 on features whose root mean square length is 1.
 
-    Target and raw weigh the same in all, however many documents they have: the reference fits on as many of each. One
-    thread computes, so that the number of cores does not matter.
+    Target and raw weigh the same in all, however many documents they have: the reference fits on as many of each.
 
     Args:
-        target, raw: documents to tell apart.
+        target, raw: documents to tell apart, none of them without n-grams.
         buckets: of their counts.
-        tolerance: how near to the optimum the fit ends.
+        tolerance: how near to the optimum the fit ends, see `Problem.solve`.
 
     Raises:
         ValueError: there is no document in target or raw.
     """
     if not len(target) or not len(raw):
         raise ValueError("a classifier needs documents of target and of raw")
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    features = SparseDocuments.joined([target, raw]).shares(buckets)
-    length = np.sqrt(features.multiply(features).sum() / features.shape[0])
-    is_target = np.arange(features.shape[0]) < len(target)
-    model = LogisticRegression(C=1.0, class_weight="balanced", tol=tolerance, max_iter=MAX_ITERATIONS)
-    with threadpool_limits(limits=1):
-        model.fit(features / length, is_target)
-    return Classifier(on_grid(model.coef_ / length), on_grid(model.intercept_))
-
-
-def on_grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values to the nearest multiple of `GRID`."""
-    return np.asarray(np.round(values / GRID) * GRID, np.float64)
+    documents, n = SparseDocuments.joined([target, raw]), len(target) + len(raw)
+    is_target = np.arange(n) < len(target)
+    totals = documents.totals().astype(np.float64)
+    squares = np.add.reduceat(documents.counts.astype(np.int64) ** 2, documents.starts[:-1])
+    length = np.sqrt(dot(squares / totals, 1.0 / totals) / n)
+    importance = np.where(is_target, n / (2 * len(target)), n / (2 * len(raw)))
+    features = Features(documents, buckets, 1.0 / (totals * length))
+    point = Problem(features, is_target.astype(np.float64), importance).solve(tolerance)
+    return Classifier(point[None, :-1] / length, point[-1:])

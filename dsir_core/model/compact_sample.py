@@ -81,20 +81,16 @@ class SparseDocuments:
         np.add.at(total, self.buckets, self.counts)
         return total
 
+    def totals(self) -> npt.NDArray[np.int64]:
+        """int64[n]: n-grams of each document, none of which may have none."""
+        return np.asarray(np.add.reduceat(self.counts, self.starts[:-1], dtype=np.int64), np.int64)
+
     def matrix(self, buckets: int) -> Any:
         """Scipy CSR array int64[n, buckets] of counts."""
         from scipy.sparse import csr_array
 
         counts = self.counts.astype(np.int64)
         return csr_array((counts, self.buckets, self.starts.astype(np.int32)), shape=(len(self), buckets))
-
-    def shares(self, buckets: int) -> Any:
-        """Scipy CSR array float64[n, buckets]: counts divided by the document's number of n-grams."""
-        from scipy.sparse import csr_array
-
-        totals = np.add.reduceat(self.counts, self.starts[:-1], dtype=np.int64)
-        shares = self.counts / np.repeat(totals, np.diff(self.starts))
-        return csr_array((shares, self.buckets, self.starts.astype(np.int32)), shape=(len(self), buckets))
 
     def to_bytes(self, **more: Any) -> bytes:
         """As NumPy `.npz` without pickle, with more arrays."""

@@ -22,7 +22,7 @@ from dsir_core.resampling.weights_schema import odds_column
 COLUMN = "log_weight"
 
 TOLERANCE = 1e-6
-"""Of the classifiers, which only order documents here: a sixth of the time that a classifier to select by takes."""
+"""Of the classifiers, which only order documents here: half of the time that a classifier to select by takes."""
 
 Floats = npt.NDArray[np.float64]
 

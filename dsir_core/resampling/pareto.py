@@ -10,16 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.model.noise import exp_exact, log_exact
+from dsir_core.model.logistic import probability
+from dsir_core.model.noise import log_exact
 
 PARETO_SHAPE = 9
-LARGEST_LOG_ODDS = 700.0
-"""Beyond it a probability is 0 or 1 in float64."""
-
-
-def probability(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Score of each document: float64[n] from 0 to 1, from the log odds float64[n] that it is of the target."""
-    return np.asarray(1.0 / (1.0 + exp_exact(-np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))), np.float64)
 
 
 def keep_probability(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

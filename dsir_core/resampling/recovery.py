@@ -210,7 +210,7 @@ def tokens_of(documents: SparseDocuments, ngrams: int) -> npt.NDArray[np.int32]:
     """
     if not len(documents):
         return np.empty(0, np.int32)
-    totals = np.add.reduceat(documents.counts, documents.starts[:-1], dtype=np.int64)
+    totals = documents.totals()
     long = (totals + ngrams * (ngrams - 1) // 2) // ngrams
     # Of fewer tokens than the longest n-gram: T (T + 1) / 2 n-grams.
     short = ((np.sqrt(8.0 * totals + 1) - 1) / 2).astype(np.int64)

@@ -48,7 +48,7 @@ def expected() -> np.ndarray:
     features = np.concatenate([target, raw])
     is_target = np.arange(len(features)) < len(target)
     length = np.sqrt((features**2).sum() / len(features))
-    model = LogisticRegression(class_weight="balanced", solver="newton-cg", tol=1e-9, max_iter=10**4)
+    model = LogisticRegression(class_weight="balanced", solver="newton-cg", tol=1e-11, max_iter=10**4)
     return np.asarray(model.fit(features / length, is_target).decision_function(raw / length))
 
 
@@ -63,7 +63,7 @@ def test_top_k_takes_what_scikit_learn_gives_the_largest_scores(
     positions = np.cumsum([0, *(len(line) + 1 for line in pool.read_bytes().splitlines())])
     rows = rows_of(tmp_path / "output")
     documents = [int(np.searchsorted(positions, row["position"])) for row in rows]
-    assert np.allclose([row["log_odds"] for row in rows], expected[documents], atol=1e-4)
+    assert np.allclose([row["log_odds"] for row in rows], expected[documents], atol=1e-6)
     assert set(documents) == set(np.argsort(-expected)[:70].tolist())
     assert [row["key"] for row in rows] == [row["log_odds"] for row in rows]
 
