@@ -231,6 +231,7 @@ def test_a_json_record_on_standard_input_is_explained_by_its_text(
     record = explained(json.dumps({"id": 1, "text": text}) + "\n")[1].splitlines()
     assert record[1:] == plain[1:]
     assert record[0] == "text of the JSON record on standard input: 6 tokens"
+    assert explained("\ufeff" + json.dumps({"text": text}))[1].splitlines() == record  # as a file may begin
     assert explained('{"not": JSON}')[1].startswith("text on standard input")
     for data, said in (
         ('{"id": 1, "body": "x"}', "text is missing; its fields are id, body"),

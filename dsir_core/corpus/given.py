@@ -6,6 +6,7 @@ import json
 
 from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.formats.json_records import BadRecordError, text_decoder
+from dsir_core.corpus.formats.line_blocks import BOM
 from dsir_core.errors import RequestError
 
 N_FIELDS = 8
@@ -16,13 +17,14 @@ def given_text(data: bytes, read: ReadSettings, where: str) -> tuple[str, bool]:
     """A text, and whether it was taken from the text field of a JSON object.
 
     Args:
-        data: UTF-8, all of it.
+        data: UTF-8, all of it; a byte order mark before it is passed over, as in files.
         read: names the text field.
         where: the data comes from, for messages.
 
     Raises:
         RequestError: the data is not UTF-8, a JSON object without the text field, or several JSON objects.
     """
+    data = data.removeprefix(BOM)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

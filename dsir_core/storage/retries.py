@@ -101,7 +101,8 @@ def with_retries(function: Callable[Parameters, Result], *args: Parameters.args,
 
 
 def _no_credentials(args: tuple[Any, ...], error: Exception) -> str:
-    path = next((one for one in args if isinstance(one, str)), "")
+    # An upload names a local file first; paths in a bucket begin with its name.
+    path = next((one for one in args if isinstance(one, str) and not one.startswith("/")), "")
     where = f"bucket {path.split('/', 1)[0]!r}" if path else "object storage"
     return (
         f"{where}: no credentials found ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile by "

@@ -156,11 +156,11 @@ class Failing:
     def __init__(self, error: Exception, times: int) -> None:
         self.error, self.times, self.calls = error, times, 0
 
-    def __call__(self, result: str) -> str:
+    def __call__(self, *results: str) -> str:
         self.calls += 1
         if self.calls <= self.times:
             raise self.error
-        return result
+        return results[0]
 
 
 def test_it_is_tried_until_it_works_and_each_retry_is_counted(waits: list[float]) -> None:
@@ -198,6 +198,9 @@ def test_missing_credentials_name_the_bucket_and_the_way_out() -> None:
     with pytest.raises(RequestError, match=r"bucket 'corpus': no credentials found.*--s3-profile.*--s3-anonymous"):
         retries.with_retries(function, "corpus/a.jsonl")
     assert function.calls == 1
+    function = Failing(botocore.exceptions.NoCredentialsError(), times=1)
+    with pytest.raises(RequestError, match=r"bucket 'work': no credentials found"):
+        retries.with_retries(function, "/tmp/local", "work/a.npy")
 
 
 @pytest.mark.parametrize(
