@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import xxhash
 from data_selection.hashed_ngram_dsir import get_ngram_counts
 
 from benchmarks.corpora import KINDS, corpus, texts, write_corpus
@@ -20,12 +23,16 @@ from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import Batch, FileRange
 from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features.reference import FOLD
+from dsir_core.features.sha256 import CACHE_BITS
 from dsir_core.features.texts import text_buffers
 
 Row = dict[str, Any]
 HASHES: tuple[str, ...] = ("xxh3", "sha256")
 REFERENCE_BYTES = 1_000_000
 ALTERNATIONS = 9
+LARGE_CACHE_BITS = 20
+"""Of a cache of 32 MiB, for comparison."""
 WORDS = 128
 """Of a chunk, as in the paper."""
 
@@ -162,7 +169,7 @@ def formats(folder: Path, n_bytes: int) -> Iterator[Row]:
 
 
 def corpus_figures(folder: Path, n_bytes: int) -> Iterator[Row]:
-    """Size of each group of kinds, and lengths of tokens in the first `n_bytes` of text."""
+    """Size of each group of kinds, lengths of tokens in the first `n_bytes` of text; what a cache has of n-grams."""
     found = corpus(folder).figures
     for group in ("natural", "code", "data"):
         kinds = [kind for kind in found["kinds"].values() if kind["group"] == group]
@@ -171,7 +178,27 @@ def corpus_figures(folder: Path, n_bytes: int) -> Iterator[Row]:
             "MB": sum(kind["bytes"] for kind in kinds) / 1e6,
             "documents": float(sum(kind["documents"] for kind in kinds)),
         }
-    data, offsets = text_buffers(texts(folder, n_bytes))
+    documents = texts(folder, n_bytes)
+    data, offsets = text_buffers(documents)
     counts = np.zeros(10_000, np.int64)
     n_tokens = int(count_ngrams(data, offsets, FeatureSettings(), counts).sum())
     yield {"what": "text", "bytes a token": len(data) / n_tokens, "n-grams a byte": counts.sum() / len(data)}
+    keys = _ngram_hashes(documents)
+    for bits in (CACHE_BITS, LARGE_CACHE_BITS):
+        yield {"what": f"sha256, cache of 2^{bits} n-grams", "hits, %": 100 * _share_of_hits(keys, bits)}
+
+
+def _ngram_hashes(documents: list[str]) -> npt.NDArray[np.uint64]:
+    """Of the unigrams and then the bigrams of each document."""
+    found = []
+    for text in documents:
+        words = re.findall(r"\w+|[^\w\s]+", text.lower())
+        tokens = np.array([xxhash.xxh3_64_intdigest(word.encode()) for word in words], np.uint64)
+        found += [tokens, tokens[:-1] * np.uint64(FOLD) + tokens[1:]]
+    return np.concatenate(found)
+
+
+def _share_of_hits(keys: npt.NDArray[np.uint64], bits: int) -> float:
+    """Of look-ups in a table of 2^bits slots that each keep their latest key."""
+    in_slots = keys[np.argsort(keys >> np.uint64(64 - bits), kind="stable")]
+    return float((in_slots[1:] == in_slots[:-1]).mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import kernels, runs
@@ -30,7 +31,16 @@ def test_kernel_sections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dials = list(kernels.dials(*sizes))
     assert [len(row) for row in dials] == [3, 3, 3, 2]
     assert all(value > 0 for row in dials for value in row.values() if isinstance(value, float))
-    assert [row["what"].split()[0] for row in kernels.corpus_figures(*sizes)] == ["natural:", "code:", "data:", "text"]
+    figures = list(kernels.corpus_figures(*sizes))
+    assert [row["what"].split()[0] for row in figures] == ["natural:", "code:", "data:", "text", "sha256,", "sha256,"]
+    hits = [row["hits, %"] for row in figures[4:]]
+    assert 0 < hits[0] <= hits[1] < 100
+
+
+def test_a_cache_has_what_came_last_to_each_slot() -> None:
+    ones, others = 1 << 63, 1 << 63 | 1
+    keys = np.array([5, ones, 5, ones, others, ones, 5], np.uint64)
+    assert kernels._share_of_hits(keys, 1) == pytest.approx(3 / 6)
 
 
 @pytest.mark.long
