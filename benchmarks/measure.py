@@ -17,6 +17,8 @@ import psutil
 ROOT = Path(__file__).parents[1]
 DSIR = Path(sys.executable).with_name("dsir")
 POLL_SECONDS = 0.1
+WORKERS = ("spawn_main", "forkserver")
+"""In the command lines of processes that Dask has started, or forked from one of them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _peaks(pid: int, driver: int, worker: int) -> tuple[int, int]:
         main = psutil.Process(pid)
         driver = max(driver, main.memory_info().rss)
         for child in main.children(recursive=True):
-            if "spawn_main" in " ".join(child.cmdline()):
+            if any(name in " ".join(child.cmdline()) for name in WORKERS):
                 worker = max(worker, child.memory_info().rss)
     except psutil.Error:
         pass  # a process that has just ended has no memory to look at
