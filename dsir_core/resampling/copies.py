@@ -18,7 +18,7 @@ BINS = 1024
 """Of hashes by their first bits; a partition is a run of bins."""
 
 PARTITION_DOCUMENTS = 8_000_000
-"""About so many documents a partition: some 500 MB while they are sorted."""
+"""About so many documents a partition: 1 GB at most while they are sorted."""
 
 ENTRY = np.dtype([("first", "<u8"), ("second", "<u8"), ("row", "<i8")])
 """Of an index: a document's hash, and its row in the shard's weights."""
@@ -97,7 +97,8 @@ def find_copies(
     shard = np.repeat(np.arange(-1, len(shards), dtype=np.int32), sizes)
     if not sum(sizes[1:]):
         return CopyCounts(), np.empty(0, np.int32), np.empty(0, MARK)
-    order = np.lexsort((entries["row"], shard, entries["second"], entries["first"]))
+    # Stable: entries with the same hash stay in order of shards and, as in the indexes, of rows.
+    order = np.lexsort((entries["second"], entries["first"]))
     entries, shard = entries[order], shard[order]
     begins = np.ones(len(entries), bool)
     begins[1:] = (entries["first"][1:] != entries["first"][:-1]) | (entries["second"][1:] != entries["second"][:-1])
