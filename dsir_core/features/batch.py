@@ -24,6 +24,7 @@ NO_CACHE = np.zeros((0, 2), np.uint64)
 """Of a hash that needs none."""
 
 _NO_COUNTS = np.zeros(0, np.int64)
+_NO_LOG_RATIO = read_only(np.zeros((0, 0)), np.float64)
 _NONE_KEPT = np.zeros((0, 0), np.uint16)
 MAX_KEPT_BUCKET = 2**16
 _of_thread = threading.local()
@@ -70,8 +71,10 @@ def count_each(
     room = int(np.minimum(sizes, settings.buckets).sum()) + 1
     buckets, values = np.empty(room, np.int32), np.empty(room, np.int32)
     starts, counts = np.zeros(len(which) + 1, np.int64), np.zeros(settings.buckets, np.int64)
+    data, offsets = _checked(text_data, text_offsets)
+    n_tokens, n_kept, no_sums = np.empty(1, np.int32), np.zeros(settings.ngrams, np.int64), np.zeros((1, 0), np.float64)
     for j, i in enumerate(which.tolist()):
-        count_ngrams(text_data, text_offsets[i : i + 2], settings, counts)
+        _run_checked(data, offsets[i : i + 2], settings, _NO_LOG_RATIO, no_sums, counts, n_tokens, _NONE_KEPT, n_kept)
         starts[j + 1] = take_counts(counts, buckets, values, starts[j])
     return starts, buckets[: starts[-1]].copy(), values[: starts[-1]].copy()
 
@@ -136,8 +139,9 @@ def _count(
     if counts.shape != (settings.buckets,) or counts.dtype != np.int64 or not counts.flags.carray:
         raise ValueError(f"counts must be a writable int64[{settings.buckets}], not {counts.dtype}{list(counts.shape)}")
     n_tokens, n_kept = np.empty(len(text_offsets) - 1, np.int32), np.zeros(settings.ngrams, np.int64)
-    no_log_ratio, no_sums = np.zeros((0, 0), np.float64), np.zeros((len(n_tokens), 0), np.float64)
-    _run(text_data, text_offsets, settings, no_log_ratio, no_sums, counts, n_tokens, kept, n_kept)
+    no_sums = np.zeros((len(n_tokens), 0), np.float64)
+    data, offsets = _checked(text_data, text_offsets)
+    _run_checked(data, offsets, settings, _NO_LOG_RATIO, no_sums, counts, n_tokens, kept, n_kept)
     return n_tokens, n_kept
 
 
@@ -164,7 +168,10 @@ def score_ngrams(
         )
     n_tokens = np.empty(len(text_offsets) - 1, np.int32)
     sums = np.empty((len(n_tokens), len(log_ratio)), np.float64)
-    _run(text_data, text_offsets, settings, log_ratio.T, sums, _NO_COUNTS, n_tokens, _NONE_KEPT, _NO_COUNTS)
+    data, offsets = _checked(text_data, text_offsets)
+    # One n-gram reads the log ratios of all targets: they stand side by side.
+    table = read_only(log_ratio.T, np.float64)
+    _run_checked(data, offsets, settings, table, sums, _NO_COUNTS, n_tokens, _NONE_KEPT, _NO_COUNTS)
     return sums, n_tokens
 
 
@@ -173,9 +180,23 @@ def warm_up(settings: FeatureSettings) -> None:
     count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
 
 
-def _run(
-    text_data: Bytes,
-    text_offsets: Offsets,
+def _checked(text_data: Bytes, text_offsets: Offsets) -> tuple[Bytes, Offsets]:
+    """A batch as the kernel takes it, which trusts its arguments: what is wrong would be read outside of the arrays.
+
+    Raises:
+        ValueError: see `count_ngrams`.
+    """
+    if text_data.dtype != np.uint8 or text_data.ndim != 1:
+        raise ValueError(f"text_data must be uint8[...], not {text_data.dtype}{list(text_data.shape)}")
+    offsets = read_only(text_offsets, np.int64)
+    if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
+        raise ValueError("text_offsets must not fall, nor leave text_data")
+    return read_only(text_data, np.uint8), offsets
+
+
+def _run_checked(
+    data: Bytes,
+    offsets: Offsets,
     settings: FeatureSettings,
     log_ratio: npt.NDArray[np.float64],
     sums: npt.NDArray[np.float64],
@@ -184,24 +205,17 @@ def _run(
     kept: npt.NDArray[np.uint16],
     n_kept: npt.NDArray[np.int64],
 ) -> None:
-    if text_data.dtype != np.uint8 or text_data.ndim != 1:
-        raise ValueError(f"text_data must be uint8[...], not {text_data.dtype}{list(text_data.shape)}")
-    offsets = read_only(text_offsets, np.int64)
-    # The kernel trusts its arguments: what is wrong here would be read or written outside of the arrays.
-    if offsets[0] < 0 or offsets[-1] > len(text_data) or (np.diff(offsets) < 0).any():
-        raise ValueError("text_offsets must not fall, nor leave text_data")
     hashed = HASHES[settings.hash]
     try:
         run_batch(
-            read_only(text_data, np.uint8),
+            data,
             offsets,
             settings.ngrams,
             settings.buckets,
             (INDEX, ENTRIES[settings.tokenizer]),
             hashed.selector,
             _cache(hashed, settings.buckets),
-            # One n-gram reads the log ratios of all targets: they stand side by side.
-            read_only(log_ratio, np.float64),
+            log_ratio,
             sums,
             counts,
             n_tokens,
