@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +181,7 @@ def warm_up(settings: FeatureSettings) -> None:
     count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
 
 
-def _checked(text_data: Bytes, text_offsets: Offsets) -> tuple[Bytes, Offsets]:
+def _checked(text_data: Bytes, text_offsets: Offsets) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """A batch as the kernel takes it, which trusts its arguments: what is wrong would be read outside of the arrays.
 
     Raises:
@@ -198,7 +199,7 @@ def _run_checked(
     data: Bytes,
     offsets: Offsets,
     settings: FeatureSettings,
-    log_ratio: npt.NDArray[np.float64],
+    log_ratio: npt.NDArray[Any],
     sums: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
     n_tokens: npt.NDArray[np.int32],

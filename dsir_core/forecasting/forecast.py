@@ -200,7 +200,7 @@ def _look(run: Run, planned: Plan, found: Forecast, say: Callable[[str], None], 
     reuse = find_reuse(run, planned, found.fit_rate) if has_workdir else Reuse(0, 0, 0, found.fit_rate)
     found.fit_rate = reuse.rate
     recover = _recover_seconds(found, planned, samples, speed) if config.measures_recovery else None
-    _time(found, planned, samples.raw.stored, figures, speed, reuse, recover)
+    _time(config, found, planned, samples.raw.stored, figures, speed, reuse, recover)
 
 
 def _read_samples(config: SelectConfig, planned: Plan, found: Forecast) -> _Samples | None:
@@ -250,6 +250,7 @@ def _describe(found: Forecast, samples: _Samples, figures: RawFigures) -> None:
 
 
 def _time(
+    config: SelectConfig,
     found: Forecast,
     planned: Plan,
     stored: Mapping[str, int],
@@ -273,6 +274,10 @@ def _time(
     if recover is not None:
         found.stages["recover"] = StageForecast(recover, shards + in_targets, None)
     found.stages["score"] = StageForecast(speeds.score_seconds(speed, scoring, workers), shards, reuse.scored)
+    if config.marks_copies:
+        hashed = targets_bytes if config.exclude_target_copies else 0.0
+        mark = speeds.mark_seconds(speed, figures.documents.value, hashed, shards, workers)
+        found.stages["mark"] = StageForecast(mark, shards, None)
     resample = speeds.resample_seconds(figures.documents.value, shards, workers)
     if found.selection is not None:
         found.stages["resample"] = StageForecast(resample, shards, 0)

@@ -11,6 +11,7 @@ import numpy as np
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.types import Shard
 from dsir_core.features import count_ngrams, score_ngrams
+from dsir_core.features.text_hashes import text_hashes
 from dsir_core.forecasting.probe import is_enterable, longest, plain_format, read_probe
 from dsir_core.model.importance import FittedModel
 from dsir_core.stages.document_samples import MIN_FILES
@@ -23,6 +24,10 @@ SHARD_SECONDS = 0.005
 
 RESAMPLE_SECONDS = 3.5e-7
 """Of one worker for each document: the passes over the weights; docs/scale.md."""
+
+MARK_SECONDS = 2e-6
+"""Of one worker for each document: its hash sorted into an index, compared with all others, and its weight written
+again. 0.8e-6 for 277,046 documents; in a partition of 8,000,000, sorting takes twice as long for each."""
 
 WRITE_BYTES_PER_SECOND = 100e6
 """Of one worker, for the text of the selection: taken, compressed, written to parts."""
@@ -40,6 +45,8 @@ class Speed:
     read: float
     count: float
     score: float
+    hash: float = 0.0
+    """Of the texts, where copies of documents are looked for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def measure_speed(config: SelectConfig, shards: Sequence[Shard], model: FittedMo
     found: dict[str, Speed] = {}
     counts = np.zeros(config.buckets, np.int64)
     for kind, probe in longest(shards, SPEED_BYTES).items():
-        read_seconds = count_seconds = score_seconds = 0.0
+        read_seconds = count_seconds = score_seconds = hash_seconds = 0.0
         n_stored: float = probe.n_stored
         begin = time.perf_counter()
         for batch, read in read_probe(probe, config.read):
@@ -71,10 +78,15 @@ def measure_speed(config: SelectConfig, shards: Sequence[Shard], model: FittedMo
             n_stored = read.n_stored
             read_seconds += was_read - begin
             count_seconds += was_counted - was_read
+            was_scored = time.perf_counter()
+            if config.marks_copies:
+                text_hashes(batch.text_data, batch.text_offsets)
             begin = time.perf_counter()
-            score_seconds += begin - was_counted
+            score_seconds += was_scored - was_counted
+            hash_seconds += begin - was_scored
         n_stored = max(1.0, n_stored)
-        found[kind] = Speed(read_seconds / n_stored, count_seconds / n_stored, score_seconds / n_stored)
+        seconds = (read_seconds, count_seconds, score_seconds, hash_seconds)
+        found[kind] = Speed(*(each / n_stored for each in seconds))
     return found
 
 
@@ -112,9 +124,22 @@ def recover_seconds(speed: Mapping[str, Speed], amount: Amount, share: float, fi
 
 
 def score_seconds(speed: Mapping[str, Speed], amount: Amount, workers: int) -> float:
-    """Of scoring raw."""
-    seconds = sum(n_stored * (speed[kind].read + speed[kind].score) for kind, n_stored in amount.stored.items())
+    """Of scoring raw, and of hashing its texts where copies are looked for."""
+    seconds = 0.0
+    for kind, n_stored in amount.stored.items():
+        each = speed[kind]
+        seconds += n_stored * (each.read + each.score + each.hash)
     return seconds / workers + amount.shards * SHARD_SECONDS
+
+
+def mark_seconds(speed: Mapping[str, Speed], documents: float, target_bytes: float, shards: int, workers: int) -> float:
+    """Of marking copies.
+
+    Args:
+        documents: of raw. target_bytes: stored bytes of the targets whose texts are hashed.
+    """
+    per_byte = max((each.read + each.hash for each in speed.values()), default=0.0)
+    return (documents * MARK_SECONDS + target_bytes * per_byte) / workers + 2 * shards * SHARD_SECONDS
 
 
 def resample_seconds(documents: float, shards: int, workers: int) -> float:

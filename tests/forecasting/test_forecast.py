@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsir_core.forecasting.speed import MARK_SECONDS, SHARD_SECONDS, Amount, Speed, mark_seconds, score_seconds
 from dsir_core.report.formatting import human_count
 from tests.forecasting.conftest import Plan
 from tests.integration.conftest import DEMO, Select
@@ -209,6 +210,25 @@ def test_the_time_of_measuring_recovery_is_part_of_the_estimate(plan: Plan, pool
     assert found.seconds is not None
     assert found.seconds.value == pytest.approx(sum(stage.seconds for stage in found.stages.values()))
     assert "recover" not in plan(**request(pool, method="random")).stages
+
+
+@pytest.mark.parametrize("settings", [{"dedup": "exact"}, {"exclude_target_copies": True}], ids=str)
+def test_the_time_of_marking_copies_is_part_of_the_estimate(plan: Plan, pool: Path, settings: Any) -> None:
+    found = plan(**request(pool, **settings))
+    assert list(found.stages) == ["count", "recover", "score", "mark", "resample", "write", "report"]
+    assert found.stages["mark"].seconds > 0
+    assert found.seconds is not None
+    assert found.seconds.value == pytest.approx(sum(stage.seconds for stage in found.stages.values()))
+    assert "mark" not in plan(**request(pool)).stages
+
+
+def test_hashing_takes_its_time_in_score_and_of_targets_in_mark() -> None:
+    amount = Amount({"jsonl": 1e9}, 8)
+    plain, hashing = ({"jsonl": Speed(1e-9, 2e-9, 3e-9, hashed)} for hashed in (0.0, 4e-9))
+    assert score_seconds(hashing, amount, 2) - score_seconds(plain, amount, 2) == pytest.approx(2)
+    alone = mark_seconds(hashing, 1e6, 0, 8, 2)
+    assert alone == pytest.approx(1e6 * MARK_SECONDS / 2 + 16 * SHARD_SECONDS)
+    assert mark_seconds(hashing, 1e6, 1e9, 8, 2) - alone == pytest.approx(2.5)
 
 
 def test_a_target_that_raw_looks_like_everywhere_is_warned_of(plan: Plan, pool: Path, tmp_path: Path) -> None:
