@@ -82,8 +82,10 @@ class SparseDocuments:
         return total
 
     def totals(self) -> npt.NDArray[np.int64]:
-        """int64[n]: n-grams of each document, none of which may have none."""
-        return np.asarray(np.add.reduceat(self.counts, self.starts[:-1], dtype=np.int64), np.int64)
+        """int64[n]: n-grams of each document."""
+        # By a running sum: `reduceat` takes five times as long where it widens its numbers.
+        before = np.append(0, np.cumsum(self.counts, dtype=np.int64))
+        return np.diff(before[self.starts])
 
     def matrix(self, buckets: int) -> Any:
         """Scipy CSR array int64[n, buckets] of counts."""
