@@ -1,7 +1,7 @@
 """Which method of a comparison to use: the one that finds most hidden target documents, or most of the labels wanted.
 
 The KL reduction has no part in it: on labelled text it does not order methods as their precision does
-(docs/quality.md).
+(docs/quality-method.md).
 """
 
 from __future__ import annotations
