@@ -130,7 +130,7 @@ def workdir_of(place: str) -> str:
     """The workdir of an output; of a run that has not finished, by its default name. A workdir itself as it is.
 
     Raises:
-        RequestError: there is a report that is none of ours.
+        RequestError: there is a report that dsir has not written.
     """
     if (report := complete_report(place)) is not None:
         return _recorded_workdir(place, report)

@@ -52,7 +52,7 @@ def parse_predicate(text: str) -> Predicate:
     """A predicate from its text.
 
     Raises:
-        ValueError: it is none; the message says at which character, and what is allowed.
+        ValueError: it is not a condition; the message says at which character, and what is allowed.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"a condition of {len(text):,} characters: more than {MAX_CHARACTERS:,}")

@@ -146,7 +146,7 @@ class BottomKSample:
         """Documents of this order or a larger one are not wanted any more."""
 
     def extend(self, documents: SparseDocuments) -> None:
-        """Take documents; those without n-grams are none."""
+        """Take documents; those without n-grams are left out."""
         has_some = np.diff(documents.starts) > 0
         if not has_some.all():
             documents = documents.take(np.flatnonzero(has_some))

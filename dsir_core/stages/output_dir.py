@@ -34,7 +34,7 @@ def complete_report(output: str) -> dict[str, Any] | None:
     """The report of a complete selection at `output`, or None where there is none.
 
     Raises:
-        RequestError: there is a report.json that is none of ours.
+        RequestError: there is a report.json that dsir has not written.
     """
     store = Store(output)
     try:

@@ -1,4 +1,4 @@
-"""Which fields the records of a corpus have: for who has named one that is not there."""
+"""Which fields the records of a corpus have, for messages about one that is not there."""
 
 from __future__ import annotations
 
