@@ -114,20 +114,15 @@ def compress_lanes(typing_context, state, blocks, stride, number, counts):
         before = [builder.load(place, align=4) for place in places]
         working = [cgutils.alloca_once_value(builder, word) for word in before]
 
-        def rounds(first, scheduled):
+        # The last rounds schedule words that nobody needs, rather than be a second copy of the code.
+        with cgutils.for_range(builder, ir.Constant(_I64, _ROUNDS // _WORDS)) as loop:
             for i in range(_WORDS):
-                index = builder.add(first, ir.Constant(_I64, i))
+                index = builder.add(builder.mul(loop.index, ir.Constant(_I64, _WORDS)), ir.Constant(_I64, i))
                 constant = builder.load(builder.gep(table, [ir.Constant(_I64, 0), index]))
                 lanes = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), constant, ir.Constant(_I32, 0))
                 spread = builder.shuffle_vector(lanes, lanes, ir.Constant(_VECTOR, [0] * LANES))
                 _round(builder, working, builder.load(words[i]), spread)
-                if scheduled:
-                    _schedule(builder, words, i)
-
-        last = _ROUNDS - _WORDS
-        with cgutils.for_range(builder, ir.Constant(_I64, last // _WORDS)) as loop:
-            rounds(builder.mul(loop.index, ir.Constant(_I64, _WORDS)), scheduled=True)
-        rounds(ir.Constant(_I64, last), scheduled=False)
+                _schedule(builder, words, i)
         wide = ir.VectorType(_I64, LANES)
         count = builder.load(builder.inttoptr(counts, wide.as_pointer()), align=8)
         lanes = builder.insert_element(ir.Constant(wide, ir.Undefined), number, ir.Constant(_I32, 0))
