@@ -156,6 +156,36 @@ def lower_and_classify(typing_context, source, target):
 
 
 @intrinsic
+def utf8_block(typing_context, source):
+    """Kinds of 64 bytes in UTF-8.
+
+    Returns six uint64 masks, bit i for byte i: not ASCII; continuations; first bytes of two and more, of three and
+    more, of four; bytes that cannot stand where they stand (but for missing and surplus continuations).
+    """
+
+    def generate(context, builder, signature, arguments):
+        raw = builder.load(builder.inttoptr(arguments[0], ir.VectorType(_I8, _LANES).as_pointer()), align=1)
+
+        def where(comparison, byte):
+            return builder.bitcast(builder.icmp_unsigned(comparison, raw, _constant(byte)), _I64)
+
+        def behind(byte):
+            return builder.shl(where("==", byte), ir.Constant(_I64, 1))
+
+        high, legal = where(">=", 0x80), where("<=", 0xF4)
+        continuation = builder.bitcast(_between(builder, raw, 0x80, 0x40), _I64)
+        first, three, four = (builder.and_(where(">=", byte), legal) for byte in (0xC2, 0xE0, 0xF0))
+        wrong = builder.and_(high, builder.not_(builder.or_(continuation, first)))
+        # Too long for their code points, surrogates, and beyond the last code point.
+        for byte, comparison, second in ((0xE0, "<", 0xA0), (0xED, ">=", 0xA0), (0xF0, "<", 0x90), (0xF4, ">=", 0x90)):
+            wrong = builder.or_(wrong, builder.and_(behind(byte), where(comparison, second)))
+        masks = [high, continuation, first, three, four, wrong]
+        return context.make_tuple(builder, signature.return_type, masks)
+
+    return types.UniTuple(types.uint64, 6)(types.int64), generate
+
+
+@intrinsic
 def copy_json_block(typing_context, source, target):
     r"""Copy 64 bytes from one address to another.
 

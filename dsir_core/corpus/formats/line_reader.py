@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dsir_core.config.predicate import Condition
 from dsir_core.config.reading import ReadSettings
@@ -18,6 +17,7 @@ from dsir_core.corpus.types import BadRecord, Batch
 from dsir_core.kernels.cache_key import read_only
 from dsir_core.kernels.json_lines import LEFT, TAKEN, take_texts
 from dsir_core.kernels.json_values import BLOCK
+from dsir_core.kernels.utf8 import is_utf8
 
 NEWLINE = ord("\n")
 
@@ -160,14 +160,7 @@ def _plain_key(fields: tuple[str, ...]) -> npt.NDArray[np.uint8] | None:
 
 
 def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    array = pa.LargeStringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)])), pa.py_buffer(data))
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
+    return data.isascii() or bool(is_utf8(np.frombuffer(data, np.uint8)))
 
 
 def _lines(data: bytes) -> tuple[Positions, Positions]:
