@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.model.importance import distribution
+from dsir_core.model.noise import exp_exact
 
 EPSILON = 1e-10
 """Added to both probabilities inside the logarithms of a KL divergence."""
@@ -75,8 +76,7 @@ class WeightSums:
         if not len(log_weights):
             return cls()
         peak = float(log_weights.max())
-        with np.errstate(over="ignore"):  # a difference beyond float64 is a weight of 0
-            weights = np.exp(log_weights - peak)
+        weights = _relative(log_weights, peak)
         return cls(len(log_weights), peak, float(weights.sum()), float((weights * weights).sum()))
 
     def merge(self, other: WeightSums) -> WeightSums:
@@ -86,7 +86,7 @@ class WeightSums:
         if not self.n:
             return other
         peak = max(self.peak, other.peak)
-        mine, theirs = np.exp(self.peak - peak), np.exp(other.peak - peak)
+        mine, theirs = _relative(np.array([self.peak, other.peak]), peak)
         return WeightSums(
             self.n + other.n,
             peak,
@@ -98,3 +98,9 @@ class WeightSums:
     def effective_sample_size(self) -> float:
         """Kish's (sum w)^2 / sum w^2: 1 when one document has all the weight, n when all weigh the same."""
         return self.first**2 / self.second if self.n else 0.0
+
+
+def _relative(log_weights: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
+    """exp(w - peak), float64[n], of log weights that are at most the peak; a temperature may depend on its last bit."""
+    with np.errstate(over="ignore"):  # a difference beyond float64 is as good as one of 700
+        return exp_exact(np.maximum(log_weights - peak, -700.0))

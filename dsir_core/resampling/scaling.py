@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsir_core.config.settings import LengthNormalise
+from dsir_core.model.noise import exp_exact, log_exact
 
 STEPS = 16
 """Temperatures tried in one pass over the weights."""
@@ -69,10 +70,10 @@ def find_temperature(share: float, sizes: Callable[[Sequence[float]], tuple[list
         share: above 0, at most 1.
         sizes: effective sample sizes at some temperatures, and the number of eligible documents: a pass over weights.
     """
-    low, high = LOWEST, HIGHEST
-    while high / low > 1 + 10.0**-DIGITS:
-        grid = np.geomspace(low, high, STEPS + 2)
-        found, n = sizes([float(t) for t in grid[1:-1]])
+    low, high = log_exact(np.array([LOWEST, HIGHEST]))
+    while high - low > 10.0**-DIGITS:
+        grid = np.linspace(low, high, STEPS + 2)
+        found, n = sizes(exp_exact(grid[1:-1]).tolist())
         at = int(np.searchsorted(found, share * n * (1 - PLATEAU)))
-        low, high = float(grid[at]), float(grid[at + 1])
-    return float(f"{high:.{DIGITS}g}")
+        low, high = grid[at], grid[at + 1]
+    return float(f"{float(exp_exact(np.array([high]))[0]):.{DIGITS}g}")

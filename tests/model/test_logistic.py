@@ -1,11 +1,6 @@
-"""Logistic regression: the minimum, from wherever Newton's method goes, and the same bits on every processor."""
+"""Logistic regression ends at the minimum, wherever Newton's method leads."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,58 +11,6 @@ from hypothesis import strategies as st
 from dsir_core.model.classifier import fit_classifier
 from dsir_core.model.compact_sample import SparseDocuments
 from dsir_core.model.logistic import Features, Problem, probability
-
-ROOT = Path(__file__).parents[2]
-
-FITS = """
-import hashlib
-import numpy as np
-from dsir_core.model.classifier import fit_classifier
-from dsir_core.model.compact_sample import SparseDocuments
-from dsir_core.model.noise import random_bits, uniform
-
-def documents(name, n, shift):
-    chance = uniform(random_bits(np.arange(n * 300), name)).reshape(n, 300)
-    drawn = (chance * chance * chance * 2000).astype(np.int64) + (chance * 1e6 % 3 < 1) * shift
-    rows = [np.unique(row, return_counts=True) for row in drawn]
-    starts = np.cumsum([0, *(len(buckets) for buckets, _ in rows)])
-    buckets, counts = (np.concatenate(side).astype(np.int32) for side in zip(*rows))
-    return SparseDocuments(np.arange(n).astype(np.uint64), starts, buckets, counts)
-
-found = hashlib.sha256()
-for i in range(6):
-    fitted = fit_classifier(documents(f"target{i}", 30, 40), documents(f"raw{i}", 600, 0), 3000)
-    found.update(fitted.coefficients.tobytes() + fitted.intercepts.tobytes())
-print(found.hexdigest())
-"""
-
-
-def settings_of_processors() -> list[dict[str, str]]:
-    """What OpenBLAS, NumPy, Numba and the C library are told: nothing; another processor; the oldest one."""
-    from numpy._core import _multiarray_umath as numpy
-
-    features = " ".join(name for name in numpy.__cpu_dispatch__ if numpy.__cpu_features__[name])
-    oldest = {
-        "OPENBLAS_CORETYPE": "Prescott",
-        "NPY_DISABLE_CPU_FEATURES": features,
-        "NUMBA_CPU_NAME": "generic",
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX512F",
-    }
-    return [{}, {"OPENBLAS_CORETYPE": "Haswell"}, oldest]
-
-
-def test_the_fit_has_the_same_bits_on_every_processor() -> None:
-    processors = settings_of_processors()
-    bare = {name: value for name, value in os.environ.items() if name not in processors[-1]}
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", FITS], env={**bare, **settings}, cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        for settings in processors
-    ]
-    digests = [run.communicate()[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0]
-    assert len(set(digests)) == 1
 
 
 def sparse(rows: npt.NDArray[np.int64]) -> SparseDocuments:
