@@ -97,7 +97,9 @@ FORMAT = JsonLines("jsonl")
 
 def warm_up() -> None:
     """Compile, or load from Numba's cache on disk, what lines need."""
-    LineReader("", ReadSettings(), keep_records=False, keep=None).batch(LineBlock(0, b'{"text": ""}'))
+    # Not ASCII, or the check of UTF-8 would be compiled in the first shard that is not.
+    line = '{"text": "\u00e9"}'.encode()
+    LineReader("", ReadSettings(), keep_records=False, keep=None).batch(LineBlock(0, line))
 
 
 def _line_filter(positions: npt.NDArray[np.int64] | None, keep_block: BlockFilter | None) -> LineFilter | None:
