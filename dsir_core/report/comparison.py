@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsir_core.report.charts import Bars, Chart, bar_chart
+from dsir_core.report.figures import Figures
 from dsir_core.report.html import render_fragment, render_page
-from dsir_core.report.sections import Figures
 from dsir_core.report.settings import as_yaml
 
 FIGURES, PAGE = "compare.json", "compare.html"

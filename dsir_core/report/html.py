@@ -15,8 +15,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from dsir_core.report.figures import Figures
 from dsir_core.report.formatting import counted, decimal, human_bytes, human_seconds
-from dsir_core.report.sections import SECTIONS, Figures
+from dsir_core.report.sections import SECTIONS
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
 SUMMARY_SECTIONS = 4

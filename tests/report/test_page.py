@@ -14,7 +14,8 @@ import yaml
 
 from dsir_core.config.request import parse_config
 from dsir_core.report.html import render
-from dsir_core.report.sections import SECTIONS, share_chart
+from dsir_core.report.rates import share_chart
+from dsir_core.report.sections import SECTIONS
 from dsir_core.report.settings import as_yaml
 from tests.browser import ask
 from tests.integration.conftest import DEMO
