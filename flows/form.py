@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetJsonSchemaHandler
 
 from dsir_core.config.described import groups_of
+from dsir_core.config.numbers import BYTE_COUNT, SHARE, WHOLE_NUMBER
 from dsir_core.config.presets import PRESETS
 from dsir_core.config.request import SelectConfig
 
@@ -45,6 +46,17 @@ WORDS = {
 }
 """Where the command's help speaks of how flags are written."""
 
+WRITTEN = {
+    "count": ("as 10k or 2M", WHOLE_NUMBER),
+    "tokens": ("as 10k or 2M", WHOLE_NUMBER),
+    "fraction": ("as 5%", SHARE),
+    "max_bad_fraction": ("as 5%", SHARE),
+    "max_record_bytes": ("as 64MB or 1GiB", BYTE_COUNT),
+    "shard_bytes": ("as 64MB or 1GiB", BYTE_COUNT),
+    "keep_bytes": ("as 64MB or 1GiB", BYTE_COUNT),
+}
+"""Numbers that may be texts, too: how they are written then."""
+
 ONE_SIZE = "Give one of count, tokens and fraction, or quotas in numbers of documents."
 
 NULL: dict[str, Any] = {"type": "null"}
@@ -55,7 +67,7 @@ NO_QUOTAS = {"properties": {"sample": {"properties": {"quotas": NO_NUMBERS}}}}
 
 SIZED: dict[str, Any] = {
     "if": {"properties": {"count": NULL, "tokens": NULL, "fraction": NULL, "quotas": NO_NUMBERS, ADVANCED: NO_QUOTAS}},
-    "then": {"properties": {"count": {"type": "integer"}}, "required": ["count"]},
+    "then": {"properties": {"count": {"type": ["integer", "string"]}}, "required": ["count"]},
     "else": {
         "if": {"not": {"properties": {"tokens": NULL}}},
         "then": {"properties": {"count": NULL, "fraction": NULL}},
@@ -111,6 +123,8 @@ class Form:
                 field["description"] = " ".join(field["description"].split())
         for name in {name for settings in PRESETS.values() for name in settings}:
             fields[name].pop("default", None)  # the form sends defaults as if they were given: no preset could win
+        for name, (title, pattern) in WRITTEN.items():
+            fields[name] = _or_text(fields[name], title, pattern)
         for name, words in WORDS.items():
             fields[name]["description"] = words
         if self.selects:
@@ -123,6 +137,16 @@ class Form:
         # The UI shows no field for these.
         form["patternProperties"] = {f"^{name}$": fields[name] for names in GROUPS.values() for name in names}
         return schema
+
+
+def _or_text(field: dict[str, Any], title: str, pattern: str) -> dict[str, Any]:
+    """A field for a number that takes it as a text, too; the form shows a button for each way."""
+    text = {"type": "string", "title": title, "pattern": pattern}
+    if "anyOf" in field:
+        return field | {"anyOf": [field["anyOf"][0], text, *field["anyOf"][1:]]}
+    described = {key: value for key, value in field.items() if key in ("title", "description", "default")}
+    number = {key: value for key, value in field.items() if key not in ("title", "description", "default")}
+    return described | {"anyOf": [number, text]}
 
 
 def _advanced(fields: dict[str, Any]) -> dict[str, Any]:

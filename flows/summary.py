@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dsir_core.config.request import SelectConfig
+from dsir_core.report.advice import advise
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import all_advice, below_zero, sentence
@@ -111,7 +112,7 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
     for name, row in figures["overlap"].items():
         shared.add_row(name, *(_figure(share, ".1%") for share in row.values()))
     console.print(shared)
-    print(f"recommended: {recommendation['method'] or 'none of them'}: {recommendation['reason']}")
+    print(f"{advise('method', method=recommendation['method'] or 'none of them')}: {recommendation['reason']}")
     print(f"comparison {page_of(request)}")
 
 

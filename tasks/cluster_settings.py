@@ -69,7 +69,7 @@ class Running(_Settings):
     """Certificates, where the scheduler asks for them."""
 
     wait_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """How long to wait for the scheduler, and then for its first worker."""
+    """Seconds to wait for the scheduler, and then for its first worker."""
 
 
 class Address(Running):
@@ -124,7 +124,7 @@ class Started(_Settings):
     """Scale with the work, between bounds, instead."""
 
     wait_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """How long to wait for the first worker: machines or jobs must start."""
+    """Seconds to wait for the first worker: machines or jobs must start."""
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from dsir_core.config.described import Mark
+from dsir_core.config.numbers import byte_count
 from dsir_core.config.predicate import parse_predicate
 
 
@@ -43,8 +44,9 @@ class ReadSettings(BaseModel):
                 raise ValueError(f"{name!r} is named twice, or holds another of the fields")
         return value
 
-    max_record_bytes: int = Field(default=256 * 2**20, ge=1)
-    """Records of more bytes than this are bad; no more than this is held in memory of one record."""
+    max_record_bytes: Annotated[int, BeforeValidator(byte_count)] = Field(default=256 * 2**20, ge=1)
+    """Records of more bytes than this, also as 64MB or 1GiB, are bad; no more than this is held in memory of one
+    record."""
 
     include: str | None = None
     """Read only raw records that meet this condition: 'lang == "en" and (score > 0.5 or source in ["a", "b"])'."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dsir_core.config.described import Mark, one_of
 from dsir_core.config.methods import METHODS, method_of, methods_help
-from dsir_core.config.numbers import share, whole_number
+from dsir_core.config.numbers import byte_count, share, whole_number
 from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
@@ -245,8 +245,8 @@ class ShardSettings(_Settings):
 
     GROUP: ClassVar = "shards"
 
-    shard_bytes: int = Field(default=128 * 2**20, ge=1024)
-    """Stored bytes of a unit of work. The selection does not depend on it."""
+    shard_bytes: Annotated[int, BeforeValidator(byte_count)] = Field(default=128 * 2**20, ge=1024)
+    """Stored bytes of a unit of work, also as 64MB or 128MiB. The selection does not depend on it."""
 
 
 class RuntimeSettings(_Settings):
@@ -257,8 +257,9 @@ class RuntimeSettings(_Settings):
     workers: int | None = Field(default=None, ge=1)
     """Dask worker processes; default: one per core."""
 
-    keep_bytes: int = Field(default=256 * 2**20, ge=0)
-    """Memory of each worker for n-grams kept from counting to scoring, so that small corpora are read once."""
+    keep_bytes: Annotated[int, BeforeValidator(byte_count)] = Field(default=256 * 2**20, ge=0)
+    """Memory of each worker in bytes, also as 64MB or 1GiB, for n-grams kept from counting to scoring, so that small
+    corpora are read once."""
 
     inline: bool | None = None
     """Do the work in this process, without Prefect and Dask. Default: for raw of one shard, where the command finds

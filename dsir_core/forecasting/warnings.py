@@ -12,6 +12,7 @@ from dsir_core.errors import DsirError
 from dsir_core.forecasting.samples import Sampled
 from dsir_core.forecasting.sizes import RawFigures, Selection
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.report.advice import advise
 from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import advice
 from dsir_core.stages.count import MUCH_UNSPACED
@@ -29,27 +30,21 @@ def warn_of_target(config: SelectConfig, name: str, target: Sampled, ngrams: flo
     """
     yield from _no_record(f"target {name!r}", target)
     if config.smoothing == 0.0 and 0 < ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
-        yield (
-            f"target {name!r} is small: about {counted(round(ngrams), 'n-gram')} for {config.buckets:,} buckets, and "
-            f"what it lacks by chance counts heavily against a document: try --smoothing auto"
+        yield advise(
+            "smoothing", target=name, ngrams=f"about {counted(round(ngrams), 'n-gram')}", buckets=config.buckets
         )
     unspaced = target.unspaced / max(1, target.total("text_bytes"))
     if not TOKENIZERS[config.tokenizer].splits_unspaced and unspaced >= MUCH_UNSPACED:
-        yield (
-            f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words, whose sentences "
-            f"wordpunct takes for single words: try --tokenizer unicode"
-        )
+        yield advise("tokenizer", target=name, unspaced=unspaced)
 
 
 def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selection: Selection | None) -> Iterator[str]:
     """Of the raw corpus."""
     yield from _no_record("raw", raw)
     documents, eligible = raw.total("documents"), raw.total("eligible")
+    sampled = counted(documents, "document")
     if documents and eligible < FEW_ELIGIBLE * documents:
-        yield (
-            f"raw: of {counted(documents, 'document')} in the sample, {eligible:,} with {config.min_tokens:,} tokens "
-            f"or more, and no others can be chosen: is --min-tokens {config.min_tokens} meant?"
-        )
+        yield advise("min-tokens", eligible=eligible, documents=sampled, min_tokens=config.min_tokens)
     wanted = config.count
     if selection is not None and wanted is not None and 0 < figures.eligible.high < wanted:
         yield (
@@ -59,11 +54,7 @@ def warn_of_raw(config: SelectConfig, raw: Sampled, figures: RawFigures, selecti
     elif selection is not None and selection.documents >= 0.9 * figures.eligible.value > 0:
         yield "nearly all eligible documents will be chosen: the selection will be much like raw"
     if raw.in_target > MUCH_OVERLAP * max(1, documents) and not config.exclude_target_copies:
-        yield (
-            f"raw: copies of target documents, word for word, in the sample: {raw.in_target:,} of "
-            f"{counted(documents, 'document')}. Copies are chosen before all others, unless --exclude-target-copies "
-            f"leaves them out"
-        )
+        yield advise("target-copies", where="the sample", found=raw.in_target, documents=sampled)
 
 
 def warn_of_recovery(recovery: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

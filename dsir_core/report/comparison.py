@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dsir_core.report.advice import advise
 from dsir_core.report.charts import Bars, Chart, bar_chart
 from dsir_core.report.figures import Figures
 from dsir_core.report.html import render_fragment, render_page
@@ -37,8 +38,10 @@ def comparison_fragment(figures: Figures) -> str:
 
 
 def _shown(figures: Figures) -> dict[str, Any]:
+    method = figures.get("recommendation", {}).get("method")
     return {
         "r": figures,
+        "recommended": advise("method", method=method or "none of them"),
         "methods": figures["methods"],
         "distances": [_distance(figures, name) for name in figures["targets"]],
         "overlaps": _overlaps(figures),

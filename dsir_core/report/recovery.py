@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from dsir_core.report.advice import advise
 from dsir_core.report.formatting import counted
 
 Verdict = Literal["good", "doubtful", "wrong"]
@@ -159,7 +160,7 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
         )
         return
     if found["documents"] < FEW_DOCUMENTS:
-        yield f"{name}: {found['documents']:,} target documents are too few for a precise figure; add some if you can"
+        yield advise("target-size", target=name, documents=counted(found["documents"], "document"))
     if found["ineligible"]:
         yield (
             f"{name}: too few tokens to be eligible in raw, and so counted as not recovered: "
@@ -168,20 +169,21 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
     outliers = found.get("outliers", {"documents": 0, "first": []})
     if 0 < outliers["documents"] <= MANY_OUTLIERS * found["documents"] and outliers["first"]:
         first = outliers["first"][0]
-        yield (
-            f"{name}: less like the other target documents than half of raw is: {outliers['documents']:,} of "
-            f"{found['documents']:,}, first {first['file']} at {first['position']:,}; is that meant?"
+        yield advise(
+            "outliers",
+            target=name,
+            outliers=outliers["documents"],
+            documents=found["documents"],
+            file=first["file"],
+            position=first["position"],
         )
     if _is_beyond(found, positive):
-        yield (
-            f"{name}: {_holds(found, positive)}; what is selected beyond that is likely to be of another kind: select "
-            f"fewer"
-        )
-    elif found["enough"] is not None and found["share"] < found["enough"]:
+        yield advise("fewer", target=name, holds=_holds(found, positive))
+    elif _is_short(found, positive):
         # The first point of the curve is as far down as the sample tells.
         about = "at most" if found["enough"] <= found["curve"][0][0] else "about"
         twice = f"; twice the present size recovers {found['twice']:.0%}" if is_resolved(found) else ""
-        yield f"{name}: {about} {_documents(found['enough'] * eligible)} would recover 95 %{twice}"
+        yield advise("more", target=name, about=about, enough=_documents(found["enough"] * eligible), twice=twice)
 
 
 def _holds(found: Mapping[str, Any], positive: int | None) -> str:
@@ -191,6 +193,17 @@ def _holds(found: Mapping[str, Any], positive: int | None) -> str:
 
 def _is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
     return bool(found["share"] * found["eligible"] > BEYOND * likely_documents(found, positive))
+
+
+def _is_short(found: Mapping[str, Any], positive: int | None) -> bool:
+    """Whether a larger selection would recover enough, and not ask for more than there is.
+
+    Of few hidden documents, enough is all of them, and the last of them may be anywhere.
+    """
+    enough = found["enough"]
+    if enough is None or found["share"] >= enough or found["documents"] < FEW_DOCUMENTS:
+        return False
+    return bool(enough * found["eligible"] <= BEYOND * likely_documents(found, positive))
 
 
 def _documents(n: float) -> str:

@@ -14,6 +14,8 @@ from dsir_core.corpus.tally import Tally
 from dsir_core.corpus.types import Shard
 from dsir_core.errors import DamagedFileError, RequestError, WorkerLostError
 from dsir_core.model.smoothing import FEW_NGRAMS_PER_BUCKET
+from dsir_core.report.advice import advise
+from dsir_core.report.formatting import counted
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.count import BlockSample, CountTask, TargetCounting, count_shard
 from dsir_core.shards.reading import quarantine_of
@@ -120,16 +122,10 @@ def _warn_of_target(run: Run, name: str, found: CorpusCounts) -> None:
     config = run.config
     unspaced = found.tally.unspaced_bytes / max(1, found.tally.n_bytes)
     if not TOKENIZERS[config.tokenizer].splits_unspaced and unspaced >= MUCH_UNSPACED:
-        run.note(
-            f"target {name!r}: {unspaced:.0%} of it is in scripts without spaces between words (Chinese, Japanese, "
-            f"Korean, Thai, ...), whose sentences wordpunct takes for single words: try --tokenizer unicode"
-        )
+        run.note(advise("tokenizer", target=name, unspaced=unspaced))
     ngrams = int(found.counts.sum())
     if config.smoothing == 0.0 and ngrams < FEW_NGRAMS_PER_BUCKET * config.buckets:
-        run.note(
-            f"target {name!r} is small: {ngrams:,} n-grams for {config.buckets:,} buckets, and what it lacks by chance "
-            f"counts heavily against a document: try --smoothing auto"
-        )
+        run.note(advise("smoothing", target=name, ngrams=counted(ngrams, "n-gram"), buckets=config.buckets))
 
 
 def _why_none(tally: Tally) -> str:

@@ -22,6 +22,7 @@ from dsir_core.model.classifier import Classifier
 from dsir_core.model.importance import FittedModel, distribution, fit_model, selectors_of
 from dsir_core.model.metrics import kl_divergence
 from dsir_core.model.smoothing import Smoothing
+from dsir_core.report.advice import advise
 from dsir_core.resampling.recovery import Candidate
 from dsir_core.resampling.scaling import WeightScaling
 from dsir_core.shards.count import content_of
@@ -165,7 +166,7 @@ def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Can
             if found[name] != better:
                 run.note(
                     f"target {name!r}: smoothing {found[name].smoothing} and length_normalise {found[name].length} are "
-                    f"kept with the model of an earlier run; fitted anew (--refit always) they would be "
+                    f"kept with the model of an earlier run; with refit: always they would be "
                     f"{better.smoothing} and {better.length}"
                 )
     return found
@@ -181,10 +182,7 @@ def _raw_model(run: Run, counts: Counts) -> _RawModel:
         drift = kl_divergence(distribution(new), distribution(known))
         if config.refit == "never" or drift <= MAX_DRIFT_NATS:
             if drift > MAX_DRIFT_NATS:
-                run.note(
-                    f"raw has drifted by {drift:.2g} nats from what its model was fitted on: "
-                    f"the weights are no longer those of this corpus; fit anew with --refit always"
-                )
+                run.note(advise("refit", drift=drift))
             return _RawModel(known, np.array_equal(known, new), drift, False, picked)
     return _RawModel(new, True, 0.0, True)
 

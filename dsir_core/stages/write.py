@@ -10,6 +10,8 @@ import numpy.typing as npt
 from dsir_core.checkpoints.kinds import HASHES
 from dsir_core.corpus.formats.registry import ENTRIES
 from dsir_core.errors import RunFailedError
+from dsir_core.report.advice import advise
+from dsir_core.report.formatting import counted
 from dsir_core.resampling.copies import CopyCounts
 from dsir_core.runtime.executor import LazySequence
 from dsir_core.shards.bucket_names import SAMPLE_PIECES
@@ -113,16 +115,11 @@ def write(run: Run, plan: Plan, counts: Counts, scores: Scores, sample: Resample
 def _copies(work: StageWork, plan: Plan, counts: Counts, hashes: list[str], selected: int) -> CopyCounts:
     """Copies of each other, and of target documents, among the chosen documents; noted where there are any."""
     found = total(match(work, hashes, index_targets(work, plan, counts), selected)) if hashes else CopyCounts()
+    documents = counted(selected, "document")
     if found.copies:
-        work.run.note(
-            f"{found.copies:,} of {selected:,} selected documents have the text of another one, which is selected as "
-            f"well (up to {found.largest:,} times): --dedup exact keeps one of each"
-        )
+        work.run.note(advise("dedup", found=found.copies, documents=documents, largest=found.largest))
     if found.in_target:
-        work.run.note(
-            f"{found.in_target:,} of {selected:,} selected documents stand in a target, too, word for word: "
-            f"--exclude-target-copies leaves them out"
-        )
+        work.run.note(advise("target-copies", where="the selection", found=found.in_target, documents=documents))
     return found
 
 

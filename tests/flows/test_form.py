@@ -79,6 +79,32 @@ def test_a_wrong_value_is_refused(wrong: dict[str, Any]) -> None:
     assert problems(SELECT, GIVEN | wrong)
 
 
+WRITTEN_NUMBERS = {
+    "count": ["10k", "1.5B", " 70 ", "1e3"],
+    "tokens": ["2M", "10_000"],
+    "fraction": ["5%", "0.5 %"],
+    "max_bad_fraction": ["1%"],
+    "shard_bytes": ["64MB", "128 MiB", "1g", "5000b"],
+    "keep_bytes": ["1GiB", "0"],
+    "max_record_bytes": ["1.5 MB"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRITTEN_NUMBERS.items() for text in texts])
+def test_a_number_may_be_written_as_for_the_command(name: str, text: str) -> None:
+    size = {} if name in ("count", "tokens", "fraction") else {"count": 5}
+    given = GIVEN | {name: text} if name in FIRST else GIVEN | size | {"advanced": {of_group(name): {name: text}}}
+    assert problems(SELECT, given) == []
+    assert getattr(parsed(given), name) == getattr(parse_config(GIVEN | size | {name: text}), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("count", "10 km"), ("count", "-5"), ("fraction", "half"), ("tokens", "5%")]
+)
+def test_a_text_that_is_no_number_is_refused(name: str, text: str) -> None:
+    assert problems(SELECT, GIVEN | {name: text})
+
+
 @pytest.mark.parametrize("name", ["raw", "target", "output"])
 def test_what_a_selection_needs_is_required(name: str) -> None:
     without = {key: value for key, value in (GIVEN | {"count": 5}).items() if key != name}

@@ -173,7 +173,7 @@ def test_a_method_is_recommended_by_what_it_recovers_or_by_labels(
     for figures in found["methods"].values():
         assert figures["recovery"]["low"] <= figures["recovery"]["recovered"] <= figures["recovery"]["high"]
     assert f"{recovered['importance']:.0%} of 60 hidden target documents recovered" in recommendation["reason"]
-    assert "Use importance." in (tmp_path / "compared" / "compare.html").read_text()
+    assert "Recommended: importance." in (tmp_path / "compared" / "compare.html").read_text()
     print_comparison(parse_config({**asked, "output": str(tmp_path / "compared")}), found)
     assert f"recommended: importance: {recommendation['reason']}" in " ".join(capsys.readouterr().out.split())
     by_label = compared(tmp_path, ("speeches",), **asked, overwrite=True)
