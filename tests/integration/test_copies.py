@@ -76,7 +76,7 @@ def test_copies_and_target_documents_among_the_selected_are_counted_and_told(
     }
     assert report["copies"]["largest"] > 2
     assert report["copies"]["in_target"] == 60
-    assert any("60 of 300 selected documents stand in a target" in note for note in report["notes"])
+    assert any("in the selection: 60 of 300 documents" in note for note in report["notes"])
     assert any("--dedup exact" in note for note in report["notes"])
 
 
