@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-all test-rest test-deep test-lowest test-newest test-resolved test-containers \
-  test-programs lint docs bench scale \
+  test-kubernetes test-programs lint docs bench scale \
   quality faults fuzz mutation release-check lock clean
 
 # Two workers take a whole file at a time: tests of one file share servers, clusters and corpora.
@@ -65,6 +65,9 @@ test-programs: install
 
 test-containers: install ## build the image and run what deployments/ ships, from nothing (needs Debian and root)
 	tests/containers/run.sh $(BIN)/python
+
+test-kubernetes: install ## apply the manifests to a real API server and run flows there as jobs (needs Debian and root)
+	tests/kubernetes/run.sh $(BIN)/python
 
 lint: docs ## check format, style, types, the layers of imports, and that the site builds
 	$(BIN)/ruff format --check .
