@@ -178,7 +178,9 @@ def score_ngrams(
 
 def warm_up(settings: FeatureSettings) -> None:
     """Compile, or load from Numba's cache on disk, what batches of these settings need."""
-    count_ngrams(np.zeros(1, np.uint8), np.array([0, 1]), settings, np.zeros(settings.buckets, np.int64))
+    text, offsets = np.zeros(1, np.uint8), np.array([0, 1])
+    count_ngrams(text, offsets, settings, np.zeros(settings.buckets, np.int64))
+    count_each(text, offsets, np.zeros(1, np.int64), settings)
 
 
 def _checked(text_data: Bytes, text_offsets: Offsets) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

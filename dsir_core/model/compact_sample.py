@@ -166,3 +166,9 @@ class BottomKSample:
     def sample(self) -> SparseDocuments:
         """See `SparseDocuments.smallest`."""
         return SparseDocuments.joined(self._parts).smallest(self._bound)
+
+
+def warm_up() -> None:
+    """Compile, or load from disk, what `SparseDocuments.take` needs."""
+    empty = np.zeros(0, np.int32)
+    SparseDocuments(np.zeros(0, np.uint64), np.zeros(1, np.int64), empty, empty).take(np.zeros(0, np.int64))

@@ -188,3 +188,8 @@ def gumbel(
         float64[n].
     """
     return _by_block(_gumbel, document_bits(positions, path, offsets, "gumbel", seed, target))
+
+
+def warm_up() -> None:
+    """Compile, or load from disk, what `smallest_bits` needs."""
+    smallest_bits(np.zeros(0, np.int64), np.zeros(1, np.int64))

@@ -12,9 +12,12 @@ def warm_up() -> None:
     from dsir_core import features
     from dsir_core.config.features import FeatureSettings
     from dsir_core.corpus.formats import jsonl
+    from dsir_core.model import compact_sample, noise
 
     jsonl.warm_up()
     features.warm_up(FeatureSettings())
+    compact_sample.warm_up()
+    noise.warm_up()
 
 
 def kernels_are_kept() -> bool:
