@@ -155,7 +155,7 @@ def test_a_column_that_is_not_there_is_told_with_the_settings_that_may_name_it(
     pq.write_table(pa.Table.from_pylist(scored), tmp_path / "raw.parquet")
     for more in ({"strata": "scroe"}, {"include": "scroe > 1"}, {"weights": {"column": "scroe"}}):
         with pytest.raises(
-            RequestError, match=r"no column 'scroe'; is it 'score'\?.*include, exclude, strata and weights"
+            RequestError, match=r"no column 'scroe'; is it 'score'\?.*include, exclude, strata, weights"
         ):
             run_select(raw=[str(tmp_path / "raw.parquet")], target=TARGET, count=5, **more)
 
