@@ -105,7 +105,7 @@ test-newest: test-resolved ## run the fast tests and those of flows with the new
 test-resolved: install
 	@mkdir -p build
 	$(UV) pip compile --quiet --resolution $(RESOLUTION) --extra test --no-header pyproject.toml -o build/$(RESOLUTION).txt
-	$(UV) venv --quiet --clear --python $(BIN)/python build/$(RESOLUTION)
+	$(UV) venv --quiet --clear --seed --python $(BIN)/python build/$(RESOLUTION)
 	$(UV) pip install --quiet --compile-bytecode --python build/$(RESOLUTION) -r build/$(RESOLUTION).txt
 	$(UV) pip install --quiet --python build/$(RESOLUTION) --no-deps -e .
 	build/$(RESOLUTION)/bin/python -m pytest $(PARALLEL) -m "not ($(SLOW))"
