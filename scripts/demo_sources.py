@@ -14,6 +14,7 @@ from pathlib import Path
 
 MAX_CHARS = 8000
 MANUAL_CHARS = 6000
+DICTD_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 @dataclass(frozen=True)
@@ -220,18 +221,19 @@ def jargon(roots: list[Path]) -> Iterator[str]:
     """Entries, cut where the dictd index says (offset and length in base 64 digits)."""
     folder = roots[0] / "usr/share/dictd"
     data = gzip.decompress((folder / "jargon.dict.dz").read_bytes())
-    digits = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
-
-    def number(text: str) -> int:
-        value = 0
-        for digit in text:
-            value = value * 64 + digits[digit]
-        return value
-
     for line in read(folder / "jargon.index").splitlines():
         word, offset, length = line.split("\t")[:3]
         if not word.startswith("00-database"):
-            yield data[number(offset) : number(offset) + number(length)].decode("utf-8").strip()
+            start = dictd_number(offset)
+            yield data[start : start + dictd_number(length)].decode("utf-8").strip()
+
+
+def dictd_number(text: str) -> int:
+    """A number of a dictd index, in base 64 digits."""
+    value = 0
+    for digit in text:
+        value = value * 64 + DICTD_DIGITS.index(digit)
+    return value
 
 
 def dictionary(roots: list[Path]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.sources import without_roff
-from scripts.demo_sources import TextOfPage
+from scripts.demo_sources import TextOfPage, dictd_number
 
 MAX_BYTES = 1_000_000
 """Larger files are left out: most are generated."""
@@ -93,19 +93,12 @@ def strings(*patterns: str) -> Documents:
 
 def dictionary(index: str) -> Documents:
     """Entries of a dictionary in dictd's format (offset and length in base 64 digits), 1 to 60 in a document."""
-    digits = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
-
-    def number(text: str) -> int:
-        value = 0
-        for digit in text:
-            value = value * 64 + digits[digit]
-        return value
 
     def documents(roots: list[Path]) -> Iterator[str]:
         for path in _paths(roots, (index,)):
             data = gzip.decompress(path.with_suffix(".dict.dz").read_bytes())
             places = {tuple(line.split(b"\t")[1:3]) for line in path.read_bytes().splitlines()}
-            ranges = sorted((number(start.decode()), number(length.decode())) for start, length in places)
+            ranges = sorted((dictd_number(start.decode()), dictd_number(length.decode())) for start, length in places)
             yield from runs([data[at : at + n].decode("utf-8", "replace").strip() for at, n in ranges], 1, 60)
 
     return documents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dsir_core.features.unicode_table import CLASS_SHIFT, ENTRIES, INDEX, SINGLE
+from dsir_core.features.unicode_table import CLASS_SHIFT, SINGLE, codes_of, entries_of
 
 FIRST_BYTE = 0xE0
 """Such letters begin with it or a larger byte: all are at U+0E00 or above."""
@@ -20,7 +20,6 @@ def unspaced_bytes(text_data: npt.NDArray[np.uint8], text_offsets: npt.NDArray[n
     text = text_data[text_offsets[0] : text_offsets[-1]]
     if not (text >= FIRST_BYTE).any():
         return 0
-    codes = np.frombuffer(text.tobytes().decode().encode("utf-32-le"), np.uint32)
-    kinds = ENTRIES["unicode"][INDEX[codes >> 8] << 8 | codes & 255] >> CLASS_SHIFT & 3
-    found = codes[kinds == SINGLE]
+    codes = codes_of(text.tobytes().decode())
+    found = codes[entries_of(codes, "unicode") >> CLASS_SHIFT & 3 == SINGLE]
     return int(3 * len(found) + (found > 0xFFFF).sum())
