@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import config, njit
 from numba.core import caching
 
@@ -79,6 +80,12 @@ class _ReadOnly(caching.InTreeCacheLocator):
 
 class _Directories(caching.CompileResultCacheImpl):
     _locator_classes = [*caching.CompileResultCacheImpl._locator_classes, _PrivateTemporary, _ReadOnly]  # noqa: RUF012
+
+    def get_filename_base(self, fullname: str, abiflags: str) -> str:
+        # Numba looks for its version in the index only. Two environments that share the sources would overwrite each
+        # other's numbered files of code, and one could load what the other's LLVM wrote.
+        base: str = super().get_filename_base(fullname, abiflags)
+        return f"{base}-numba{numba.__version__}"
 
 
 class _Cache(caching.FunctionCache):

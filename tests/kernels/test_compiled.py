@@ -180,6 +180,20 @@ def test_code_is_compiled_anew_when_another_of_its_sources_has_changed(
     assert (again(2), hits(again)) == (4, 0)
 
 
+def test_code_of_other_versions_of_numba_is_neither_loaded_nor_overwritten(
+    load: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load()(2) == 4
+    first = {path: path.read_bytes() for path in (tmp_path / "package").rglob("*.nb?")}
+    with monkeypatch.context() as other:
+        other.setattr("numba.__version__", "0.0.1")
+        function = load()
+        assert (function(2), hits(function)) == (4, 0)
+    assert {path: path.read_bytes() for path in first} == first
+    again = load()
+    assert (again(2), hits(again)) == (4, 1)
+
+
 def test_every_compiled_function_is_kept_this_way() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "dsir_core").rglob("*.py")}
     assert not [path for path, text in sources.items() if "cache=True" in text]
