@@ -84,6 +84,9 @@ def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line
     inside: npt.NDArray[np.float64] = 100 * np.array(counts, np.float64)[1:-1] / max(1, sum(counts))
     edges = np.linspace(low, high, len(inside) + 1)
     xs, ys = np.repeat(edges, 2), np.concatenate([[0.0], np.repeat(inside, 2), [0.0]])
+    # Points inside a level part of the outline show nothing.
+    is_corner = np.append(True, ys[1:] != ys[:-1]) | np.append(ys[1:] != ys[:-1], True)
+    xs, ys = xs[is_corner], ys[is_corner]
     return Line(name, list(zip(xs.tolist(), ys.tolist(), strict=True)))
 
 

@@ -131,6 +131,28 @@ def _joined(documents: Sequence[Sequence[str]]) -> tuple[npt.NDArray[np.uint8], 
     return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
+def buckets_in_order(tokens: Sequence[str], features: FeatureSettings) -> list[npt.NDArray[np.int64]]:
+    """For each order, the buckets of a text's n-grams as they follow each other; -1 as in `buckets_of`.
+
+    Returns:
+        int64[max(0, tokens - order + 1)] for each order from 1.
+    """
+    if can_keep(features):
+        kept = count_and_keep(*_joined([tokens]), features, np.zeros(features.buckets, np.int64))
+        if kept.n_tokens[0] == len(tokens):
+            stops = [*kept.starts[1:].tolist(), len(kept.buckets)]
+            return [
+                kept.buckets[start:stop].astype(np.int64)
+                for start, stop in zip(kept.starts.tolist(), stops, strict=True)
+            ]
+    names = list(dict.fromkeys(ngrams_of(tokens, features.ngrams)))
+    bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
+    return [
+        np.array([bucket_of[ngram] for ngram in ngrams_of_order(tokens, order)], np.int64)
+        for order in range(1, features.ngrams + 1)
+    ]
+
+
 def _by_bucket(counts: Counter[Ngram], task: NamesTask) -> dict[int, BucketNames]:
     ngrams = list(counts)
     found = np.flatnonzero(np.isin(buckets := buckets_of(ngrams, task.features), task.buckets))
@@ -148,7 +170,12 @@ def _by_bucket(counts: Counter[Ngram], task: NamesTask) -> dict[int, BucketNames
 def ngrams_of(tokens: Sequence[str], longest: int) -> Iterator[Ngram]:
     """All n-grams of orders 1 to `longest`."""
     for order in range(1, longest + 1):
-        yield from zip(*(tokens[i:] for i in range(order)), strict=False)
+        yield from ngrams_of_order(tokens, order)
+
+
+def ngrams_of_order(tokens: Sequence[str], order: int) -> Iterator[Ngram]:
+    """All n-grams of so many tokens."""
+    return zip(*(tokens[i:] for i in range(order)), strict=False)
 
 
 def tokens_of(text: str, tokenizer: str) -> list[str]:

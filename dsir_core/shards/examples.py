@@ -136,25 +136,25 @@ def _example(text: str, fields: dict[str, str], target: str, by: WeighedBy | Non
     first, stop = heaviest(spans, weights, EXAMPLE_CHARACTERS)
     if stop == first:
         return Example(text[:EXAMPLE_CHARACTERS], 0, [], fields)
-    start = spans[first][0]
-    passage = text[start : min(spans[stop - 1][1], start + EXAMPLE_CHARACTERS)]
-    inside = [(one - start, min(len(passage), other - start)) for one, other in spans[first:stop]]
+    start, end = int(spans[first, 0]), int(spans[stop - 1, 1])
+    passage = text[start : min(end, start + EXAMPLE_CHARACTERS)]
+    inside = [(one - start, min(len(passage), other - start)) for one, other in spans[first:stop].tolist()]
     return Example(
         passage, start, [[n, level] for n, level in levels_of(len(passage), inside, weights[first:stop])], fields
     )
 
 
-def heaviest(spans: Sequence[tuple[int, int]], weights: npt.NDArray[np.float64], characters: int) -> tuple[int, int]:
+def heaviest(spans: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], characters: int) -> tuple[int, int]:
     """First token, and the one behind the last, of the passage whose weights sum to the most, above or below 0.
 
     Args:
-        spans: start and stop of each token.
+        spans: int64[tokens, 2], start and stop of each token.
         weights: float64[tokens].
         characters: of a passage, at most, but for a first token that is longer.
     """
     if not len(spans):
         return 0, 0
-    starts, stops = (np.array(ends, np.int64) for ends in zip(*spans, strict=True))
+    starts, stops = spans.T
     last = np.maximum(np.searchsorted(stops, starts + characters, side="right"), np.arange(len(spans)) + 1)
     sums = np.concatenate([np.zeros(1), np.cumsum(weights)])
     totals = np.abs(sums[last] - sums[:-1])

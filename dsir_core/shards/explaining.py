@@ -25,7 +25,7 @@ from dsir_core.features.unicode_table import (
 )
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import Contribution, Explanation
-from dsir_core.shards.bucket_names import Ngram, buckets_of, ngrams_of
+from dsir_core.shards.bucket_names import Ngram, buckets_in_order, buckets_of, ngrams_of
 
 
 def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Explanation]:
@@ -40,14 +40,15 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
     times = Counter(ngrams_of(tokens, features.ngrams))
     names = list(times)
     bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
+    in_order = buckets_in_order(tokens, features)
     return [
         Explanation(
             text,
             target,
             float(log_weights[0, row]),
             _contributions(times, bucket_of, log_ratio),
-            spans,
-            _by_token(tokens, features.ngrams, bucket_of, log_ratio),
+            tuple((start, stop) for start, stop in spans.tolist()),
+            _by_token(len(tokens), in_order, log_ratio),
         )
         for row, (target, log_ratio) in enumerate(zip(model.selectors, model.log_ratio, strict=True))
     ]
@@ -55,7 +56,7 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
 
 def weigh_tokens(
     text: str, log_ratio: npt.NDArray[np.float64], features: FeatureSettings
-) -> tuple[tuple[tuple[int, int], ...], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Where each token stands in a text, and each n-gram's log ratio shared out evenly among its tokens.
 
     Args:
@@ -64,12 +65,10 @@ def weigh_tokens(
         features: those of the model.
 
     Returns:
-        Start and stop of each token, in characters; float64[tokens].
+        Start and stop of each token, in characters, int64[tokens, 2]; float64[tokens].
     """
     tokens, spans = _tokens(text, features.tokenizer)
-    names = list(dict.fromkeys(ngrams_of(tokens, features.ngrams)))
-    bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
-    return spans, _by_token(tokens, features.ngrams, bucket_of, log_ratio)
+    return spans, _by_token(len(tokens), buckets_in_order(tokens, features), log_ratio)
 
 
 def _contributions(
@@ -83,19 +82,18 @@ def _contributions(
 
 
 def _by_token(
-    tokens: Sequence[str], longest: int, bucket_of: dict[Ngram, int], log_ratio: npt.NDArray[np.float64]
+    n_tokens: int, in_order: Sequence[npt.NDArray[np.int64]], log_ratio: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    shares = np.zeros(len(tokens), np.float64)
-    for order in range(1, longest + 1):
-        ngrams = zip(*(tokens[i:] for i in range(order)), strict=False)
-        added = log_ratio[np.array([bucket_of[ngram] for ngram in ngrams], np.int64)] / order
+    shares = np.zeros(n_tokens, np.float64)
+    for order, buckets in enumerate(in_order, 1):
+        added = log_ratio[buckets] / order
         for i in range(order):
             shares[i : i + len(added)] += added
     return shares
 
 
-def _tokens(text: str, tokenizer: str) -> tuple[list[str], tuple[tuple[int, int], ...]]:
-    """Tokens as `reference.tokenize` gives them, and where they stand in the text as it is."""
+def _tokens(text: str, tokenizer: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Tokens as `reference.tokenize` gives them, and where they stand in the text as it is: int64[tokens, 2]."""
     lowered = _lower(text)
     kinds = classes(lowered, tokenizer)
     begins = np.append(True, (kinds[1:] != kinds[:-1]) | (kinds[1:] == SINGLE))[: len(kinds)]
@@ -106,8 +104,7 @@ def _tokens(text: str, tokenizer: str) -> tuple[list[str], tuple[tuple[int, int]
     tokens = [lowered[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     # One character alone lower-cases to two.
     places = np.repeat(np.arange(len(text)), np.where(codes_of(text) == DOTTED_I, 2, 1))
-    spans = zip(places[starts].tolist(), (places[stops - 1] + 1).tolist(), strict=True)
-    return tokens, tuple(spans)
+    return tokens, np.stack([places[starts], places[stops - 1] + 1], axis=1)
 
 
 def _lower(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def examples(work: StageWork, stages: Stages) -> list[Json]:
         for place, example in zip(task.places, read, strict=True)
     }
     return [
-        {"kind": kind, **_shown(candidate), **asdict(shown[candidate.file, _place(candidate)])}
+        {"kind": kind, **_shown(candidate), **vars(shown[candidate.file, _place(candidate)])}
         for kind in KINDS
         for candidate in found.get(kind, [])
     ]

@@ -17,10 +17,10 @@ from dsir_core.pipeline import score_only, select
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.shards.score import load_model
 from dsir_core.stages.run import Run
-from tests.integration.conftest import DEMO
+from tests.integration.conftest import DEMO, demo_records
 
 TARGETS = ("speeches", "sqlite_manual")
-K = 70
+K = 30
 
 
 @dataclass
@@ -29,6 +29,14 @@ class Reference:
     log_weights: np.ndarray
     chosen: list[str]
     """Ids, in the order of the pool."""
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of the demo's raw corpus: the reference package takes seconds for each of its passes."""
+    path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in demo_records()[::3]))
+    return path
 
 
 def target_path(name: str) -> str:

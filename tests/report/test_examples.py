@@ -133,8 +133,8 @@ TOKENS = [(0, 3), (4, 8), (9, 12), (13, 20), (21, 24)]
 def test_the_heaviest_passage_is_the_one_whose_tokens_weigh_most(
     weights: list[float], characters: int, expected: tuple[int, int]
 ) -> None:
-    assert heaviest(TOKENS, np.array(weights, np.float64), characters) == expected
-    assert heaviest([], np.empty(0), characters) == (0, 0)
+    assert heaviest(np.array(TOKENS, np.int64), np.array(weights, np.float64), characters) == expected
+    assert heaviest(np.empty((0, 2), np.int64), np.empty(0), characters) == (0, 0)
 
 
 def test_fragments_of_a_passage_make_the_whole_of_it() -> None:

@@ -21,6 +21,7 @@ from dsir_core.features import reference as oracle
 from dsir_core.report.groups import Group, largest
 from dsir_core.shards.bucket_names import (
     NamesTask,
+    buckets_in_order,
     buckets_of,
     moved_buckets,
     name_buckets,
@@ -47,8 +48,17 @@ def test_buckets_of_ngrams_are_those_of_the_oracle(features: FeatureSettings, te
     assert buckets_of(list(ngrams_of(tokens, features.ngrams)), features).tolist() == expected
 
 
+@pytest.mark.parametrize("features", FEATURES, ids=str)
+@given(text=st.text(alphabet=st.sampled_from("aB. _!Σσİ日本é"), max_size=30))
+def test_buckets_in_order_are_those_of_the_oracle(features: FeatureSettings, text: str) -> None:
+    tokens = oracle.tokenize(text, features.tokenizer)
+    found = [buckets.tolist() for buckets in buckets_in_order(tokens, features)]
+    assert found == [list(order) for order in oracle.buckets_of(text, features, xxhash.xxh3_64_intdigest)]
+
+
 def test_what_are_no_tokens_have_no_bucket() -> None:
     assert buckets_of([("a b",), ("",)], FeatureSettings()).tolist() == [-1, -1]
+    assert [buckets.tolist() for buckets in buckets_in_order(["a b"], FeatureSettings())] == [[-1], []]
 
 
 @pytest.mark.parametrize("features", FEATURES, ids=str)
