@@ -143,9 +143,7 @@ def _answer_without_command(words: Sequence[str]) -> NoReturn:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
-    parser.add_argument("--version", action=_Version)
-    parser.add_argument("--completion", metavar="SHELL", help=f"print completions for {', '.join(SHELLS)} and exit")
-    parser.add_help_options()
+    _add_own_options(parser)
     if not words:
         parser.error(f"say what to do: {', '.join(COMMANDS)}")
     if not words[0].startswith("-"):
@@ -158,6 +156,16 @@ def _answer_without_command(words: Sequence[str]) -> NoReturn:
     parser.exit()
 
 
+def _add_own_options(parser: Parser) -> None:
+    """Options that come without a command."""
+    parser.add_argument("--version", action=_Version)
+    shells = ", ".join(SHELLS)
+    action = parser.add_argument("--completion", metavar="SHELL", help=f"print completions for {shells} and exit")
+    if parser.completes:
+        action.choices = SHELLS
+    parser.add_help_options()
+
+
 def _add_arguments(parser: Parser, name: str) -> None:
     import_module(f"flows.commands.{name}").add_arguments(parser)
     parser.add_help_options()
@@ -168,6 +176,7 @@ def _completion(shell: str) -> str:
     import shtab
 
     parser = Parser(prog="dsir", description=DESCRIPTION, completes=True)
+    _add_own_options(parser)
     commands = parser.add_subparsers(parser_class=Parser)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, shows_all=True, completes=True)

@@ -218,8 +218,16 @@ def test_score_accepts_the_request_of_select(parser: Parser) -> None:
     assert config_of(parsed, sized=False, output=False).count == 1
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("dsir sel", "select"), ("dsir select --cou", "--count"),
-    ("dsir select --hash s", "sha256"), ("dsir select --method imp", "importance")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("dsir sel", "select"),
+        ("dsir --ver", "--version"),
+        ("dsir select --cou", "--count"),
+        ("dsir select --hash s", "sha256"),
+        ("dsir select --method imp", "importance"),
+    ],
+)
 def test_bash_completes_commands_flags_and_values(
     typed: str, offered: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,8 +78,9 @@ def test_few_leaves_are_in_flight(threads: Client, tmp_path: Path) -> None:
 
 
 def test_an_error_ends_a_reduction(threads: Client) -> None:
-    for executor in (DaskExecutor(threads), InlineExecutor()):
-        with pytest.raises(DamagedFileError, match="file-1: truncated"):
+    # Of several errors, the first that arrives ends it.
+    for executor, failed in ((DaskExecutor(threads), r"file-\d*[13579]"), (InlineExecutor(), "file-1")):
+        with pytest.raises(DamagedFileError, match=f"^{failed}: truncated"):
             executor.reduce(fail_on_odd, range(100), add, name="resample")
     until(lambda: not task_names(threads))
 
