@@ -89,17 +89,25 @@ def _ended(report: Report) -> str | None:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Any]]:
+    """Figures by name; None for one that the report of an older version lacks."""
     for name in ("raw", "eligible", "selected"):
-        yield f"documents.{name}", report["documents"].get(name)
-    yield "tokens.selected", report["tokens"]["selected"]
+        yield f"documents.{name}", _at(report, "documents", name)
+    yield "tokens.selected", _at(report, "tokens", "selected")
     for target, found in report.get("recovery", {}).items():
-        yield f"recovery.{target}.recovered", found["recovered"]
-    for target, found in report["targets"].items():
-        yield f"targets.{target}.kl_reduction", found["kl_reduction"]
-    yield "weights.effective_sample_size", report["weights"]["effective_sample_size"]
-    yield "weights.top_k_overlap", report["weights"]["top_k_overlap"]
+        yield f"recovery.{target}.recovered", found.get("recovered")
+    for target, found in report.get("targets", {}).items():
+        yield f"targets.{target}.kl_reduction", found.get("kl_reduction")
+    for name in ("effective_sample_size", "top_k_overlap"):
+        yield f"weights.{name}", _at(report, "weights", name)
     if "copies" in report:
-        yield "copies.copies", report["copies"]["copies"]
+        yield "copies.copies", _at(report, "copies", "copies")
+
+
+def _at(report: Report, *names: str) -> Any:
+    found: Any = report
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _strata(report: Report) -> dict[str, int]:
@@ -107,7 +115,7 @@ def _strata(report: Report) -> dict[str, int]:
 
 
 def _settings(report: Report) -> dict[str, Any]:
-    return {name: value for name, value in report["config"].items() if name not in OF_THE_RUN}
+    return {name: value for name, value in report.get("config", {}).items() if name not in OF_THE_RUN}
 
 
 def _pairs(first: Mapping[str, Any], second: Mapping[str, Any], missing: Any = None) -> dict[str, Pair]:
@@ -115,18 +123,21 @@ def _pairs(first: Mapping[str, Any], second: Mapping[str, Any], missing: Any = N
 
 
 def _notes(first: Report, second: Report, key: str | None) -> Iterator[str]:
-    a, b = (report["corpus"]["raw"] for report in (first, second))
-    if a["root"] != b["root"]:
+    a, b = (_at(report, "corpus", "raw") for report in (first, second))
+    if a is None or b is None:
+        yield "an older version's report does not say where raw lies: places mean the same only in the same files"
+    elif a["root"] != b["root"]:
         advice = "" if key else ": places mean the same only if the files have the same names; else use --key"
         yield f"raw lies in {a['root']} and in {b['root']}{advice}"
     elif a["bytes"] != b["bytes"]:
         sizes = [f"{counted(one['files'], 'file')} of {one['bytes']:,} bytes" for one in (a, b)]
         yield f"raw has changed: {sizes[0]}, then {sizes[1]}"
     for name in ("tokenizer", "dsir-pipeline"):
-        versions = [report["versions"].get(name) for report in (first, second)]
+        versions = [_at(report, "versions", name) for report in (first, second)]
         if versions[0] != versions[1]:
             yield f"made by {name} {versions[0]} and {versions[1]}"
     if first["documents"]["selected"] != second["documents"]["selected"]:
         yield "KL reductions, and recovery, of selections of different sizes do not say which settings are better"
-    if first["model_digest"] == second["model_digest"]:
+    models = [report.get("model_digest") for report in (first, second)]
+    if models[0] is not None and models[0] == models[1]:
         yield "both used the same model: their log weights are the same"

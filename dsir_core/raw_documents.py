@@ -87,15 +87,20 @@ def document_where(
     root = report["corpus"]["raw"]["root"]
     files = [_source(report, file)] if file is not None else _sources(report)
     progress = _Progress(len(files), say)
+    unfit: list[RequestError] = []
     for source in files:
         progress.begin(source)
         try:
             found = _first(source, read, progress)
         except DamagedFileError as error:
             raise RequestError(f"{without_credentials(source.url)} cannot be read: {error}") from None
+        except RequestError as error:  # a table without one of the columns: others may have it
+            unfit.append(error)
+            continue
         if found is not None:
             return RawDocument(file or source.path, *found)
-    raise RequestError(f"--where: no document of {file or f'the files of raw below {root}'} meets {where}")
+    left_out = f"; {counted(len(unfit), 'file')} could not be searched: {unfit[0]}" if unfit else ""
+    raise RequestError(f"--where: no document of {file or f'the files of raw below {root}'} meets {where}{left_out}")
 
 
 @dataclass

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dsir_core.config.request import SelectConfig
-from dsir_core.errors import RequestError, RunFailedError
+from dsir_core.errors import RunFailedError
 from dsir_core.runtime.executor import InlineExecutor
 from dsir_core.shards.warm_up import kernels_are_kept, warm_up
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.preflight import preflight
+from dsir_core.stages.preflight import check_shared, preflight
 from dsir_core.stages.run import Run
 from flows.prefect_settings import may_be_configured
 from flows.served import served_api
@@ -35,7 +35,7 @@ def run_select(
     Args:
         only_resamples: see `Run.only_resamples`.
     """
-    planned = _look(config, watch, check_output)
+    planned = _look(config, watch, check_output, only_resamples=only_resamples)
     if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import select
 
@@ -83,10 +83,16 @@ def run_compare(
         return figures
 
 
-def _look(config: SelectConfig, watch: Watch, check_place: Callable[[Run], None] = lambda _: None) -> Plan:
+def _look(
+    config: SelectConfig,
+    watch: Watch,
+    check_place: Callable[[Run], None] = lambda _: None,
+    *,
+    only_resamples: bool = False,
+) -> Plan:
     """What is to be read; what can be seen to be wrong is refused before anything slow begins."""
     with saying(watch, "looking at raw and target", to_logs=False):
-        return preflight(Run(config, InlineExecutor()), check_place)
+        return preflight(Run(config, InlineExecutor(), only_resamples=only_resamples), check_place)
 
 
 def _is_inline(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Plan) -> bool:
@@ -105,8 +111,8 @@ def _is_inline(config: SelectConfig, cluster: Cluster, watch: Watch, planned: Pl
                 watch,
                 "raw is one shard: running in this process, without Prefect and Dask (--no-inline to use them)",
             )
-    if not is_inline and any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
-        raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
+    if not is_inline:
+        check_shared(config)
     return is_inline
 
 

@@ -21,7 +21,7 @@ from dsir_core.runtime.executor import Executor, InlineExecutor
 from dsir_core.stages.compare import check_comparison
 from dsir_core.stages.output_dir import check_output
 from dsir_core.stages.plan import Plan
-from dsir_core.stages.preflight import preflight
+from dsir_core.stages.preflight import check_shared, preflight
 from dsir_core.stages.run import Run
 from dsir_core.urls import without_credentials
 from flows.deployed import cluster_setting, entered_again, turn_at
@@ -195,6 +195,7 @@ def _run(
             yield run, shown
             return
         request = parse_config(config.model_dump(exclude_unset=True), sized=selects, output=selects)
+        check_shared(request)
         with entered_again(run_id, flow_run.run_count), turn_at(request.workdir_url):
             planned = preflight(Run(request, InlineExecutor(), RunLog()), check_place)
             with _executor(request, cluster) as executor:

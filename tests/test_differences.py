@@ -155,6 +155,25 @@ def test_what_cannot_be_compared_is_said(
         assert said in error
 
 
+@pytest.mark.parametrize(
+    "lacking", ["tokens", "recovery", "targets", "weights", "copies", "strata", "corpus", "versions", "time", "config"]
+)
+def test_reports_of_older_versions_lack_keys_and_are_compared(
+    outputs: tuple[Path, Path], tmp_path: Path, lacking: str
+) -> None:
+    older = tmp_path / "older"
+    older.mkdir()
+    report = json.loads((outputs[0] / "report.json").read_text())
+    del report[lacking], report["model_digest"]
+    (older / "report.json").write_text(json.dumps(report))
+    (older / NAME).write_bytes((outputs[0] / NAME).read_bytes())
+    found, whole = dsir_core.diff(older, outputs[1]), dsir_core.diff(*outputs)
+    assert found.shared == whole.shared
+    assert all(
+        pair in (whole.figures.get(name), (None, whole.figures[name][1])) for name, pair in found.figures.items()
+    )
+
+
 def test_a_damaged_list_ends_in_one_line(
     outputs: tuple[Path, Path], run_select: Select, dsir: Shell, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -218,6 +219,23 @@ def test_a_condition_finds_no_records_that_a_run_has_written_below_raw(
     assert document.title == "z.jsonl at 0"
 
 
+def test_a_condition_is_looked_for_in_all_files_though_a_table_lacks_its_column(
+    run_select: Select, pool: Path, tmp_path: Path
+) -> None:
+    lines = (pool / "pool-1.jsonl").read_bytes().splitlines(keepends=True)[:100]
+    (tmp_path / "b.jsonl").write_bytes(b"".join(lines))
+    texts = [json.loads(line)["text"] for line in lines]
+    pq.write_table(pa.table({"text": [f"{text} again" for text in texts]}), tmp_path / "a.parquet")
+    output = str(tmp_path / "output")
+    raw = (str(tmp_path / "a.parquet"), str(tmp_path / "b.jsonl"))
+    run_select("other columns", raw=raw, count=5, output=output, workdir=str(tmp_path / "workdir"))
+    name = json.loads(lines[3])["id"]
+    position = sum(map(len, lines[:3]))
+    assert dsir_core.explain(output, where=f"id == {name!r}").title == f"b.jsonl at {position}"
+    with pytest.raises(RequestError, match=r"meets id == 'none'; 1 file could not be searched: .*no column 'id'"):
+        dsir_core.explain(output, where="id == 'none'")
+
+
 def test_a_json_record_on_standard_input_is_explained_by_its_text(
     output: Path, dsir: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +254,8 @@ def test_a_json_record_on_standard_input_is_explained_by_its_text(
     for data, said in (
         ('{"id": 1, "body": "x"}', "text is missing; its fields are id, body"),
         ('{"text": null}', "text is null"),
+        ("", "standard input is empty"),
+        ("\ufeff \n", "standard input is empty"),
         ('{"text": "a"}\n{"text": "b"}\n', "several JSON records"),
     ):
         status, _, error = explained(data)

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,9 +155,8 @@ class Store:
                 os.unlink(temporary)
 
     def remove_abandoned(self) -> None:
-        """Remove what killed writes have left directly below the root of a local store."""
-        if self._local:
-            remove_abandoned(Path(self._root))
+        """Remove what killed writes have left: directly below a local root, else in the temporary directory."""
+        remove_abandoned(Path(self._root if self._local else tempfile.gettempdir()))
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a whole small file, complete or not at all."""

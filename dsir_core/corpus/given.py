@@ -22,13 +22,15 @@ def given_text(data: bytes, read: ReadSettings, where: str) -> tuple[str, bool]:
         where: the data comes from, for messages.
 
     Raises:
-        RequestError: the data is not UTF-8, a JSON object without the text field, or several JSON objects.
+        RequestError: the data is empty, not UTF-8, a JSON object without the text field, or several JSON objects.
     """
     data = data.removeprefix(BOM)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise RequestError(f"{where} is not UTF-8: byte {error.start}") from None
+    if not text.strip():
+        raise RequestError(f"{where} is empty: give the text of a document")
     record = _object(text)
     if record is None:
         lines = text.strip().split("\n", 2)[:2]

@@ -24,7 +24,7 @@ from dsir_core.stages.budgets import check_bad_records
 from dsir_core.stages.plan import Plan
 from dsir_core.stages.run import Run
 from dsir_core.stages.sample_rate import first_rate, ngrams_wanted
-from dsir_core.stages.work import StageWork
+from dsir_core.stages.work import StageWork, check_complete
 
 MUCH_UNSPACED = 0.1
 """Share of a target's bytes in scripts without spaces, from which on the user is told."""
@@ -87,6 +87,18 @@ def count(run: Run, plan: Plan) -> Counts:
         check_bad_records(run, "raw", raw.tally)
         _check_raw(raw.tally)
     return Counts(targets, raw, rate, dict(work.damaged))
+
+
+def check_counted(run: Run, plan: Plan) -> None:
+    """Look, before anything is counted, whether the workdir has the counts that a run begins with.
+
+    Raises:
+        RequestError: some are missing.
+    """
+    for corpus in plan.targets.values():
+        check_complete(run, target_tasks(run.config, corpus.shards), corpus.shards)
+    rate = first_rate(run.config, plan.raw)
+    check_complete(run, raw_tasks(run.config, plan.raw.shards, rate), plan.raw.shards)
 
 
 def keep_bytes(config: SelectConfig) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsir_core.config.reading import ReadSettings
+from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.formats.registry import format_of
 from dsir_core.corpus.types import SourceFile
 from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.stages.count import check_counted
 from dsir_core.stages.plan import Plan, make_plan
 from dsir_core.stages.run import Run
 from dsir_core.storage.connect import connect
@@ -26,7 +28,7 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
         check_place: refuses a place that the run must not write to.
 
     Raises:
-        RequestError: a path, a text field or the output is wrong.
+        RequestError: a path, a text field or the output is wrong, or counts that are not to be made are missing.
         DamagedFileError: a file is not what its name says.
         RunFailedError: storage failed.
     """
@@ -40,7 +42,19 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
         for name, corpus in planned.targets.items():
             _look(f"target {name}", corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
         _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
+        if run.only_resamples:
+            check_counted(run, planned)
     return planned
+
+
+def check_shared(config: SelectConfig) -> None:
+    """Refuse places that the processes of workers could not reach.
+
+    Raises:
+        RequestError: the output or the workdir lies in the memory of this process.
+    """
+    if any(url.startswith("memory://") for url in (config.output, config.workdir_url)):
+        raise RequestError("memory:// is of one process, and workers are others: add --inline, or choose another place")
 
 
 def _check_folder(what: str, url: str) -> None:

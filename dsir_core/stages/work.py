@@ -84,7 +84,7 @@ class StageWork:
             RequestError: the run only resamples, and checkpoints of this stage are missing.
         """
         if self.run.only_resamples:
-            _check_complete(self.run, tasks, shards)
+            check_complete(self.run, tasks, shards)
         self.run.manifest.need(self.name, [task.checkpoint for task in tasks])
         for outcome in self.run.executor.map(function, tasks, name=self.name):
             shard = shards[outcome.index]
@@ -185,7 +185,7 @@ class StageWork:
             self._failed.append((describe(shard), error))
 
 
-def _check_complete(run: Run, tasks: Sequence[ShardTask], shards: Sequence[Shard]) -> None:
+def check_complete(run: Run, tasks: Sequence[ShardTask], shards: Sequence[Shard]) -> None:
     """Look whether counts or weights of shards are in the workdir; other checkpoints may be missing.
 
     As many may be missing as shards may be left out: an earlier run has none of those either.

@@ -206,6 +206,21 @@ def test_what_killed_writes_have_left_is_removed_from_a_local_store(store: Store
     assert store.names() == (["a"] if is_local else [".incoming-abcd1234", "a"])
 
 
+def test_what_killed_uploads_have_left_is_removed_from_the_temporary_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    (temporary / ".incoming-abcd1234").write_bytes(b"half")
+    (temporary / "other").write_bytes(b"")
+    store = Store(f"memory://{tmp_path.name}/work")
+    with store.writer("a"):
+        store.remove_abandoned()
+        assert len(list(temporary.iterdir())) == 2  # the file that is being written is left
+    assert [path.name for path in temporary.iterdir()] == ["other"]
+
+
 def test_what_lies_below_a_store_is_known(store: Store) -> None:
     assert store.holds(f"{store.url}/a")
     assert not store.holds(f"{store.url}-other/a")

@@ -162,6 +162,16 @@ def test_resample_counts_no_new_file(run: Run, scored: Path) -> None:
     assert digests(scored) == before
 
 
+def test_resample_refuses_before_prefect_starts_and_leaves_the_selection_complete(run: Run, scored: Path) -> None:
+    (scored / "raw" / "new.jsonl").write_bytes((DEMO / "raw" / "pool-1.jsonl").read_bytes()[:100_000])
+    done = run("resample", "first", "--count", "10", "--output", "first", "--overwrite", "--workers", "1", cwd=scored)
+    assert done.returncode == 2
+    assert "lacks the counts of " in done.stderr
+    assert "Prefect" not in done.stderr
+    shown = run("status", "first", cwd=scored)
+    assert "not complete" not in shown.stdout
+
+
 def test_an_output_stands_for_its_settings_and_its_workdir(run: Run, tmp_path: Path) -> None:
     corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}"]
     first = ["--count", "20", "--min-tokens", "50", "--output", "first", "--workdir", "kept"]
