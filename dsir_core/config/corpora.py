@@ -8,6 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dsir_core.config.described import Mark
 
+DEFAULT_TARGET = "target"
+"""The name of a target that is given none."""
+
+
+def called(target: str) -> str:
+    """A target in messages: by its name, unless that is the default one."""
+    return target if target == DEFAULT_TARGET else f"target {target}"
+
 
 class CorpusSettings(BaseModel):
     """The corpora: what is chosen from, and what it is to be like."""
@@ -47,4 +55,4 @@ def split_target(item: str) -> tuple[str, str]:
     name, separator, spec = item.partition("=")
     if separator and name and not set(name) & set("/\\:*?[@"):
         return name, spec
-    return "target", item
+    return DEFAULT_TARGET, item

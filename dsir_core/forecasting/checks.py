@@ -73,7 +73,7 @@ def check_output_free(run: Run) -> Check:
 
     def is_free() -> str:
         check_output(run)
-        return "to be replaced" if run.config.overwrite else "free"
+        return "what is there will be replaced" if run.config.overwrite else "no selection is there"
 
     return check("output free", is_free)
 

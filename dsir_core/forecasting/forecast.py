@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dsir_core.config.corpora import called
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import DsirError
 from dsir_core.forecasting import speed as speeds
@@ -128,7 +129,7 @@ def forecast(run: Run, say: Callable[[str], None] = lambda _: None) -> Forecast:
         worker_bytes=worker_bytes(config),
     )
     say("checking access")
-    corpora = {"raw": planned.raw, **{f"target {name}": corpus for name, corpus in planned.targets.items()}}
+    corpora = {"raw": planned.raw, **{called(name): corpus for name, corpus in planned.targets.items()}}
     found.checks += [check_read(what, corpus) for what, corpus in corpora.items()]
     writes = _check_writes(run)
     if all(each.ok for each in found.checks):
@@ -209,7 +210,7 @@ def _read_samples(config: SelectConfig, planned: Plan, found: Forecast) -> _Samp
     what = ""
     try:
         for name, corpus in planned.targets.items():
-            what = f"target {name}"
+            what = called(name)
             targets[name] = look_at_target(config, corpus.shards)
         what = "raw"
         hashes = set[bytes]().union(*(target.hashes for target in targets.values()))
@@ -229,7 +230,7 @@ def _estimate_sizes(config: SelectConfig, planned: Plan, found: Forecast, raw: S
 
 def _warn(config: SelectConfig, planned: Plan, found: Forecast, samples: _Samples, figures: RawFigures) -> None:
     said: list[str | None] = []
-    by_name = {**{f"target {name}": target for name, target in samples.targets.items()}, "raw": samples.raw}
+    by_name = {**{called(name): target for name, target in samples.targets.items()}, "raw": samples.raw}
     for what, sample in by_name.items():
         if (why := warnings.too_many_bad(config, sample)) is not None:
             found.checks.append(Check(f"records of {what}", False, why))

@@ -92,10 +92,11 @@ def below_zero(figures: Mapping[str, Any]) -> Iterator[str]:
         below = selected - histogram["positive"]["selected"]
         if below:
             positive = positive_documents(figures, name)
-            hint = "" if positive is None else f"; {_holds(found, positive)}"
+            # Where too much is asked for, the advice to select fewer says it.
+            hint = "" if positive is None or _is_beyond(found, positive) else f"; {_holds(found, positive)}"
             yield (
-                f"selected for {name} with a log weight of 0 or less, so that to the model it looks like raw rather "
-                f"than the target: {below:,} of {counted(selected, 'document')}{hint}"
+                f"{name}: {below:,} of {counted(selected, 'selected document')} have a log weight of 0 or less: to the "
+                f"model they look more like raw than like the target{hint}"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.config.corpora import called
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.listing import Corpus, list_corpus
 from dsir_core.corpus.sharding import plan_shards
@@ -68,7 +69,7 @@ def make_plan(config: SelectConfig) -> Plan:
     """
     notes: list[str] = []
     raw = _planned(config, "raw", config.raw, notes.append)
-    targets = {name: _planned(config, f"target {name}", specs, notes.append) for name, specs in config.target.items()}
+    targets = {name: _planned(config, called(name), specs, notes.append) for name, specs in config.target.items()}
     return Plan(raw, targets, tuple(notes))
 
 

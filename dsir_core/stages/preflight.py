@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dsir_core.config.corpora import called
 from dsir_core.config.reading import ReadSettings
 from dsir_core.config.request import SelectConfig
 from dsir_core.corpus.formats.registry import format_of
@@ -40,7 +41,7 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
         check_place(run)
         planned = make_plan(run.config)
         for name, corpus in planned.targets.items():
-            _look(f"target {name}", corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
+            _look(called(name), corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
         _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
         if run.only_resamples:
             check_counted(run, planned)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dsir_core.config.corpora import called
 from dsir_core.config.request import SelectConfig
 from flows.options import add_options, config_of
 from flows.parser import Parser
@@ -72,7 +73,7 @@ def _corpora(found: Forecast) -> Iterator[str]:
     yield f"{'corpus':<18}{'files':>8}{'stored':>10}{'shards':>8}{'documents':>26}{'tokens':>28}  root"
     yield row("raw", found.raw)
     for name, corpus in found.targets.items():
-        yield row(f"target {name}", corpus)
+        yield row(called(name), corpus)
     if found.eligible is not None:
         yield f"{'eligible':<44}{_about(found.eligible):>26}"
     if found.selection is not None:

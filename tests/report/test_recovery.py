@@ -77,10 +77,12 @@ def report(share: float, positive: int, smoothing: str = "raw_prior=10000") -> d
 
 
 def test_selected_documents_below_zero_are_told_with_what_raw_seems_to_hold() -> None:
-    (text,) = below_zero(report(0.02, 8_100))
-    assert text.startswith("selected for t with a log weight of 0 or less")
-    assert "11,900 of 20,000 documents" in text
+    (text,) = below_zero(report(0.01, 8_100))
+    assert text.startswith("t: 1,900 of 10,000 selected documents have a log weight of 0 or less")
     assert text.endswith("raw seems to hold about 8,100 documents like the target")
+    (text,) = below_zero(report(0.02, 8_100))
+    assert "11,900 of 20,000 selected documents" in text
+    assert text.endswith("like raw than like the target")  # the advice says the rest
     assert list(below_zero(report(0.005, 8_100))) == []
 
 
