@@ -13,6 +13,7 @@ from dsir_core.report.advice import advise
 from dsir_core.report.comparison import PAGE
 from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import all_advice, below_zero, sentence
+from dsir_core.report.verdict import SENTENCES, overall, reasons
 
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
@@ -30,6 +31,11 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         + (f", {documents['copies']:,} copies of earlier ones" if documents["copies"] else "")
         + (f", {documents['target_copies']:,} copies of target documents" if documents["target_copies"] else "")
     )
+    says = overall(figures)
+    if says not in (None, "good"):
+        print(SENTENCES[says])
+    for text in reasons(figures):
+        print(f"  {text}")
     for name, found in figures["recovery"].items():
         print(sentence(name, found))
     for text in (*below_zero(figures), *all_advice(figures)):

@@ -135,6 +135,14 @@ def outliers(folder: Path) -> Outcome:
     return Outcome(mixed.said, mixed.share("speeches"), clean.share("speeches"))
 
 
+def match(folder: Path) -> Outcome:
+    """Pages of a manual and entries of a dictionary as two targets, pooled and matched."""
+    pool, kinds = load("demo", folder), ("sqlite_manual", "jargon")
+    target = {kind: str(pool.targets[kind]) for kind in kinds}
+    pooled, matched = (_select(pool, SPEECHES, folder, target=target, count=100, match=how) for how in (False, True))
+    return Outcome(pooled.said, *(min(map(found.share, kinds)) for found in (pooled, matched)))
+
+
 def fewer(folder: Path) -> Outcome:
     """Three times the speeches that raw holds, and as many as it seems to hold."""
     pool = load("demo", folder)
@@ -183,6 +191,7 @@ EXPERIMENTS: Mapping[str, Callable[[Path], Outcome]] = {
     "dedup": dedup,
     "target-size": target_size,
     "outliers": outliers,
+    "match": match,
     "fewer": fewer,
     "more": more,
     "method": method,

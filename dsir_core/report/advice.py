@@ -88,11 +88,20 @@ ADVICE = {
         Advice(
             "outliers",
             "{target}: less like the other target documents than half of raw is: {outliers:,} of {documents:,}, first "
-            "{file} at {position:,}; is that meant?",
+            "{file} at {position}; look whether they belong to it",
             "a few target documents are unlike the others",
             "precision at k, 57 speeches with three Go files and without",
             ignored=0.97,
             followed=0.97,
+        ),
+        Advice(
+            "match",
+            "{pooled}: {low:.0%} of {least} would have been selected and {high:.0%} of {most}, since they share one "
+            "model: --match gives each target its share",
+            "one of several targets is recovered less than half as much as another",
+            "share of a selection for two targets that is of the rarer of the two kinds",
+            ignored=0.08,
+            followed=0.49,
         ),
         Advice(
             "fewer",

@@ -1,29 +1,21 @@
-"""Held-out recovery in words: the headline, a verdict on the selection, and what to try next."""
+"""Held-out recovery in words: the headline, and what to try next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from dsir_core.report.advice import advise
 from dsir_core.report.formatting import counted
 
-Verdict = Literal["good", "doubtful", "wrong"]
-
 NO_DIFFERENCE = 0.6
 """AUC up to which target and raw look the same to the model."""
-
-CLEAR = 0.8
-"""AUC from which on they are told apart well."""
 
 FEW_DOCUMENTS = 20
 """A target with fewer says little about its own recovery: the interval is wider than half of its range."""
 
-LIFT = 2.0
-"""A selection that recovers less than so many times what a random one does is no selection."""
-
-MANY_COPIES = 0.1
-"""Share of copies in a selection, from which on it is not called right."""
+UNEVEN = 0.5
+"""A pooled target that is recovered less than this share of another is left behind."""
 
 MANY_OUTLIERS = 0.2
 """With a larger share of outliers the target is mixed, and they are none."""
@@ -78,6 +70,15 @@ def positive_documents(figures: Mapping[str, Any], name: str) -> int | None:
     return int(counts["raw"]) if counts is not None and smoothing.startswith("raw_prior") else None
 
 
+def below(histogram: Mapping[str, Any]) -> int:
+    """Selected documents with a log weight of 0 or less.
+
+    Args:
+        histogram: of a target, in report.json.
+    """
+    return sum(histogram["selected"]) - int(histogram["positive"]["selected"]) if "positive" in histogram else 0
+
+
 def below_zero(figures: Mapping[str, Any]) -> Iterator[str]:
     """How many selected documents the model takes for raw rather than target, in words, by target.
 
@@ -86,52 +87,14 @@ def below_zero(figures: Mapping[str, Any]) -> Iterator[str]:
     """
     for name, found in figures.get("recovery", {}).items():
         histogram = figures.get("histograms", {}).get(name, {})
-        if "positive" not in histogram:
-            continue
-        selected = sum(histogram["selected"])
-        below = selected - histogram["positive"]["selected"]
-        if below:
-            positive = positive_documents(figures, name)
+        if n := below(histogram):
+            selected, positive = sum(histogram["selected"]), positive_documents(figures, name)
             # Where too much is asked for, the advice to select fewer says it.
-            hint = "" if positive is None or _is_beyond(found, positive) else f"; {_holds(found, positive)}"
+            hint = "" if positive is None or is_beyond(found, positive) else f"; {_holds(found, positive)}"
             yield (
-                f"{name}: {below:,} of {counted(selected, 'selected document')} have a log weight of 0 or less: to the "
+                f"{name}: {n:,} of {counted(selected, 'selected document')} have a log weight of 0 or less: to the "
                 f"model they look more like raw than like the target{hint}"
             )
-
-
-def verdict(found: Mapping[str, Any], positive: int | None = None) -> Verdict:
-    """Whether the selection is likely to be what was asked for.
-
-    Args:
-        found: of `recovery` in report.json.
-        positive: see `likely_documents`.
-    """
-    auc, recovered, share = found["auc"], found["recovered"], found["share"]
-    at = max(share, found.get("resolution", 0.0))
-    if auc < NO_DIFFERENCE or (at < 1 / LIFT and recovered < LIFT * at):
-        return "wrong"
-    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or _is_beyond(found, positive):
-        return "doubtful"
-    return "good"
-
-
-def overall(figures: Mapping[str, Any]) -> Verdict | None:
-    """The verdict on a selection: the worst of its targets', and no better than doubtful where much of it are copies.
-
-    None where no recovery was measured.
-
-    Args:
-        figures: the content of report.json.
-    """
-    order: list[Verdict] = ["wrong", "doubtful", "good"]
-    recovery = figures.get("recovery", {})
-    verdicts = {verdict(each, positive_documents(figures, name)) for name, each in recovery.items()}
-    found = next((one for one in order if one in verdicts), None)
-    copies = figures.get("copies", {"documents": 0, "copies": 0, "in_target": 0})
-    if found == "good" and copies["copies"] + copies["in_target"] > MANY_COPIES * copies["documents"]:
-        return "doubtful"
-    return found
 
 
 def all_advice(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -167,6 +130,7 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
             f"{name}: too few tokens to be eligible in raw, and so counted as not recovered: "
             f"{found['ineligible']:,} of {counted(found['documents'], 'target document')}"
         )
+    yield from _left_behind(name, found.get("targets", {}))
     outliers = found.get("outliers", {"documents": 0, "first": []})
     if 0 < outliers["documents"] <= MANY_OUTLIERS * found["documents"] and outliers["first"]:
         first = outliers["first"][0]
@@ -178,7 +142,7 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
             file=first["file"],
             position=first["position"],
         )
-    if _is_beyond(found, positive):
+    if is_beyond(found, positive):
         yield advise("fewer", target=name, holds=_holds(found, positive))
     elif _is_short(found, positive):
         # The first point of the curve is as far down as the sample tells.
@@ -187,12 +151,28 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
         yield advise("more", target=name, about=about, enough=_documents(found["enough"] * eligible), twice=twice)
 
 
+def _left_behind(name: str, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Advice where one of several pooled targets is recovered far less than another."""
+    if not parts:
+        return
+    least, most = (pick(parts, key=lambda one: (parts[one]["recovered"], one)) for pick in (min, max))
+    low, high = parts[least]["recovered"], parts[most]["recovered"]
+    if low < UNEVEN * high:
+        yield advise("match", pooled=name, least=least, low=low, most=most, high=high)
+
+
 def _holds(found: Mapping[str, Any], positive: int | None) -> str:
     n = likely_documents(found, positive)
     return f"raw seems to hold {f'about {_documents(n)}' if n >= 1 else 'no document'} like the target"
 
 
-def _is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
+def is_beyond(found: Mapping[str, Any], positive: int | None) -> bool:
+    """Whether the selection is far larger than what raw seems to hold.
+
+    Args:
+        found: of `recovery` in report.json.
+        positive: see `likely_documents`.
+    """
     return bool(found["share"] * found["eligible"] > BEYOND * likely_documents(found, positive))
 
 

@@ -16,10 +16,10 @@ from dsir_core.report.recovery import (
     all_advice,
     below_zero,
     is_resolved,
-    overall,
     sentence,
 )
 from dsir_core.report.settings import as_yaml
+from dsir_core.report.verdict import SENTENCES, overall, reasons
 from dsir_core.report.weights import histograms, is_sampled
 
 N_TILES = 3
@@ -69,7 +69,7 @@ def _headline(r: Figures) -> dict[str, Any]:
     recovered = [
         {
             "name": name,
-            "figure": ("" if is_resolved(found) else "at most ") + f"{found['recovered']:.0%}",
+            "figure": f"{found['recovered']:.0%}" if is_resolved(found) else f"at most {found['high']:.0%}",
             "random": f"{found['share']:.2g}".rstrip("0").rstrip(".")
             if found["share"] > 1
             else f"{found['share']:.2%}",
@@ -84,8 +84,9 @@ def _headline(r: Figures) -> dict[str, Any]:
         "ended": r.get("time", {}).get("ended"),
         "version": r.get("versions", {}).get("dsir-pipeline"),
         "recovered": recovered,
-        "verdict": overall(r),
-        "sentences": [*(sentence(name, found) for name, found in recovery.items()), *below_zero(r)],
+        "verdict": (found := overall(r)),
+        "says": SENTENCES[found] if found else "",
+        "sentences": [*reasons(r), *(sentence(name, found) for name, found in recovery.items()), *below_zero(r)],
         "advice": list(all_advice(r)),
     }
 

@@ -12,11 +12,10 @@ from dsir_core.report.recovery import (
     all_advice,
     below_zero,
     likely_documents,
-    overall,
     positive_documents,
     sentence,
-    verdict,
 )
+from dsir_core.report.verdict import overall, reasons, verdict
 from dsir_core.resampling.ranks import Ranks
 from dsir_core.resampling.recovery import CANDIDATES
 from dsir_core.stages.recover import Measured
@@ -62,6 +61,38 @@ def test_a_selection_of_copies_is_not_called_right(copies: int, in_target: int, 
     found = {"documents": 100, "copies": copies, "in_target": in_target}
     assert overall({"recovery": {"t": figures(0.01)}, "copies": found}) == expected
     assert overall({"recovery": {"t": figures(0.01)}}) == "good"
+
+
+def test_a_selection_of_nothing_is_wrong() -> None:
+    nothing = {"recovery": {"t": figures(0.01)}, "documents": {"selected": 0}}
+    assert (overall(nothing), reasons(nothing)) == ("wrong", ["no document is selected"])
+    assert overall({"recovery": {}, "documents": {"selected": 1}}) is None
+
+
+@pytest.mark.parametrize(("positive", "expected"), [(5_000, "good"), (4_999, "doubtful")])
+def test_a_selection_mostly_below_zero_is_not_called_right(positive: int, expected: str) -> None:
+    found = report(0.01, 10_000)
+    found["histograms"]["t"]["positive"]["selected"] = positive
+    assert overall(found) == expected
+
+
+def test_a_quota_of_a_stratum_that_raw_lacks_is_not_called_right() -> None:
+    strata = {"a": {"eligible": 5, "quota": 10}, "b": {"eligible": 0, "quota": 0}, "typo": {"eligible": 0, "quota": 3}}
+    found = {"recovery": {"t": figures(0.01)}, "strata": strata}
+    assert overall(found) == "doubtful"
+    assert reasons(found) == ["strata with a quota, of which raw holds no eligible document: 'typo'"]
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.4, "good"), (0.39, "doubtful")])
+def test_a_target_that_another_leaves_behind_is_told_with_the_way_out(low: float, expected: str) -> None:
+    parts = {"a": {"documents": 50, "recovered": 0.8}, "b": {"documents": 50, "recovered": low}}
+    found = figures(0.01) | {"targets": parts}
+    assert overall({"recovery": {"pooled": found}}) == expected
+    told = [text for text in advice("pooled", found) if "--match" in text]
+    assert told == ([] if expected == "good" else [
+        "pooled: 39% of b would have been selected and 80% of a, since they share one model: --match gives each "
+        "target its share"
+    ])  # fmt: skip
 
 
 def report(share: float, positive: int, smoothing: str = "raw_prior=10000") -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""Whether a selection is likely to be what was asked for, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from dsir_core.report.recovery import FEW_DOCUMENTS, NO_DIFFERENCE, UNEVEN, below, is_beyond, positive_documents
+
+Verdict = Literal["good", "doubtful", "wrong"]
+
+SENTENCES: Mapping[Verdict, str] = {
+    "good": "Nothing found speaks against this selection.",
+    "doubtful": "Look at the selection before you use it.",
+    "wrong": "The selection is probably not what was asked for.",
+}
+
+CLEAR = 0.8
+"""AUC from which on they are told apart well."""
+
+LIFT = 2.0
+"""A selection that recovers less than so many times what a random one does is no selection."""
+
+MANY_COPIES = 0.1
+"""Share of copies in a selection, from which on it is not called right."""
+
+N_NAMED = 5
+"""Strata that are named."""
+
+
+def verdict(found: Mapping[str, Any], positive: int | None = None) -> Verdict:
+    """Whether the selection is likely to be what was asked for.
+
+    Args:
+        found: of `recovery` in report.json.
+        positive: see `likely_documents`.
+    """
+    auc, recovered, share = found["auc"], found["recovered"], found["share"]
+    at = max(share, found.get("resolution", 0.0))
+    if auc < NO_DIFFERENCE or (at < 1 / LIFT and recovered < LIFT * at):
+        return "wrong"
+    if auc < CLEAR or found["documents"] < FEW_DOCUMENTS or is_beyond(found, positive):
+        return "doubtful"
+    return "good"
+
+
+def overall(figures: Mapping[str, Any]) -> Verdict | None:
+    """The verdict on a selection: the worst of its targets' and of what else speaks against it.
+
+    None where no recovery was measured, and nothing speaks against it.
+
+    Args:
+        figures: the content of report.json.
+    """
+    order: list[Verdict] = ["wrong", "doubtful", "good"]
+    recovery = figures.get("recovery", {})
+    verdicts = {verdict(each, positive_documents(figures, name)) for name, each in recovery.items()}
+    verdicts |= {found for found, _ in _against(figures)}
+    return next((one for one in order if one in verdicts), None)
+
+
+def reasons(figures: Mapping[str, Any]) -> list[str]:
+    """What speaks against a selection and is no advice, in words.
+
+    Args:
+        figures: the content of report.json.
+    """
+    return [text for _, text in _against(figures) if text]
+
+
+def _against(figures: Mapping[str, Any]) -> Iterator[tuple[Verdict, str]]:
+    """What speaks against a selection, beside a low recovery; without words where advice or a figure says it."""
+    documents = figures.get("documents", {}).get("selected")
+    if documents == 0:
+        yield "wrong", "no document is selected"
+    copies = figures.get("copies", {"documents": 0, "copies": 0, "in_target": 0})
+    if copies["copies"] + copies["in_target"] > MANY_COPIES * copies["documents"]:
+        yield "doubtful", ""
+    for name, found in figures.get("recovery", {}).items():
+        parts = [part["recovered"] for part in found.get("targets", {}).values()]
+        if parts and min(parts) < UNEVEN * max(parts):
+            yield "doubtful", ""
+        histogram = figures.get("histograms", {}).get(name, {"selected": []})
+        if 2 * below(histogram) > sum(histogram["selected"]):
+            yield "doubtful", ""
+    empty = [name for name, found in figures.get("strata", {}).items() if found.get("quota") and not found["eligible"]]
+    if empty:
+        shown = ", ".join(map(repr, empty[:N_NAMED]))
+        yield "doubtful", f"strata with a quota, of which raw holds no eligible document: {shown}"
