@@ -52,6 +52,7 @@ def document_at(report: Mapping[str, Any], file: str, position: int) -> RawDocum
     Raises:
         RequestError: there is no such document, or the file cannot be read.
     """
+    file = _below_root(report, file)
     source = _source(report, file)
     try:
         ((text, _),) = read_texts(source, read_settings_of(report), [position])
@@ -85,6 +86,7 @@ def document_where(
     except ValidationError as error:
         raise RequestError(f"--where: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     root = report["corpus"]["raw"]["root"]
+    file = None if file is None else _below_root(report, file)
     files = [_source(report, file)] if file is not None else _sources(report)
     progress = _Progress(len(files), say)
     unfit: list[RequestError] = []
@@ -156,6 +158,11 @@ def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
     except RequestError as error:
         said = str(error)
     raise RequestError(f"{said}: go to the folder in which the run was started, or name the file by --file")
+
+
+def _below_root(report: Mapping[str, Any], file: str) -> str:
+    """A file's path below the corpus root, also where the whole path was given."""
+    return file.removeprefix(f"{report['corpus']['raw']['root'].rstrip('/')}/")
 
 
 def _source(report: Mapping[str, Any], file: str) -> SourceFile:

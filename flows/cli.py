@@ -10,11 +10,12 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from dsir_core.config.described import did_you_mean
 from dsir_core.errors import DsirError, RequestError
@@ -42,8 +43,8 @@ GO_ON = ("select", "score", "resample", "compare")
 AGAIN = "run the same command again"
 """What errors say that going on may cure."""
 
-INTERRUPTED, TERMINATED = 130, 143
-"""128 and the number of the signal, as a shell has it."""
+INTERRUPTED, CLOSED, TERMINATED = 130, 141, 143
+"""128 and the number of the signal, as a shell has it: SIGINT, SIGPIPE, SIGTERM."""
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DsirError as error:
         return _fail(parsed, 1, f"failed: {_one_line(error)}", words)
     except Exception as error:
-        if "--verbose" in words:
+        if "--verbose" in words or (isinstance(error, BrokenPipeError) and _is_closed(sys.stdout)):
             raise
         said = without_credentials(_one_line(error))
         return _fail(parsed, 1, f"failed: {type(error).__name__}: {said} (--verbose shows where)", words)
@@ -86,12 +87,27 @@ def _fail(parsed: argparse.Namespace, status: int, text: str, words: Sequence[st
     """
     print(f"dsir {parsed.command}: {text}", file=sys.stderr)
     if parsed.command in GO_ON and (status in (INTERRUPTED, TERMINATED) or AGAIN in text):
-        print(f"to go on: {shlex.join(['dsir', *map(without_credentials, words)])}", file=sys.stderr)
+        print(f"to go on: {shlex.join([_program(), *map(without_credentials, words)])}", file=sys.stderr)
     if getattr(parsed, "log_format", None) == "json":
         from flows.watching.terminal import say_json
 
         say_json("run_fails", status=status, error=text)
     return status
+
+
+def _program() -> str:
+    """How the user can call the program again."""
+    called = sys.argv[0]
+    return called if os.path.basename(called) == "dsir" and shutil.which("dsir") is None else "dsir"
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether nobody reads any more what is printed, as behind `| head`."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def command() -> None:
@@ -101,7 +117,12 @@ def command() -> None:
     has died that Prefect still has something to tell: by then all is closed and said.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    status = main()
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = CLOSED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "prefect" in sys.modules:
         logging.shutdown()
         with contextlib.suppress(BrokenPipeError):
@@ -146,6 +167,8 @@ def _answer_without_command(words: Sequence[str]) -> NoReturn:
     _add_own_options(parser)
     if not words:
         parser.error(f"say what to do: {', '.join(COMMANDS)}")
+    if words[0] == "--help-all":
+        parser.error("each command has its own: dsir select --help-all")
     if not words[0].startswith("-"):
         meant = did_you_mean(words[0], COMMANDS)
         parser.error(f"no command {words[0]!r}{meant}; the commands are {', '.join(COMMANDS)}")

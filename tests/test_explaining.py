@@ -163,6 +163,16 @@ def test_a_text_on_standard_input(output: Path, dsir: Shell, monkeypatch: pytest
     assert "\x07" not in shown
 
 
+def test_a_document_is_named_as_it_is_shown(output: Path, dsir: Shell) -> None:
+    rows = pq.read_table(output / "selected.parquet").to_pylist()
+    row = max(rows, key=lambda row: row["position"])
+    root = FinishedSelection(str(output)).report["corpus"]["raw"]["root"]
+    plain = dsir("explain", output, "--file", row["file"], "--position", row["position"])
+    assert plain[0] == 0
+    assert row["position"] >= 1000
+    assert dsir("explain", output, "--file", f"{root}/{row['file']}", "--position", f"{row['position']:,}") == plain
+
+
 def test_ranks_say_where_a_document_stands(output: Path) -> None:
     finished = FinishedSelection(str(output))
     eligible = finished.report["documents"]["eligible"]

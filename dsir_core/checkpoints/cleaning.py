@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,12 @@ class Cleaning:
     """Files of a workdir that no run needs."""
 
     removable: Sequence[Entry]
+    young: Sequence[Entry]
+    """What no recorded run needs, and is kept since a run may be under way that does."""
     n_files: int
     """Files that runs have written, with those that are needed."""
-    n_outputs: int
-    """Outputs whose last run keeps what it needs."""
+    outputs: Sequence[str]
+    """Those whose last run keeps what it needs; redacted."""
 
 
 def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cleaning:
@@ -42,4 +45,7 @@ def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cl
     if not recorded:
         raise RequestError(f"{store.redacted}: no workdir there, or none that says which runs need what")
     kept = [one for one in recorded if one.output not in forgotten]
-    return Cleaning(unneeded(entries, kept, before=before), len(entries), len(kept))
+    removable = unneeded(entries, kept, before=before)
+    names = {entry.name for entry in removable}
+    young = [entry for entry in unneeded(entries, kept, before=math.inf) if entry.name not in names]
+    return Cleaning(removable, young, len(entries), [one.output for one in kept])

@@ -1,4 +1,4 @@
-"""Numbers as people write them: `10k`, `2M`, `1.5B`, `1e6`, `10_000`, `5%`, `64MB`, `128 MiB`."""
+"""Numbers as people write them: `10k`, `2M`, `1.5B`, `1e6`, `10_000`, `10,000`, `5%`, `64MB`, `128 MiB`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+SEPARATORS = str.maketrans("", "", "_,")
+
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 """By the letter behind a number, in either case."""
 
@@ -14,16 +16,27 @@ BYTES = {f"{letter}{unit}": base**power for power, letter in enumerate("kmgt", 1
          for unit, base in (("", 1000), ("b", 1000), ("ib", 1024))} | {"": 1, "b": 1}  # fmt: skip
 """By the unit behind a number of bytes, in any case."""
 
-WHOLE_NUMBER = r"^\s*[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?\s*[kKmMbBgGtT]?\s*$"
-BYTE_COUNT = r"^\s*[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?\s*([kKmMgGtT]?[iI]?[bB]|[kKmMgGtT])?\s*$"
+WHOLE_NUMBER = r"^\s*([0-9]{1,3}(,[0-9]{3})+|[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?)\s*[kKmMbBgGtT]?\s*$"
+BYTE_COUNT = (
+    r"^\s*([0-9]{1,3}(,[0-9]{3})+|[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?)\s*"
+    r"([kKmMgGtT]?[iI]?[bB]|[kKmMgGtT])?\s*$"
+)
 SHARE = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
 """What a form may hold, as patterns of JSON Schema."""
 
-_SCALED = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)", re.IGNORECASE)
+_SCALED = re.compile(
+    r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)", re.IGNORECASE
+)
 
 
 def whole_number(value: Any) -> Any:
-    """An int for a text such as `10k`, `1.5B` or `1e6`; anything else as it is, for pydantic to judge."""
+    """An int for a text such as `10k`, `1.5B` or `1e6`; anything else as it is, for pydantic to judge.
+
+    Raises:
+        ValueError: it is a percentage.
+    """
+    if isinstance(value, str) and value.strip().endswith("%"):
+        raise ValueError("must be a whole number; a share of the eligible documents is given by fraction")
     return _scaled(value, SCALES)
 
 
@@ -36,12 +49,18 @@ def _scaled(value: Any, scales: Mapping[str, int]) -> Any:
     found = _SCALED.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or found[2].lower() not in scales:
         return value
-    number = Decimal(found[1].replace("_", "")) * scales[found[2].lower()]
+    number = Decimal(found[1].translate(SEPARATORS)) * scales[found[2].lower()]
     return int(number) if number == number.to_integral_value() else value
 
 
 def share(value: Any) -> Any:
-    """A float for a text such as `5%`; anything else as it is, for pydantic to judge."""
+    """A float for a text such as `5%`; anything else as it is, for pydantic to judge.
+
+    Raises:
+        ValueError: it is a number above 1, which may be meant as a percentage.
+    """
+    if isinstance(value, int | float) and value > 1:
+        raise ValueError(f"must be at most 1; {value:g} percent is {value:g}%")
     if not isinstance(value, str) or not value.strip().endswith("%"):
         return value
     try:

@@ -12,6 +12,7 @@ import ast
 import datetime
 import decimal
 import operator
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ ORDERS: dict[type, Callable[[Any, Any], bool]] = {
 
 Values = Sequence[Any]
 Test = Callable[[Values], Any]
+
+
+_SINGLE_EQUALS = re.compile(r"(?<![=!<>])=(?!=)")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def parse_predicate(text: str) -> Predicate:
         if not fields:
             raise ValueError("a condition on no field: it would hold for all records, or for none")
     except SyntaxError as error:
-        raise ValueError(f"not a condition, at character {error.offset}: {error.msg}") from None
+        meant = "; equality is ==" if _SINGLE_EQUALS.search(text) else ""
+        raise ValueError(f"not a condition, at character {error.offset}: {error.msg}{meant}") from None
     except (RecursionError, MemoryError):
         raise ValueError("a condition that is nested too deeply") from None
     return Predicate(tuple(fields), test)
@@ -194,7 +199,7 @@ def _constant(node: ast.expr) -> Any:
             return CONSTANTS[name]
     raise ValueError(
         f"at character {node.col_offset + 1}: only field names, strings, numbers, lists of them, and, or, not, in "
-        f"and comparisons can stand in a condition"
+        f"and comparisons can stand in a condition; texts stand in quotes"
     )
 
 

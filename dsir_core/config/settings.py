@@ -119,7 +119,7 @@ class SampleSettings(_Settings):
     temperature: Annotated[float, Mark.CHOOSES] = Field(default=1.0, ge=1e-9, allow_inf_nan=False)
     """Divides the log weights before noise is added: above 1 the selection spreads, below 1 it narrows."""
 
-    target_ess: Annotated[float | None, Mark.CHOOSES] = Field(default=None, gt=0, le=1)
+    target_ess: Annotated[float | None, BeforeValidator(share), Mark.CHOOSES] = Field(default=None, gt=0, le=1)
     """Find the temperature at which the effective sample size is this share of the eligible documents."""
 
     length_normalise: LengthSetting = "tokens"
@@ -145,7 +145,7 @@ class SampleSettings(_Settings):
         Literal["raw", "target"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None, Mark.CHOOSES
     ] = None
     """How the selection is divided among strata: as in raw, as in target, by NAME=SHARE, or without a size by
-    NAME=COUNT."""
+    NAME=COUNT. Strata that are not named get nothing."""
 
     strata: str | None = Field(default=None, min_length=1)
     """Field of the raw records (domain, language, cluster, ...). The report lists the selection by its values, and

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from typing import Any
 
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from dsir_core.corpus.formats.registry import kind_of, known_formats
@@ -174,16 +175,17 @@ def _expand_name(spec: str, base: _Place | None) -> _Found:
     elif has_magic(path):
         root, kept = "", []
     else:
-        raise RequestError(f"{without_credentials(spec)}: no such file or directory")
+        raise RequestError(f"{without_credentials(spec)}: no such file or directory{_looked_in(spec, filesystem)}")
     if not kept and special:
         raise RequestError(f"{without_credentials(spec)}: matches no regular file, only {special[0]}")
     if not kept:
-        passed_over = f" ({len(ignored)} of other kinds)" if ignored else ""
-        raise RequestError(f"{without_credentials(spec)}: matches no file{passed_over}; read are {known_formats()}")
+        folder = _before_magic(path) if has_magic(path) else path
+        why = _of_other_kinds(ignored) if ignored else _what_is_there(filesystem, folder)
+        raise RequestError(f"{without_credentials(spec)}: matches no file{why}; read are {known_formats()}")
     for info in kept:
         if kind_of(info["name"]) is None:
             shown = without_credentials(info["name"])
-            raise RequestError(f"{shown}: no known kind of file; read are {known_formats()}")
+            raise RequestError(f"{shown}: no known kind of file{_way_out([shown])}; read are {known_formats()}")
     place = _Place(spec, filesystem, path, root)
     return _Found(place, base or place, kept, ignored, special)
 
@@ -251,6 +253,39 @@ def _is_special(info: dict[str, Any]) -> bool:
         return not stat.S_ISREG(os.stat(info["name"]).st_mode)
     except OSError as error:
         return error.errno == errno.ELOOP
+
+
+def _looked_in(spec: str, filesystem: AbstractFileSystem) -> str:
+    """Where a relative path was looked for."""
+    is_relative = isinstance(filesystem, LocalFileSystem) and "://" not in spec and not os.path.isabs(spec)
+    return f" in {os.getcwd()}" if is_relative else ""
+
+
+def _of_other_kinds(names: Sequence[str]) -> str:
+    return f", passing over {_and_more(names)}{_way_out(names)}"
+
+
+def _way_out(names: Sequence[str]) -> str:
+    is_text = any(name.lower().endswith(PLAIN_TEXT) for name in names)
+    return '. Write each text as a line {"text": "..."} of a .jsonl file' if is_text else ""
+
+
+def _what_is_there(filesystem: AbstractFileSystem, folder: str) -> str:
+    """What a user sees who looks at the folder of a pattern."""
+    shown = without_credentials(folder)
+    if not with_retries(filesystem.isdir, folder):
+        return f": there is no folder {shown}"
+    names = sorted(posixpath.basename(name.rstrip("/")) for name in with_retries(filesystem.ls, folder, detail=False))
+    return f": {shown} holds {_and_more(names) if names else 'nothing'}"
+
+
+def _and_more(names: Sequence[str]) -> str:
+    more = len(names) - 1
+    return without_credentials(names[0]) + (f" and {more:,} more" if more else "")
+
+
+PLAIN_TEXT = (".txt", ".md", ".rst", ".text")
+"""How the names of files end that are one text each; texts are read as records."""
 
 
 def _before_magic(path: str) -> str:

@@ -153,9 +153,10 @@ class _Chooser:
         for shares in by_target:
             if not any(share and stratum in self.everyone for stratum, share in shares.items()):
                 asked = _named(stratum for stratum, share in shares.items() if share)
+                why = "; no target record has a value in that field" if set(shares) == {""} else ""
                 raise RunFailedError(
                     f"quotas: no stratum that has a share ({asked or 'none has'}) holds an eligible document; by the "
-                    f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}"
+                    f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}{why}"
                 )
         self.strata = sorted({stratum for shares in by_target for stratum in shares})
         self.shares = [[shares.get(stratum, 0.0) for stratum in self.strata] for shares in by_target]

@@ -40,9 +40,15 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
                 _check_folder(what, url)
         check_place(run)
         planned = make_plan(run.config)
+        refused: RequestError | None = None
         for name, corpus in planned.targets.items():
-            _look(called(name), corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
+            try:
+                _look(called(name), corpus.corpus.files, run.config.read.unconditional, run.config.max_bad_shards)
+            except RequestError as error:
+                refused = refused or error
         _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
+        if refused is not None:
+            raise RequestError(f"{refused} Raw has it, and raw and targets are read by one text_field: rename it there")
         if run.only_resamples:
             check_counted(run, planned)
     return planned

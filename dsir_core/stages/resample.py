@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dsir_core.checkpoints.kinds import OVERVIEW
 from dsir_core.checkpoints.receipts import Receipt
+from dsir_core.config.described import did_you_mean
 from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
@@ -242,8 +243,12 @@ def _note_shortfall(run: Run, sample: ResampleResult, choice: Choice) -> None:
     wanted, unit = sum(choice.wanted.values()), choice.unit
     if not sample.account.n_selected and choice.unfilled < wanted:
         run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {unit}")
-    short = [f"{name!r} {choice.held.get(name, 0):,} of {quota:,}" for name, quota in choice.quotas.items()
-             if choice.held.get(name, 0) < quota]  # fmt: skip
+    known = [name for name, (_, eligible, _, _) in sample.account.strata.items() if eligible]
+    short = [
+        f"{name!r} {held:,} of {quota:,}{'' if held else did_you_mean(name, known).replace(';', ',')}"
+        for name, quota in choice.quotas.items()
+        if (held := choice.held.get(name, 0)) < quota
+    ]
     if short:
         more = f" and {len(short) - N_NAMED:,} more" if len(short) > N_NAMED else ""
         run.note(

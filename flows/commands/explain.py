@@ -32,7 +32,9 @@ def add_arguments(parser: Parser) -> None:
     )
     document = parser.add_argument_group("document (without these, a text or a JSON record on standard input)")
     document.add_argument("--file", metavar="F", help="path of the document's file below the raw corpus's root")
-    document.add_argument("--position", type=int, metavar="P", help="position of its record, as in selected.parquet")
+    document.add_argument(
+        "--position", type=_position, metavar="P", help="position of its record, as in selected.parquet"
+    )
     document.add_argument(
         "--where",
         metavar="CONDITION",
@@ -111,6 +113,11 @@ def _print_row(one: Contribution) -> None:
     name = printable(one.ngram)
     name = name if len(name) < NGRAM_WIDTH else name[: NGRAM_WIDTH - 2] + "\N{HORIZONTAL ELLIPSIS}"
     print(f"{name:<{NGRAM_WIDTH}}{one.times:>8,}{decimal(one.log_ratio):>12}{decimal(one.total):>12}{one.bucket:>10}")
+
+
+def _position(text: str) -> int:
+    """A position, also as the report shows it."""
+    return int(text.replace(",", ""))
 
 
 def _positive(text: str) -> int:

@@ -12,7 +12,7 @@ from dsir_core.finished import workdir_of
 from dsir_core.report.settings import not_default
 from dsir_core.stages.output_dir import complete_report
 from dsir_core.storage.connect import storage_settings
-from dsir_core.urls import without_credentials
+from dsir_core.urls import absolute, without_credentials
 from flows.commands.select import add_run_options, run_request
 from flows.config_file import SUFFIXES, ConfigFile
 from flows.options import config_of, storage_of
@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         store = Store(config.workdir_url)
         if not complete_checkpoints(store, WEIGHTS):
             raise RequestError(
-                f"{store.redacted} holds no weights to resample: run dsir score (or dsir select, which scores and "
-                f"selects) with the same request first, or name its --workdir"
+                f"{absolute(store.redacted)} holds no weights to resample: run dsir score (or dsir select, which "
+                f"scores and selects) with the same request first, or name its --workdir"
             )
     return run_request(arguments, config, only_resamples=True)
 

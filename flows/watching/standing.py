@@ -65,9 +65,18 @@ class Standing:
 
     @property
     def seconds_left(self) -> float | None:
-        """If it goes on like this; None before there is anything to go by."""
+        """If it goes on like this; None before there is anything to go by.
+
+        The first shards may be those of a small target, which tell nothing of the speed on large ones.
+        """
         share = self.share
-        return self.seconds * (1 - share) / share if share > 0 else None
+        if share <= 0 or (share < ENOUGH_SHARE and self.seconds < ENOUGH_SECONDS):
+            return None
+        return self.seconds * (1 - share) / share
+
+
+ENOUGH_SHARE, ENOUGH_SECONDS = 0.05, 10.0
+"""The time left is told when so much of a stage is done, or it has taken so long."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import COMMANDS, main
+from flows.cli import CLOSED, COMMANDS, _program, main
 from tests.integration.conftest import DEMO, without_notes
 
 SPEECHES = str(DEMO / "targets" / "speeches.jsonl")
@@ -42,6 +42,27 @@ def test_the_program_ends_with_the_status_of_the_command() -> None:
     done = subprocess.run([sys.executable, "-c", program, "status", "/none"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    program = "from flows.cli import command; command()"
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" -c "$1" --completion bash | head -n 1', sys.executable, program],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, CLOSED)  # 0 where all fits into the pipe
+
+
+def test_to_go_on_the_program_is_called_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "dsir"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr("sys.argv", [str(program), "select"])
+    assert _program() == str(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _program() == "dsir"
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_a_wrong_value_is_refused(wrong: dict[str, Any]) -> None:
 
 WRITTEN_NUMBERS = {
     "count": ["10k", "1.5B", " 70 ", "1e3"],
-    "tokens": ["2M", "10_000"],
+    "tokens": ["2M", "10_000", "10,000"],
     "fraction": ["5%", "0.5 %"],
     "max_bad_fraction": ["1%"],
     "shard_bytes": ["64MB", "128 MiB", "1g", "5000b"],

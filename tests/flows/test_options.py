@@ -99,6 +99,7 @@ def test_help_shows_what_a_flag_takes(flag: str, metavar: str, actions: dict[str
         (["--fit-ngrams", "all"], {"fit_ngrams": "all"}),
         (["--seed", "9223372036854775807"], {"seed": 2**63 - 1}),
         (["--count", "10k"], {"count": 10_000}),
+        (["--count", "1,234,567"], {"count": 1_234_567}),
         (["--count", "1.5B"], {"count": 1_500_000_000}),
         (["--tokens", "2e9"], {"tokens": 2_000_000_000}),
         (["--fraction", "5%"], {"fraction": 0.05}),

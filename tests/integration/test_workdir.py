@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from pathlib import Path
 
@@ -77,6 +79,7 @@ def test_clean_removes_what_no_last_run_needs_and_nothing_else(
 
     assert main(["clean", str(workdir)]) == 0  # all is young
     assert Store(str(workdir)).names() == names
+    assert re.search(r"files more, .* are younger than 24 hours: --hours 0 removes them", capsys.readouterr().out)
     for path in workdir.rglob("*"):
         os.utime(path, (time.time() - 10**6,) * 2)
     assert main(["clean", str(workdir), "--dry-run"]) == 0
@@ -95,6 +98,10 @@ def test_clean_removes_what_no_last_run_needs_and_nothing_else(
             assert reused(again)["score"] == (n, n)
             assert again["selection_digest"] == last["selection_digest"]
 
+    shutil.rmtree(tmp_path / "other")
+    capsys.readouterr()
+    assert main(["clean", str(workdir)]) == 0
+    assert f"{tmp_path / 'other'} is gone: --forget {tmp_path / 'other'} removes" in capsys.readouterr().out
     assert main(["clean", str(workdir), "--hours", "0", "--forget", str(tmp_path / "other")]) == 0
     assert len(Store(str(workdir)).names()) < len(left)
     assert run_select(**settings(raw))["stages"]["score"]["reused"] == n

@@ -56,7 +56,7 @@ def test_what_was_listed_is_not_listed_again_and_its_notes_are_given(corpus: dic
     [
         ({"raw": "/none/*.jsonl"}, "raw: /none/\\*.jsonl: matches no file"),
         ({"target": "/none.jsonl"}, "target: /none.jsonl: no such file"),
-        ({"text_field": "body"}, r"target.jsonl: .* no text in a field 'body'; is it 'text'\? Set --text-field"),
+        ({"text_field": "body"}, r"a.jsonl: .* no text in a field 'body'; is it 'text'\? Set --text-field"),
         ({"text_field": ["text", "title"]}, "'title'"),
     ],
 )
