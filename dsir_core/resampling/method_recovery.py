@@ -33,7 +33,7 @@ def measure_methods(
     """The ranks of the target's hidden documents under each method, on the same folds.
 
     The classifier of heuristic methods is fitted for each fold on the other folds and the sample of raw. Noise is
-    drawn once for each document.
+    drawn once for each document, hidden or raw, and is the same in all folds.
 
     Args:
         sample: of target and raw.
@@ -56,8 +56,8 @@ def measure_methods(
         if any(method_of(method).uses_classifier for method in methods):
             odds = _log_odds(sample, found, fold)
         of_hidden, others = (
-            _rows(of_target[hidden], found.target_tokens[hidden], odds[0], "hidden"),
-            _rows(of_raw[:, fold], found.raw_tokens, odds[1], "raw"),
+            _rows("hidden", found.target_order[hidden], of_target[hidden], found.target_tokens[hidden], odds[0]),
+            _rows("raw", found.raw_order, of_raw[:, fold], found.raw_tokens, odds[1]),
         )
         for index, method in enumerate(methods):
             ranking = Ranking(method, seed, 0, COLUMN, scaling)
@@ -78,9 +78,16 @@ def _log_odds(sample: Sample, found: Folded, fold: int) -> tuple[Floats, Floats]
     return log_odds(found.target[found.hidden(fold)]), log_odds(found.raw)
 
 
-def _rows(log_weights: Floats, n_tokens: npt.NDArray[np.int32], log_odds: Floats | None, name: str) -> Rows:
+def _rows(
+    name: str,
+    order: npt.NDArray[np.uint64],
+    log_weights: Floats,
+    n_tokens: npt.NDArray[np.int32],
+    log_odds: Floats | None,
+) -> Rows:
+    """Rows whose noise follows from `order`, the hashes of the documents' places, in a stream called `name`."""
     n = len(log_weights)
     columns = {COLUMN: np.asarray(log_weights, np.float64)}
     if log_odds is not None:
         columns[odds_column(COLUMN)] = log_odds
-    return Rows(np.zeros(n, np.int32), [name], np.arange(n, dtype=np.int64), n_tokens, columns)
+    return Rows(np.zeros(n, np.int32), [name], order.view(np.int64), n_tokens, columns)

@@ -79,6 +79,10 @@ class Folded:
     """int64[n], of each target document."""
     others: npt.NDArray[np.int64]
     """int64[folds, buckets]: counts of the target without each fold."""
+    target_order: npt.NDArray[np.uint64]
+    """uint64[n]: a hash of each document's place."""
+    raw_order: npt.NDArray[np.uint64]
+    """uint64[m]."""
     target_tokens: npt.NDArray[np.int32]
     """int32[n]."""
     raw_tokens: npt.NDArray[np.int32]
@@ -128,7 +132,18 @@ def folded(sample: Sample) -> Folded | None:
     others = np.maximum(sample.target_counts - in_fold, 0)
     if not others.any(axis=1).all() or not sample.raw_counts.any():
         return None
-    return Folded(target, raw, folds, others, target_tokens, raw_tokens[eligible], sample.raw_counts, sample.min_tokens)
+    return Folded(
+        target,
+        raw,
+        folds,
+        others,
+        sample.target.order,
+        sample.raw.order[eligible],
+        target_tokens,
+        raw_tokens[eligible],
+        sample.raw_counts,
+        sample.min_tokens,
+    )
 
 
 def measure(sample: Sample, candidates: Sequence[Candidate]) -> list[Ranks] | None:
