@@ -91,7 +91,7 @@ def compare_methods(run: Run, target_labels: Sequence[str] = (), call: CallStage
     """
     mine = Run(run.config.model_copy(update={"method": _most_needing()}), run.unwatched, run.observe, record=PAGE)
     mine.planned = run.planned
-    with_storage(check_comparison)(mine)
+    with_storage(check_comparison)(mine, target_labels)
     planned, counts, _, fitted, scores = _score(mine, call, tune=True)
     return call(with_storage(compare), mine, planned, counts, scores, fitted, target_labels)
 

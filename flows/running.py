@@ -70,7 +70,7 @@ def run_compare(
     """Compare the methods; the content of compare.json."""
     from dsir_core.stages.compare import check_comparison
 
-    planned = _look(config, watch, check_comparison)
+    planned = _look(config, watch, lambda run: check_comparison(run, target_labels))
     if _is_inline(config, cluster, watch, planned):
         from dsir_core.pipeline import compare_methods
 

@@ -156,8 +156,9 @@ def compare_flow(
     Returns:
         `methods`, the figures of each, and `page`, where compare.html lies.
     """
-    with _run(config, cluster, check_comparison) as (run, shown):
-        figures = compare_methods(run, target_labels or (), StageTasks())
+    labels = target_labels or ()
+    with _run(config, cluster, lambda run: check_comparison(run, labels)) as (run, shown):
+        figures = compare_methods(run, labels, StageTasks())
         page = page_of(run.config)
         shown.ends(comparison_markdown(figures, page), page)
         return _keep(figures, {"methods": figures["methods"], "page": page})

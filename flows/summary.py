@@ -15,6 +15,9 @@ from dsir_core.report.formatting import counted
 from dsir_core.report.recovery import all_advice, below_zero, sentence
 from dsir_core.report.verdict import SENTENCES, overall, reasons
 
+WIDE = 1000
+"""Characters of a line, where there is no terminal: more than a table needs."""
+
 
 def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print what was selected, whether it worked, and where it lies."""
@@ -93,7 +96,7 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
     """Print the methods side by side, and where the page lies."""
     methods, targets, recommendation = figures["methods"], figures["targets"], figures["recommendation"]
     labelled = figures["labels"] is not None and bool(figures["labels"]["target"])
-    console = Console(highlight=False)
+    console = _console()
     table = _table(
         "method", "documents", "tokens", "recovery", "KL reduction", "ESS", *(["precision"] if labelled else [])
     )
@@ -127,10 +130,19 @@ def page_of(request: SelectConfig) -> str:
     return f"{request.redacted().output.rstrip('/')}/{PAGE}"
 
 
+def _console() -> Console:
+    """Where tables go: as wide as the terminal, and where there is none as wide as they are."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
+
+
 def _table(first: str, *others: str) -> Table:
-    table = Table(first, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True)
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 

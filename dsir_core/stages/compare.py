@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsir_core.checkpoints.store import Store
+from dsir_core.config.described import did_you_mean
 from dsir_core.config.methods import METHODS
 from dsir_core.config.request import SelectConfig
 from dsir_core.errors import RequestError, RunFailedError
@@ -39,13 +40,21 @@ from dsir_core.stages.work import StageWork
 
 Json = dict[str, Any]
 
+N_VALUES = 5
+"""Values of the field of strata that a message names."""
 
-def check_comparison(run: Run) -> None:
-    """Refuse an output that holds a comparison.
+
+def check_comparison(run: Run, target_labels: Sequence[str]) -> None:
+    """Refuse what can be seen to be wrong before any work.
+
+    Args:
+        target_labels: see `compare`.
 
     Raises:
-        RequestError: there is a comparison at the output and `overwrite` is not set.
+        RequestError: there is a comparison at the output and `overwrite` is not set, or labels are named and no field.
     """
+    if target_labels and run.config.strata is None:
+        raise RequestError("--target-label: name the field of raw that the labels are in with --strata")
     output = Store(run.config.output)
     if output.exists(FIGURES) and not run.config.overwrite:
         raise RequestError(
@@ -63,7 +72,7 @@ def compare(run: Run, plan: Plan, counts: Counts, scores: Scores, fitted: Fit, t
         The content of compare.json.
 
     Raises:
-        RequestError: `target_labels` are named and no field, or none of them is the label of a document.
+        RequestError: none of `target_labels` is the label of an eligible document.
         RunFailedError: no document is eligible, or a file has changed.
         StageFailedError: shards failed for a reason that may pass.
     """
@@ -222,16 +231,26 @@ def _labels(run: Run, found: Compared, target_labels: Sequence[str]) -> Json | N
     """Eligible documents by label; None where no field is named."""
     field = run.config.strata
     if field is None:
-        if target_labels:
-            raise RequestError("target_label: say which field the labels are in with strata")
         return None
-    if target_labels and not set(target_labels) & set(found.labels):
-        some = ", ".join(sorted(found.labels)[:5])
-        raise RequestError(
-            f"target_label: no eligible document has {field} {' or '.join(target_labels)}; they have {some}"
-        )
     eligible = {label: int(counts[0]) for label, counts in sorted(found.labels.items()) if counts[0]}
+    for label in target_labels:
+        if label in eligible:
+            continue
+        meant = f"{did_you_mean(label, eligible)}; {_values(eligible)}"
+        says = f"--target-label: no eligible document has {label!r} as its {field}{meant}"
+        if not set(target_labels) & eligible.keys():
+            raise RequestError(says)
+        run.note(says)
     return {"field": field, "target": list(target_labels), "eligible": eligible}
+
+
+def _values(eligible: Mapping[str, int]) -> str:
+    """The most frequent labels, and how many more there are."""
+    if not eligible:
+        return "no document is eligible"
+    first = sorted(eligible, key=lambda label: (-eligible[label], label))[:N_VALUES]
+    more = f" and {len(eligible) - len(first):,} more" if len(eligible) > len(first) else ""
+    return f"there are {', '.join(map(repr, first))}{more}"
 
 
 def _share(part: int, whole: int) -> float | None:

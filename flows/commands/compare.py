@@ -11,6 +11,7 @@ from dsir_core.errors import RequestError
 from flows.cluster_options import cluster_of
 from flows.commands.select import add_run_options, begin
 from flows.config_file import read_config
+from flows.finished_settings import accept_output, settings_of_output
 from flows.options import config_of
 from flows.parser import Parser
 from flows.watching.terminal import say_json
@@ -22,9 +23,11 @@ def add_arguments(parser: Parser) -> None:
     """See `flows.cli`."""
     parser.add_examples(
         "dsir compare --raw 'corpus/**/*.jsonl.zst' --target wiki=wiki.jsonl --count 10k --output compared",
+        "dsir compare selected --output compared",
         "dsir compare run.yaml --strata kind --target-label wiki --output compared",
     )
     add_run_options(parser, hidden=("method", *marked(SelectConfig, Mark.WRITES)))
+    accept_output(parser)
     parser.add_argument(
         "--target-label",
         dest=TARGET_LABEL,
@@ -37,8 +40,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """See `flows.cli`."""
+    base = settings_of_output(arguments)
     labels = _labels(arguments)
-    config = config_of(arguments, without=(TARGET_LABEL, "method"))  # all methods are tried
+    config = config_of(arguments, base=base, without=(TARGET_LABEL, "method"))  # all methods are tried
     cluster = cluster_of(arguments)
 
     from flows.running import run_compare

@@ -209,6 +209,23 @@ def test_an_output_stands_for_its_settings_and_its_workdir(run: Run, tmp_path: P
     assert "kept: neither a CONFIG.yaml nor the output of a finished run" in done.stderr
 
 
+def test_compare_takes_an_output_and_refuses_labels_without_a_field_at_once(
+    run: Run, scored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    done = run("compare", "first", "--target-label", "a", "--output", "second", "--workers", "1", cwd=scored)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--target-label: name the field of raw that the labels are in with --strata" in done.stderr
+    done = run("compare", "first", "--output", "second", "--inline", cwd=scored)
+    assert done.returncode == 0
+    assert "\nheuristic-top-k  " in done.stdout
+    assert "..." not in done.stdout
+    assert "…" not in done.stdout
+    figures = json.loads((scored / "second" / "compare.json").read_text())
+    assert figures["methods"]["importance"]["documents"] == 20
+    assert figures["workdir"] == "work"
+
+
 def test_random_from_an_output_has_no_note_on_settings_that_nobody_gave(run: Run, tmp_path: Path) -> None:
     corpora = ["--raw", str(DEMO / "raw" / "pool-1.jsonl"), "--target", f"speeches={SPEECHES}", "--inline"]
     assert run("select", *corpora, "--count", "20", "--output", "first", cwd=tmp_path).returncode == 0

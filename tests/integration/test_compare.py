@@ -200,15 +200,23 @@ def test_a_comparison_that_is_there_is_kept_and_a_selection_beside_it_is_untouch
         compared(tmp_path, **asked)
 
 
-@pytest.mark.parametrize(
-    ("labels", "settings", "said"),
-    [(("speeches",), {"strata": None}, "with strata"), (("speech",), {}, "no eligible document has domain speech")],
-)
-def test_labels_that_nothing_has_are_refused(
-    labelled: Path, tmp_path: Path, labels: tuple[str, ...], settings: dict[str, Any], said: str
-) -> None:
+def test_a_label_that_no_document_has_is_refused_with_the_values_that_there_are(labelled: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"raw": [str(labelled)], "target": TARGETS, "count": 20}
+    said = (
+        r"--target-label: no eligible document has 'speech' as its domain; did you mean speeches\?; there are .* more"
+    )
     with pytest.raises(RequestError, match=said):
-        compared(tmp_path, labels, raw=[str(labelled)], target=TARGETS, count=20, **settings)
+        compared(tmp_path, ("speech",), **asked)
+    found = compared(tmp_path, ("speech", "speeches"), **asked)
+    assert any("no eligible document has 'speech'" in note for note in found["notes"])
+    assert found["labels"]["target"] == ["speech", "speeches"]
+
+
+def test_labels_without_a_field_are_refused_before_any_work(labelled: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"raw": [str(labelled)], "target": TARGETS, "count": 20, "strata": None}
+    with pytest.raises(RequestError, match=r"--target-label: name the field .* with --strata"):
+        compared(tmp_path, ("speeches",), **asked)
+    assert not (tmp_path / "workdir").exists()
 
 
 def test_scores_from_elsewhere_are_compared_as_importance(labelled: Path, tmp_path: Path) -> None:
