@@ -97,15 +97,20 @@ def _recommended(by: str, equal: Sequence[str], shares: Mapping[str, float], wha
         shares: by method.
         what: the shares are.
     """
-    used, *others = equal
+    used = equal[0]
+    highest = max(_preferred(shares), key=lambda method: shares[method])
     shown = {method: f"{method} {share:.0%}" for method, share in shares.items()}
     worse = [method for method in _preferred(shares) if method not in equal]
     if BASE in equal:
         reason = f"no method is better than random selection beyond the error, by the share {what}"
         return {**NOTHING, "equal": list(equal), "by": by, "reason": f"{reason}: {', '.join(shown.values())}"}
-    parts = [f"{shares[used]:.0%} {what}"]
-    if others:
-        parts.append(f"as good within the error: {', '.join(shown[method] for method in others)}")
+    if used == highest:
+        parts, within = [f"{shares[used]:.0%} {what}"], "as good within the error"
+    else:
+        parts = [f"no clear winner: the highest is {highest}, {shares[highest]:.0%} {what}"]
+        within = "lower, but within the error"
+    if others := [shown[method] for method in equal if method != highest]:
+        parts.append(f"{within}: {', '.join(others)}")
     if worse:
         parts.append(f"less: {', '.join(shown[method] for method in worse)}")
     return {"method": used, "equal": list(equal), "by": by, "reason": "; ".join(parts)}

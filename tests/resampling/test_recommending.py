@@ -29,7 +29,18 @@ def test_of_methods_that_differ_by_chance_the_default_is_recommended_and_the_oth
     recommendation = recommend_by_recovery(found, is_bound=False)
     assert recommendation["method"] == "importance"
     assert recommendation["equal"] == ["importance", "top-k", "heuristic-top-k"]
-    assert "as good within the error: top-k 70%, heuristic-top-k 71%" in recommendation["reason"]
+    assert recommendation["reason"] == (
+        "no clear winner: the highest is heuristic-top-k, 71% of 100 hidden target documents recovered; "
+        "lower, but within the error: importance 70%, top-k 70%; less: random 3%"
+    )
+
+
+def test_the_methods_that_are_as_good_as_the_highest_are_named_after_it() -> None:
+    found = {"random": finds(3), "heuristic-top-k": finds(69, first=5), "top-k": finds(70), "importance": finds(70)}
+    assert recommend_by_recovery(found, is_bound=False)["reason"] == (
+        "70% of 100 hidden target documents recovered; as good within the error: top-k 70%, heuristic-top-k 69%; "
+        "less: random 3%"
+    )
 
 
 def test_another_method_is_recommended_where_it_finds_clearly_more() -> None:
