@@ -79,16 +79,16 @@ def compare(run: Run, plan: Plan, counts: Counts, scores: Scores, fitted: Fit, t
     model = fitted.model
     with reading_weights("compare"):
         scalings = scalings_of(run, scores, fitted)
-    ranks = method_recovery(run, plan, counts, fitted, scalings)
     work = StageWork(run, "compare")
     work.announce(scores.shards)
     with reading_weights("compare"):
         cuts = _cuts(run, counts, scores, model, scalings)
     found = _compared(work, scores, model, cuts)
-    labels = _labels(run, found, target_labels)
+    labels = _labels(run, found, target_labels)  # before recovery, which takes longest on a small corpus
+    work.finish()
+    ranks = method_recovery(run, plan, counts, fitted, scalings)
     methods = {method: _method(i, counts, model, found, target_labels) for i, method in enumerate(METHODS)}
     recommendation = _recommend(ranks, model, found, methods)
-    work.finish()
     ends = stage_figures(run)
     figures = {
         "documents": {"raw": scores.tally.records, "eligible": found.eligible},
