@@ -11,9 +11,10 @@ from rich.text import Text
 from dsir_core.config.request import SelectConfig
 from dsir_core.report.advice import advise
 from dsir_core.report.comparison import PAGE
-from dsir_core.report.formatting import counted
+from dsir_core.report.formatting import counted, speed
 from dsir_core.report.recovery import all_advice, below_zero, sentence
 from dsir_core.report.verdict import SENTENCES, overall, reasons
+from dsir_core.report.weights import is_sampled, unmeasured
 
 WIDE = 1000
 """Characters of a line, where there is no terminal: more than a table needs."""
@@ -43,20 +44,23 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         print(sentence(name, found))
     for text in (*below_zero(figures), *all_advice(figures)):
         print(f"  {text}")
+    if text := unmeasured(figures):
+        print(text)
     for name, target in figures["targets"].items():
         if target["kl_selected"] is not None:
             print(
-                f"KL reduction for {name}: {target['kl_reduction']:.3f} nats "
+                f"KL reduction for {name}: {target['kl_reduction']:z.3f} nats "
                 f"({target['kl_raw']:.3f} raw, {target['kl_selected']:.3f} selected)"
             )
-    print(
-        f"effective sample size {weights['effective_sample_size']:.1f}, "
-        f"overlap with plain top-k {weights['top_k_overlap']:.1%}"
-    )
+    if is_sampled(figures):
+        print(
+            f"effective sample size {weights['effective_sample_size']:.1f}, "
+            f"overlap with plain top-k {weights['top_k_overlap']:.1%}"
+        )
     told = summary(request, figures)
-    speed = f" ({told['bytes_read'] / told['seconds'] / 1e6:,.0f} MB/s read)" if told["bytes_read"] else ""
+    how_fast = f" ({found})" if (found := speed(figures)) else ""
     print(
-        f"{told['seconds']:.1f} s in all stages{speed}, {counted(told['reused'], 'result')} reused from "
+        f"{told['seconds']:.1f} s in all stages{how_fast}, {counted(told['reused'], 'result')} reused from "
         f"{config.workdir_url}"
     )
     if documents["bad"]:
@@ -106,7 +110,7 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
             f"{method['documents']:,}",
             f"{method['tokens']:,}",
             _figure(method["recovery"] and method["recovery"]["recovered"], ".0%"),
-            _figure(method["kl_reduction"], ".3f"),
+            _figure(method["kl_reduction"], "z.3f"),
             _figure(method["effective_sample_size"], ",.1f"),
             *([_figure(method["precision"], ".1%")] if labelled else []),
         )
@@ -115,9 +119,9 @@ def print_comparison(request: SelectConfig, figures: dict[str, Any]) -> None:
         by_target = _table("KL reduction for", *methods)
         for target in targets:
             reductions = [method["targets"][target]["kl_reduction"] for method in methods.values()]
-            by_target.add_row(Text(target), *(_figure(reduction, ".3f") for reduction in reductions))
+            by_target.add_row(Text(target), *(_figure(reduction, "z.3f") for reduction in reductions))
         console.print(by_target)
-    shared = _table("also chosen by", *methods)
+    shared = _table("also selected by", *methods)
     for name, row in figures["overlap"].items():
         shared.add_row(name, *(_figure(share, ".1%") for share in row.values()))
     console.print(shared)

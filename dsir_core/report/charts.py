@@ -5,12 +5,13 @@ The same figures give the same bytes: no identifiers, no dates. Labels are text 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -41,10 +42,16 @@ GEOMETRY = {"d", "x", "y", "width", "height", "transform", "cx", "cy", "r"}
 DIGITS = re.compile(r"(\d\.\d)\d+")
 """A tenth of a unit is less than can be seen."""
 
+SERIES = re.compile(r"(series serie-(\d+)) color-\d+")
+
 POINT = re.compile(r"(-?[\d.]+)[ ,](-?[\d.]+)")
 """Of a path."""
 
 MINUS = "\N{MINUS SIGN}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+Colour: TypeAlias = Literal["plain", "raw", "target", "selected", "random", "threshold"]
+"""What a line or a bar shows, and so the class that colours it (see style.css): the same in every chart."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Line:
 
     name: str
     points: Sequence[tuple[float, float]]
+    colour: Colour
     label: str = ""
     """Written at the highest point."""
 
@@ -63,6 +71,7 @@ class Bars:
 
     name: str
     values: Sequence[float | None]
+    colour: Colour = "plain"
 
 
 @dataclass(frozen=True)
@@ -71,15 +80,16 @@ class Chart:
 
     svg: Markup
     title: str
-    legend: Sequence[str] = ()
-    """Names of its colours, in order; empty for a colour that is not there."""
+    legend: Sequence[Line | Bars] = ()
+    """What it shows, where that is more than one thing."""
 
 
-def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line:
+def histogram(counts: Sequence[int], low: float, high: float, colour: Colour) -> Line:
     """Outline of a histogram in percent of all its documents.
 
     Args:
         counts: of bins of equal width from low to high; the first and the last count are of what lies outside.
+        colour: also its name.
     """
     inside: npt.NDArray[np.float64] = 100 * np.array(counts, np.float64)[1:-1] / max(1, sum(counts))
     edges = np.linspace(low, high, len(inside) + 1)
@@ -87,7 +97,7 @@ def histogram(counts: Sequence[int], low: float, high: float, name: str) -> Line
     # Points inside a level part of the outline show nothing.
     is_corner = np.append(True, ys[1:] != ys[:-1]) | np.append(ys[1:] != ys[:-1], True)
     xs, ys = xs[is_corner], ys[is_corner]
-    return Line(name, list(zip(xs.tolist(), ys.tolist(), strict=True)))
+    return Line(colour, list(zip(xs.tolist(), ys.tolist(), strict=True)), colour)
 
 
 def line_chart(
@@ -130,7 +140,7 @@ def line_chart(
     chart.x_value_formatter = chart.value_formatter = _short
     for line in lines:
         chart.add(line.name, list(line.points))
-    return _inline(chart, title, [line.label for line in lines])
+    return _inline(chart, title, [line.colour for line in lines], [line.label for line in lines])
 
 
 def bar_chart(
@@ -151,12 +161,12 @@ def bar_chart(
         show_y_guides=False,
     )
     # pygal draws from the bottom up.
-    chart.x_labels = [_label(label) for label in reversed(labels)]
+    chart.x_labels = list(reversed(shorten(labels)))
     missing = max((_ems(label) - PYGAL_EMS * len(label) for label in chart.x_labels), default=0.0)
     chart.margin_left = MARGIN + FONT * max(0.0, missing)
     for bar in bars:
         chart.add(bar.name, list(reversed(bar.values)), formatter=lambda v: "" if v is None else signed(v, form))
-    return _inline(chart, title)
+    return _inline(chart, title, [bar.colour for bar in bars])
 
 
 def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
@@ -194,9 +204,39 @@ def _common(height: int) -> dict[str, Any]:
     }
 
 
-def _label(text: str) -> str:
-    """A label that fits beside the bars and into XML: long ones lose their middle."""
-    shown = printable(text)
+def shorten(labels: Sequence[str]) -> list[str]:
+    """Labels that fit beside the bars and into XML, told apart where that is possible.
+
+    Where one is too long, all lose what they have in common at the end, at the beginning, or both, up to a letter or
+    digit; of what is then too long, the middle is left out.
+    """
+    shown = [printable(label) for label in labels]
+    if len(shown) < 2 or all(_ems(label) <= LABEL_EMS for label in shown):
+        return [_label(label) for label in shown]
+    head = _common_head(shown)
+    tail = _common_head([label[::-1] for label in shown])
+    cuts = [
+        [_without(label, first, last) for label in shown]
+        for first, last in ((0, tail), (head, 0), (head, tail), (0, 0))
+        if all(len(label) > first + last for label in shown)
+    ]
+    labelled = [(cut, [_label(label) for label in cut]) for cut in cuts]
+    return max(labelled, key=lambda one: (len(set(one[1])), sum(a == b for a, b in zip(*one, strict=True))))[1]
+
+
+def _common_head(texts: Sequence[str]) -> int:
+    """Characters that all begin with, up to the last one that is no letter or digit."""
+    n = sum(1 for _ in itertools.takewhile(lambda chars: len(set(chars)) == 1, zip(*texts, strict=False)))
+    return max((i for i in range(1, n + 1) if not texts[0][i - 1].isalnum()), default=0)
+
+
+def _without(text: str, head: int, tail: int) -> str:
+    """A text whose first and last characters are replaced by an ellipsis each."""
+    return (ELLIPSIS if head else "") + text[head : len(text) - tail] + (ELLIPSIS if tail else "")
+
+
+def _label(shown: str) -> str:
+    """A label that fits beside the bars: long ones lose their middle."""
     if _ems(shown) <= LABEL_EMS:
         return shown
     head, tail = shown[: int(LABEL_EMS / PYGAL_EMS)], ""
@@ -204,7 +244,7 @@ def _label(text: str) -> str:
         head = head[:-1]
     while _ems(shown[-len(tail) - 1 :]) <= (LABEL_EMS - 1) / 2:
         tail = shown[-len(tail) - 1 :]
-    return f"{head}\N{HORIZONTAL ELLIPSIS}{tail}"
+    return f"{head}{ELLIPSIS}{tail}"
 
 
 def _ems(text: str) -> float:
@@ -219,8 +259,9 @@ def _em(char: str) -> float:
 
 
 def signed(value: float, form: Callable[[float], str]) -> str:
-    """A number with a minus sign, where it has one, that is no hyphen."""
-    return (MINUS if value < 0 else "") + form(abs(value))
+    """A number with a minus sign that is no hyphen, where it is negative and not rounded to zero."""
+    shown = form(abs(value))
+    return MINUS + shown if value < 0 and any(digit in shown for digit in "123456789") else shown
 
 
 def _short(value: Any) -> str:
@@ -242,8 +283,12 @@ def _write_label(root: ElementTree.Element, index: int, label: str) -> None:
     ElementTree.SubElement(series, f"{SVG}text", {**side, "y": f"{y + FONT:.1f}", "class": "label"}).text = label
 
 
-def _inline(chart: Any, title: str, labels: Sequence[str] = ()) -> Markup:
+def _inline(chart: Any, title: str, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Markup:
     root = ElementTree.fromstring(chart.render())
+    for group in root.iter(f"{SVG}g"):
+        # pygal colours by the order of the series.
+        if numbered := SERIES.fullmatch(group.get("class", "")):
+            group.set("class", f"{numbered[1]} {colours[int(numbered[2])]}")
     for index, label in enumerate(labels):
         if label:
             _write_label(root, index, label)

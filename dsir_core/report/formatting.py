@@ -1,5 +1,10 @@
 """Figures in words."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
@@ -35,12 +40,30 @@ def human_count(value: float) -> str:
 
 def decimal(value: float, places: int = 3) -> str:
     """A number with so many decimal places, and a minus sign where it is negative: −1,234.500."""
-    return f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:z,.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def counted(n: int, noun: str) -> str:
     """A number of things in words: 1 shard, 2,000 shards."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def as_sentence(text: str) -> str:
+    """A note as a sentence: with a capital, except for the name of a setting, and a full stop."""
+    first, end = text.partition(" ")[0], "" if text.endswith((".", "?", "!")) else "."
+    return (text if "_" in first else text[:1].upper() + text[1:]) + end
+
+
+def speed(figures: Mapping[str, Any]) -> str:
+    """Raw's stored bytes by the time of all stages, in words; nothing where a run read nothing.
+
+    Args:
+        figures: the content of report.json.
+    """
+    time = figures.get("time")
+    if time is None or not any(stage["bytes"] for stage in figures.get("stages", {}).values()):
+        return ""
+    return f"{human_bytes(time['bytes_per_second'])}/s of raw, as stored"
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from dsir_core.report.figures import Figures
-from dsir_core.report.formatting import counted, decimal, human_bytes, human_seconds
+from dsir_core.report.formatting import as_sentence, counted, decimal, human_bytes, human_seconds
 from dsir_core.report.sections import SECTIONS
 
 TITLE_NEEDS = ("documents.selected", "documents.raw")
@@ -98,6 +98,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["sentence"] = as_sentence
     environment.filters["size"] = human_bytes
     environment.filters["time"] = human_seconds
     environment.filters["percent"] = lambda value: f"{value:.1%}"

@@ -16,14 +16,14 @@ def moved_sides(r: dict[str, Any]) -> dict[str, Any]:
     if moved is None:
         return {"sides": []}
     sides = []
-    for side, words in (("gained", "More frequent in the selection"), ("lost", "Less frequent in the selection")):
+    for side, words in (("gained", "more"), ("lost", "less")):
         buckets = sorted(moved[side], key=_times, reverse=True)
         if not buckets:
             continue
         named = [(one["ngrams"][0]["ngram"] if one["ngrams"] else f"bucket {one['bucket']}", one) for one in buckets]
         # Punctuation changes with the format of a text, and not with its subject.
         shown = [(name, one) for name, one in named if any(map(str.isalnum, name))] or named
-        title = f"{words}: n-grams, times"
+        title = f"N-grams {words} frequent in the selection, by factor"
         bars = Bars(side, [_times(one) for _, one in shown])
         chart = Chart(
             bar_chart([name for name, _ in shown], [bars], title, lambda v: f"{v:,.0f}" if v >= 100 else f"{v:.3g}"),

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from markupsafe import escape
 
-from dsir_core.report.charts import FONT, Chart
+from dsir_core.report.charts import FONT, Chart, Colour
 from dsir_core.report.html import has_all, style
 from dsir_core.report.sections import SECTIONS
 
 SHOWN = ("funnel", "distance", "histograms")
 """Sections whose charts tell most."""
 
-COLOURS = ("grey", "blue", "orange", "purple")
+COLOURS: Mapping[Colour, str] = {
+    "plain": "green",
+    "raw": "grey",
+    "target": "blue",
+    "selected": "orange",
+    "random": "purple",
+    "threshold": "black",
+}
 """Those of style.css on white ground."""
 
 SCALE = 2
@@ -33,7 +40,7 @@ def pictures(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for section in SECTIONS:
         if section.name in SHOWN and has_all(figures, section.needs):
             for chart in _charts(section.prepare(figures)):
-                colours = [f"{colour} {name}" for colour, name in zip(COLOURS, chart.legend, strict=False) if name]
+                colours = [f"{COLOURS[one.colour]} {one.name}" for one in chart.legend]
                 legend = f" ({', '.join(colours)})" if colours else ""
                 yield chart.title + legend, _data_url(str(chart.svg))
 

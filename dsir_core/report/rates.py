@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dsir_core.report.charts import Bars, Chart, bar_chart
 from dsir_core.report.figures import Figures
+from dsir_core.report.formatting import counted
 
 N_BARS = 20
 """Groups shown in a chart; the table beside it has all that are reported."""
@@ -44,10 +46,16 @@ def share_chart(what: str, rates: Figures) -> dict[str, Any]:
         }
         for group in sorted(rates["groups"], key=lambda group: (-group["selected"], -group["eligible"], group["name"]))
     ]
-    shown = groups[:N_BARS]
+    some = [group for group in groups if group["selected"]]
+    shown = some[:N_BARS]
     title = f"Share of the selection by {what}, %"
-    svg = bar_chart([g["name"] for g in shown], [Bars("share", [100 * g["share"] for g in shown])], title, _share)
-    return {"chart": Chart(svg, title), "groups": groups, "others": others, "shown": len(shown)}
+    bars = Bars("share", [100 * g["share"] for g in shown], "selected")
+    return {
+        "chart": Chart(bar_chart([g["name"] for g in shown], [bars], title, _share), title),
+        "groups": groups,
+        "others": others,
+        "summary": _summary(groups, some, "selected"),
+    }
 
 
 def rate_chart(what: str, rates: Figures) -> dict[str, Any]:
@@ -58,14 +66,32 @@ def rate_chart(what: str, rates: Figures) -> dict[str, Any]:
         rates: `groups`, dicts of name, documents, eligible, selected; `others`, the sum of more groups, or None.
     """
     groups = rates["groups"]
-    shown = groups
-    if len(groups) > N_BARS:
-        largest = {g["name"] for g in sorted(groups, key=lambda g: (-g["eligible"], g["name"]))[:N_BARS]}
-        shown = [group for group in groups if group["name"] in largest]
-    shares = [100 * group["selected"] / group["eligible"] if group["eligible"] else None for group in shown]
+    some = [group for group in groups if group["eligible"]]
+    largest = {g["name"] for g in sorted(some, key=lambda g: (-g["eligible"], g["name"]))[:N_BARS]}
+    shown = [group for group in some if group["name"] in largest]
+    bars = Bars("share", [100 * group["selected"] / group["eligible"] for group in shown], "selected")
     title = f"Selected share of the eligible documents by {what}, %"
-    svg = bar_chart([group["name"] for group in shown], [Bars("share", shares)], title, _share)
-    return {"chart": Chart(svg, title), "groups": groups, "others": rates["others"], "shown": len(shown)}
+    return {
+        "chart": Chart(bar_chart([group["name"] for group in shown], [bars], title, _share), title),
+        "groups": groups,
+        "others": rates["others"],
+        "summary": _summary(groups, some, "eligible"),
+    }
+
+
+def _summary(groups: Sequence[Figures], some: Sequence[Figures], what: str) -> str:
+    """How many groups there are, and which of them the chart leaves out.
+
+    Args:
+        some: those that have something for the chart.
+        what: it is that the others have no documents of.
+    """
+    parts = [counted(len(groups), "group")]
+    if empty := len(groups) - len(some):
+        parts.append(f"{empty:,} of them without {what} documents and not in the chart")
+    if len(some) > N_BARS:
+        parts.append(f"the {N_BARS} largest in the chart")
+    return ", ".join(parts)
 
 
 def _share(value: float) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dsir_core.report.charts import Bars, Chart, Line, bar_chart, line_chart
+from dsir_core.report.charts import Bars, Chart, Colour, Line, bar_chart, line_chart
 from dsir_core.report.figures import Figures
-from dsir_core.report.formatting import human_seconds
+from dsir_core.report.formatting import decimal, human_seconds, speed
 from dsir_core.report.moved import moved_sides
 from dsir_core.report.rates import rates
 from dsir_core.report.recovery import (
@@ -18,14 +18,17 @@ from dsir_core.report.recovery import (
     is_resolved,
     sentence,
 )
-from dsir_core.report.settings import as_yaml
+from dsir_core.report.settings import all_as_yaml, as_yaml
 from dsir_core.report.verdict import SENTENCES, overall, reasons
-from dsir_core.report.weights import histograms, is_sampled
+from dsir_core.report.weights import AXES, histograms, is_by_weight, is_sampled, key_in_words, scale_of, unmeasured
 
 N_TILES = 3
 """Targets that the first screen names."""
 
 MUCH_OVERLAP = 0.9
+
+MOST_PLACES = 10
+"""Decimal places of a key are fewer."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,7 @@ def _headline(r: Figures) -> dict[str, Any]:
         {
             "name": name,
             "figure": f"{found['recovered']:.0%}" if is_resolved(found) else f"at most {found['high']:.0%}",
-            "random": f"{found['share']:.2g}".rstrip("0").rstrip(".")
-            if found["share"] > 1
-            else f"{found['share']:.2%}",
+            "random": f"{100 * found['share']:.3g}%",
         }
         for name, found in list(recovery.items())[:N_TILES]
     ]
@@ -86,13 +87,19 @@ def _headline(r: Figures) -> dict[str, Any]:
         "recovered": recovered,
         "verdict": (found := overall(r)),
         "says": SENTENCES[found] if found else "",
-        "sentences": [*reasons(r), *(sentence(name, found) for name, found in recovery.items()), *below_zero(r)],
-        "advice": list(all_advice(r)),
+        "sentences": [*reasons(r), *(sentence(name, found) for name, found in recovery.items())],
+        # These begin with the name of a target.
+        "advice": [*below_zero(r), *all_advice(r)],
+        "unmeasured": unmeasured(r),
+        "speed": speed(r),
     }
 
 
 def _settings(r: Figures) -> dict[str, Any]:
-    return {"yaml": as_yaml(r["config"])}
+    config = r["config"]
+    # Nobody gave a workdir: it is beside the output.
+    used = {**config, "workdir": config.get("workdir") or r.get("workdir", "")}
+    return {"yaml": as_yaml(config), "all": all_as_yaml(used)}
 
 
 def _recovery(r: Figures) -> dict[str, Any]:
@@ -102,29 +109,34 @@ def _recovery(r: Figures) -> dict[str, Any]:
         # By decades: small shares are where selections are made.
         curve = [(math.log10(100 * share), 100 * value) for share, value in found["curve"]]
         lines = [
-            Line("held-out target documents", curve),
-            Line("random selection", [(x, 10**x) for x, _ in curve]),
+            Line("held-out target documents", curve, "target"),
+            Line("random selection", [(x, 10**x) for x, _ in curve], "random"),
         ]
         if found["share"] > 0:
             x = max(curve[0][0], math.log10(100 * found["share"]))
-            lines.append(Line("size of this selection", [(x, 0.0), (x, 100.0)]))
+            lines.append(Line("size of this selection", [(x, 0.0), (x, 100.0)], "selected"))
         title = f"Recovered documents of {name}, %"
         decades = range(math.ceil(curve[0][0]), 3)
         svg = line_chart(lines, title, "selected share of raw, %", {x: f"{10.0**x:g}" for x in decades})
-        charts.append(Chart(svg, title, [line.name for line in lines]))
+        charts.append(Chart(svg, title, lines))
     return {"charts": charts}
 
 
 def _distance(r: Figures) -> dict[str, Any]:
     targets = r["targets"]
-    bars = [Bars(side, [target[f"kl_{side}"] for target in targets.values()]) for side in ("raw", "selected")]
+    sides: tuple[Colour, ...] = ("raw", "selected")
+    bars = [Bars(side, [target[f"kl_{side}"] for target in targets.values()], side) for side in sides]
     svg = bar_chart(list(targets), bars, "KL divergence from each target before and after", lambda v: f"{v:.3f}")
-    return {"chart": Chart(svg, "KL divergence, nats: less is nearer to the target", ("raw", "selected"))}
+    return {"chart": Chart(svg, "KL divergence, nats: less is nearer to the target", bars)}
 
 
 def _weights(r: Figures) -> dict[str, Any]:
-    spread = r["weights"]["top_k_overlap"] > MUCH_OVERLAP and is_sampled(r)
-    return {"is_near_top_k": spread and r["documents"]["selected"] > 0}
+    return {
+        "is_by_weight": is_by_weight(r),
+        "is_normalised": any(scale_of(r, name) != AXES["none"] for name in r["weights"]["quantiles"]),
+        "is_sampled": is_sampled(r),
+        "is_near_top_k": r["weights"]["top_k_overlap"] > MUCH_OVERLAP and r["documents"]["selected"] > 0,
+    }
 
 
 def _whole(value: float) -> str:
@@ -145,15 +157,28 @@ def _fragments(example: Figures) -> Iterator[tuple[str, int]]:
 
 def _examples(r: Figures) -> dict[str, Any]:
     groups: dict[str, list[Figures]] = {kind: [] for kind in KINDS}
+    by_weight = is_by_weight(r)
     for example in r["examples"]:
-        groups[example.get("kind", "selected")].append({**example, "fragments": list(_fragments(example))})
+        shown = example if by_weight else {**example, "levels": ()}
+        key = key_and_threshold(example.get("key"), example.get("threshold"))
+        groups[example.get("kind", "selected")].append({**shown, "fragments": list(_fragments(shown)), "keys": key})
     has_kinds = any("kind" in example for example in r["examples"])
     return {
         "groups": [
             (KINDS[kind], kind, found) for kind, found in groups.items() if found or (has_kinds and kind != "barely")
         ],
-        "is_coloured": any(example.get("levels") for example in r["examples"]),
+        "is_coloured": by_weight and any(example.get("levels") for example in r["examples"]),
+        "is_by_weight": by_weight,
+        "key": key_in_words(r) if any(one["keys"] for found in groups.values() for one in found) else "",
     }
+
+
+def key_and_threshold(key: float | None, threshold: float | None) -> tuple[str, str] | None:
+    """Both with as many decimal places as tell them apart; None where one of them is not known."""
+    if key is None or threshold is None:
+        return None
+    places = next((n for n in range(1, MOST_PLACES) if decimal(key, n) != decimal(threshold, n)), 1)
+    return decimal(key, places), decimal(threshold, places)
 
 
 def _stages(r: Figures) -> dict[str, Any]:

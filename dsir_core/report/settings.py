@@ -31,5 +31,10 @@ def as_yaml(config: Mapping[str, Any]) -> str:
     return yaml.safe_dump(not_default(config), sort_keys=False, allow_unicode=True, width=100)
 
 
+def all_as_yaml(config: Mapping[str, Any]) -> str:
+    """All settings of a report."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
+
+
 def _default(name: str) -> Any:
     return _JSON.dump_python(SelectConfig.model_fields[name].get_default(call_default_factory=True), mode="json")

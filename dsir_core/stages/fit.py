@@ -157,16 +157,16 @@ def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Can
     for name in selectors:
         if name not in recovery:
             run.note(
-                f"target {name!r}: recovery cannot be measured, so smoothing and length_normalise are not tuned: "
-                f"{found[name].smoothing} and {found[name].length} are taken"
+                f"held-out recovery cannot be measured for target {name!r}, so smoothing and length_normalise are not "
+                f"tuned: {found[name].smoothing} and {found[name].length} are used"
             )
         else:
             better = recovery[name].candidate
             found[name] = kept[name] if kept.get(name) in candidates else better
             if found[name] != better:
                 run.note(
-                    f"target {name!r}: smoothing {found[name].smoothing} and length_normalise {found[name].length} are "
-                    f"kept with the model of an earlier run; with refit: always they would be "
+                    f"smoothing {found[name].smoothing} and length_normalise {found[name].length} of target {name!r} "
+                    f"are kept with the model of an earlier run; with --refit always they would be "
                     f"{better.smoothing} and {better.length}"
                 )
     return found

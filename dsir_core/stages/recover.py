@@ -90,8 +90,8 @@ def recover(run: Run, plan: Plan, counts: Counts) -> Recovery:
     work.finish()
     for name in (name for name, each in found.items() if each is None):
         run.note(
-            f"target {name!r}: held-out recovery cannot be measured: it needs two target documents that are not copies "
-            f"of each other, and documents of target and raw with at least {config.min_tokens:,} tokens"
+            f"held-out recovery cannot be measured for target {name!r}: it needs two target documents that are no "
+            f"copies of each other, and documents of target and raw with at least {config.min_tokens:,} tokens"
         )
     return recovery_of(config, counts, found)
 

@@ -252,8 +252,8 @@ def _note_shortfall(run: Run, sample: ResampleResult, choice: Choice) -> None:
     if short:
         more = f" and {len(short) - N_NAMED:,} more" if len(short) > N_NAMED else ""
         run.note(
-            f"strata with fewer eligible {unit} than their quota: {', '.join(short[:N_NAMED])}{more}; others that have "
-            f"a share stand in, in proportion to their shares"
+            f"strata with fewer eligible {unit} than their quota: {', '.join(short[:N_NAMED])}{more}; the other strata "
+            f"with a share make up for it, in proportion to their shares"
         )
     if choice.unfilled and choice.quotas:
         run.note(f"asked for {wanted:,} {unit}, the strata that have a share hold only {wanted - choice.unfilled:,}")

@@ -8,6 +8,7 @@ from typing import Any
 from dsir_core.report.formatting import counted, human_seconds
 from dsir_core.report.pictures import pictures
 from dsir_core.report.recovery import sentence
+from dsir_core.report.weights import is_sampled
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
 
@@ -19,7 +20,7 @@ def summary_markdown(figures: dict[str, Any], report: str) -> str:
         figures: the content of report.json.
         report: where the page lies.
     """
-    documents, tokens, weights = figures["documents"], figures["tokens"], figures["weights"]
+    documents, tokens = figures["documents"], figures["tokens"]
     seconds = sum(stage["seconds"] for stage in figures["stages"].values())
     lines = [
         f"# {documents['selected']:,} of {counted(documents['raw'], 'document')} selected",
@@ -36,8 +37,7 @@ def summary_markdown(figures: dict[str, Any], report: str) -> str:
         "| documents | |",
         "|---|---:|",
         *(f"| {name} | {n:,} |" for name, n in documents.items()),
-        f"| effective sample size | {weights['effective_sample_size']:,.1f} |",
-        f"| overlap with plain top\\-k | {weights['top_k_overlap']:.1%} |",
+        *_spread(figures),
         f"| requests made again | {figures['storage']['retries']:,} |",
         "",
     ]
@@ -72,8 +72,19 @@ def comparison_markdown(figures: dict[str, Any], page: str) -> str:
     )
 
 
+def _spread(figures: dict[str, Any]) -> list[str]:
+    """How much chance the weights leave, where they leave any."""
+    weights = figures["weights"]
+    if not is_sampled(figures):
+        return []
+    return [
+        f"| effective sample size | {weights['effective_sample_size']:,.1f} |",
+        f"| overlap with plain top\\-k | {weights['top_k_overlap']:.1%} |",
+    ]
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{value:z.3f}"
 
 
 def _row(name: str, target: dict[str, Any]) -> str:

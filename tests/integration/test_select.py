@@ -142,7 +142,7 @@ def test_a_wanted_effective_sample_size_is_had_whatever_the_shards(
         digests.add((report["selection_digest"], weights["temperatures"]["speeches"]))
         assert not any("target_ess" in note for note in report["notes"])
     assert len(digests) == 1
-    kind = {"none": "log weights", "tokens": "log weights for their length", "sqrt": "log weights for their length"}
+    kind = {"none": "log weights", "tokens": "length-normalised log weights", "sqrt": "length-normalised log weights"}
     shown = kind[report["fit"]["length_normalise"]["speeches"]]
     assert f"Quantiles of the {shown}</summary>" in (tmp_path / "output" / "report.html").read_text()
 

@@ -155,6 +155,36 @@ def test_text_and_bars_stand_out_in_light_and_dark(figures: Figures, page: Page,
     assert found["bars"] > 3
 
 
+HIDDEN = """
+const wrong = [];
+for (const link of document.querySelectorAll("nav a")) {
+  const place = link.getBoundingClientRect();
+  if (place.left < 0 || place.right > window.innerWidth) wrong.push(link.textContent);
+}
+for (const nav of document.querySelectorAll("nav")) if (nav.scrollWidth > nav.clientWidth) wrong.push("nav");
+if (window.innerWidth > 1000)
+  for (const box of document.querySelectorAll(".wide"))
+    if (box.scrollWidth > box.clientWidth) wrong.push(box.innerText);
+return wrong;
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [375, 1400])
+def test_contents_and_tables_are_seen_whole(figures: Figures, page: Page, width: int) -> None:
+    figures = copy.deepcopy(figures)
+    figures["recovery"]["speeches"]["smoothing"] = "raw_prior=10000"
+    assert ask(page(figures), HIDDEN, width=width) == []
+
+
+@pytest.mark.browser
+def test_long_values_of_example_fields_wrap_on_a_phone(figures: Figures, page: Page) -> None:
+    figures = copy.deepcopy(figures)
+    for example in figures["examples"]:
+        example["fields"] = {"path": "/usr/share/" + "a-long-name-without-spaces/" * 5}
+    assert ask(page(figures), LAYOUT, width=375)["wrong"] == []
+
+
 HOSTILE = (
     "</pre></svg></style><script>window.hacked = 1</script>"
     '<img src="x" onerror="window.hacked = 1">{{ 7 * 7 }}\x00\x0b\x1b'
