@@ -166,7 +166,7 @@ def _picked(run: Run, counts: Counts, recovery: Recovery, kept: Mapping[str, Can
             if found[name] != better:
                 run.note(
                     f"smoothing {found[name].smoothing} and length_normalise {found[name].length} of target {name!r} "
-                    f"are kept with the model of an earlier run; with --refit always they would be "
+                    f"are kept with the model of an earlier run; with refit 'always' they would be "
                     f"{better.smoothing} and {better.length}"
                 )
     return found

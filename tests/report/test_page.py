@@ -181,7 +181,7 @@ def test_contents_and_tables_are_seen_whole(figures: Figures, page: Page, width:
 def test_long_values_of_example_fields_wrap_on_a_phone(figures: Figures, page: Page) -> None:
     figures = copy.deepcopy(figures)
     for example in figures["examples"]:
-        example["fields"] = {"path": "/usr/share/" + "a-long-name-without-spaces/" * 5}
+        example["fields"] = {"path": "/usr/share/" + "a_long_name_without_spaces/" * 5}
     assert ask(page(figures), LAYOUT, width=375)["wrong"] == []
 
 

@@ -25,7 +25,7 @@ def figures(run_select: Select) -> dict[str, object]:
 def test_charts_are_whole_pictures_in_the_colours_of_the_report(figures: dict[str, object], tmp_path: Path) -> None:
     found = list(pictures(figures))
     assert len(found) == 3
-    assert any("grey raw, blue selected" in title for title, _ in found)
+    assert any("grey raw, orange selected" in title for title, _ in found)
     for _, url in found:
         kind, _, data = url.partition(",")
         assert kind == "data:image/svg+xml;base64"
@@ -44,8 +44,8 @@ def test_charts_are_whole_pictures_in_the_colours_of_the_report(figures: dict[st
           const key = data.slice(i, i + 3).join();
           seen[key] = (seen[key] || 0) + 1;
         }
-        return [data[0], data[1], data[2], seen["31,111,178"] || 0, seen["123,135,148"] || 0];
+        return [data[0], data[1], data[2], seen["42,127,120"] || 0, seen["123,135,148"] || 0];
       });"""
     shown = ask(page, script)
     assert all(corner == [255, 255, 255] for *corner, _, _ in shown)
-    assert all(blue + grey > 100 for *_, blue, grey in shown)
+    assert all(green + grey > 100 for *_, green, grey in shown)
