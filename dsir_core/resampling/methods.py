@@ -93,6 +93,6 @@ def note_rounds(selector: str, thresholds: Sequence[float]) -> str | None:
     if rounds <= 1:
         return None
     return (
-        f"heuristic: Pareto noise keeps fewer documents for {selector!r} than were asked for: it was drawn "
-        f"{rounds:,} times, for those not kept before"
+        f"the Pareto noise of the method heuristic keeps fewer documents for {selector!r} than were asked for, so it "
+        f"was drawn {rounds:,} times, each time for those not kept before"
     )
