@@ -113,7 +113,7 @@ ADVICE = {
         ),
         Advice(
             "more",
-            "{target}: {about} {enough} would recover 95 %{twice}",
+            "{target}: {about} {enough} would recover 95%{twice}. More documents of other kinds then come with them",
             "less is asked for than recovers 95 %, and raw seems to hold more",
             "share of the speeches in raw that are selected, 35 documents and as many as advised",
             ignored=0.5,

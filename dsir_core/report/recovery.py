@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dsir_core.model.importance import POOLED
 from dsir_core.report.advice import advise
 from dsir_core.report.formatting import counted
 
@@ -30,7 +31,8 @@ def sentence(name: str, found: Mapping[str, Any]) -> str:
     Args:
         found: of `recovery` in report.json.
     """
-    hidden = f"of the documents of {name}, hidden in raw,"
+    whose = "all targets together" if name == POOLED else name
+    hidden = f"of the documents of {whose}, hidden in raw,"
     if not is_resolved(found):
         return (
             f"{hidden} at most {found['high']:.0%} would have been selected; the sample of raw tells no more of a "

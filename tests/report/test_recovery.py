@@ -53,7 +53,7 @@ def test_no_smaller_selection_is_advised_than_the_sample_tells() -> None:
 
 def test_the_size_that_recovers_enough_is_called_at_most_that_where_the_curve_begins_there() -> None:
     (text,) = advice("t", figures(0.0005))
-    assert text == "t: at most 10,000 documents would recover 95 %"
+    assert text == "t: at most 10,000 documents would recover 95%. More documents of other kinds then come with them"
 
 
 @pytest.mark.parametrize(("copies", "in_target", "expected"), [(0, 0, "good"), (4, 5, "good"), (0, 60, "doubtful")])
