@@ -77,17 +77,16 @@ def wilson(found: int, n: int) -> tuple[float, float]:
     return min(p, max(0.0, (middle - spread) / scale)), max(p, min(1.0, (middle + spread) / scale))
 
 
-def is_within_error(of_best: npt.NDArray[np.bool_], of_other: npt.NDArray[np.bool_], errors: float = 1.0) -> bool:
-    """Whether a choice finds as many hidden documents as the best one, within standard errors of the difference.
+def is_within_error(of_best: npt.NDArray[np.bool_], of_other: npt.NDArray[np.bool_]) -> bool:
+    """Whether a choice finds as many hidden documents as the best one, within a standard error of the difference.
 
     The error is from the hidden documents that one of them finds and the other does not (McNemar).
 
     Args:
         of_best, of_other: bool[n], which hidden documents each finds.
-        errors: how many standard errors.
     """
     lost, won = int((of_best & ~of_other).sum()), int((of_other & ~of_best).sum())
-    return lost - won <= errors * math.sqrt(lost + won)
+    return lost - won <= math.sqrt(lost + won)
 
 
 def pick(ranks: Sequence[Ranks], share: float) -> int:

@@ -20,8 +20,11 @@ from dsir_core.resampling.ranks import Ranks, is_within_error, wilson
 Json = dict[str, Any]
 Found = npt.NDArray[np.bool_]
 
-ERRORS = 2.0
-"""Standard errors by which a method has to be better than another, not to be called as good; one for `BASE`."""
+ERRORS = 1.2815515655446004
+"""Standard errors by which a method has to be better than another, not to be called as good; one for `BASE`.
+
+Chance alone makes so large a difference one time in ten.
+"""
 
 BASE = "random"
 """What a method has to be better than."""
@@ -63,7 +66,7 @@ def recommend_by_recovery(found: Mapping[str, Found], *, is_bound: bool) -> Json
             "reason": "held-out recovery cannot be measured here, and no other figure tells which is best",
         }
     best = max(_preferred(found), key=lambda method: int(found[method].sum()))
-    equal = [method for method in _preferred(found) if is_within_error(found[best], found[method], _errors(method))]
+    equal = [method for method in _preferred(found) if _is_as_good(method, found[best], found[method])]
     at = ", at the smallest size that the sample of raw can tell" if is_bound else ""
     what = f"of {len(found[best]):,} hidden target documents recovered{at}"
     return _recommended("recovery", equal, {method: float(each.mean()) for method, each in found.items()}, what)
@@ -114,6 +117,18 @@ def _recommended(by: str, equal: Sequence[str], shares: Mapping[str, float], wha
     if worse:
         parts.append(f"less: {', '.join(shown[method] for method in worse)}")
     return {"method": used, "equal": list(equal), "by": by, "reason": "; ".join(parts)}
+
+
+def _is_as_good(method: str, of_best: Found, of_method: Found) -> bool:
+    """Whether a method finds as many hidden documents as the best one, but for what may be chance (McNemar's test).
+
+    The number of documents moves in whole steps: of a difference one counts for nothing (correction for continuity), so
+    that a few documents of a small target decide nothing.
+    """
+    if method == BASE:
+        return is_within_error(of_best, of_method)
+    lost, won = int((of_best & ~of_method).sum()), int((of_method & ~of_best).sum())
+    return lost - won - 1 <= ERRORS * math.sqrt(lost + won)
 
 
 def _errors(method: str) -> float:

@@ -48,6 +48,28 @@ def test_another_method_is_recommended_where_it_finds_clearly_more() -> None:
     assert recommend_by_recovery(found, is_bound=False)["method"] == "heuristic-top-k"
 
 
+@pytest.mark.parametrize(
+    ("hidden", "alone", "default_alone", "recommended"),
+    [
+        (60, 13, 5, "heuristic-top-k"),
+        (60, 11, 9, "importance"),
+        (60, 5, 0, "heuristic-top-k"),
+        (10, 5, 1, "importance"),
+        (10, 3, 0, "importance"),
+    ],
+)
+def test_a_difference_is_judged_by_the_documents_that_one_method_alone_finds(
+    hidden: int, alone: int, default_alone: int, recommended: str
+) -> None:
+    both = finds(hidden // 3, hidden)
+    found = {
+        "random": finds(0, hidden),
+        "heuristic-top-k": both | finds(alone, hidden, hidden // 3),
+        "importance": both | finds(default_alone, hidden, hidden // 3 + alone),
+    }
+    assert recommend_by_recovery(found, is_bound=False)["method"] == recommended
+
+
 def test_no_method_is_recommended_that_finds_no_more_than_chance() -> None:
     found = {"random": finds(10), "importance": finds(11, first=3), "top-k": finds(9)}
     recommendation = recommend_by_recovery(found, is_bound=False)
