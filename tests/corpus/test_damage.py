@@ -6,6 +6,7 @@ import io
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backports import zstd
@@ -205,18 +206,26 @@ def test_storage_that_stops_early_is_not_the_end_of_the_file(
     else:
         path.write_bytes(PACK.get(path.suffix, bytes)(DATA))
     file = source(path)
-    before = path.stat().st_mtime_ns
-    os.truncate(path, DATA.index(b"\n", file.size // 2) + 1 if name == "a.jsonl" else file.size // 2)
-    os.utime(path, ns=(before, before))
+    end = DATA.index(b"\n", file.size // 2) + 1 if name == "a.jsonl" else file.size // 2
 
     class Stops(io.FileIO):
-        """Says that it is as large as it was."""
+        """Says how large it is, and has nothing more to give from some place on."""
 
-        def seek(self, offset: int, whence: int = 0) -> int:
-            return super().seek(file.size if whence == 2 else offset, 0 if whence == 2 else whence)
+        def read(self, size: int | None = -1) -> bytes:
+            left = max(0, end - self.tell())
+            return super().read(left if size is None or size < 0 else min(size, left))
+
+        def readinto(self, buffer: Any) -> int:
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+
+        readall = read
 
     monkeypatch.setattr(LocalFileSystem, "open", lambda filesystem, path, mode, **options: Stops(path, mode))
-    with pytest.raises(DamagedFileError):
+    # Parquet is read from its end, where nothing is.
+    said = "corrupt Parquet" if name == "a.parquet" else f"ends after {end:,} of {file.size:,} bytes"
+    with pytest.raises(DamagedFileError, match=said):
         read_all(FileRange(file))
 
 
