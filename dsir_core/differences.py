@@ -125,7 +125,7 @@ def _pairs(first: Mapping[str, Any], second: Mapping[str, Any], missing: Any = N
 def _notes(first: Report, second: Report, key: str | None) -> Iterator[str]:
     a, b = (_at(report, "corpus", "raw") for report in (first, second))
     if a is None or b is None:
-        yield "an older version's report does not say where raw lies: places mean the same only in the same files"
+        yield "an older report does not say where raw lies: places mean the same only if the files are the same"
     elif a["root"] != b["root"]:
         advice = "" if key else ": places mean the same only if the files have the same names; else use --key"
         yield f"raw lies in {a['root']} and in {b['root']}{advice}"
@@ -136,7 +136,7 @@ def _notes(first: Report, second: Report, key: str | None) -> Iterator[str]:
         versions = [_at(report, "versions", name) for report in (first, second)]
         if versions[0] != versions[1]:
             yield f"made by {name} {versions[0]} and {versions[1]}"
-    if first["documents"]["selected"] != second["documents"]["selected"]:
+    if _at(first, "documents", "selected") != _at(second, "documents", "selected"):
         yield "KL reductions, and recovery, of selections of different sizes do not say which settings are better"
     models = [report.get("model_digest") for report in (first, second)]
     if models[0] is not None and models[0] == models[1]:

@@ -9,6 +9,10 @@ class RequestError(DsirError):
     """The request is wrong (a setting, a path, an empty target): nothing to retry, exit status 2."""
 
 
+class MissingFieldError(RequestError):
+    """A file has no column of the name that the request gives; others may have it."""
+
+
 class DamagedFileError(DsirError):
     """A source file cannot be read whole: truncated, corrupt, changed, or not what its name says.
 

@@ -14,7 +14,7 @@ from dsir_core.config.reading import ReadSettings
 from dsir_core.corpus.listing import list_corpus
 from dsir_core.corpus.read import read_range
 from dsir_core.corpus.types import FileRange, SourceFile
-from dsir_core.errors import DamagedFileError, RequestError
+from dsir_core.errors import DamagedFileError, MissingFieldError, RequestError
 from dsir_core.report.formatting import counted
 from dsir_core.shards.examples import read_texts
 from dsir_core.stages.earlier_runs import written_by_runs
@@ -96,7 +96,7 @@ def document_where(
             found = _first(source, read, progress)
         except DamagedFileError as error:
             raise RequestError(f"{without_credentials(source.url)} cannot be read: {error}") from None
-        except RequestError as error:  # a table without one of the columns: others may have it
+        except MissingFieldError as error:  # of a table; others may have it
             unfit.append(error)
             continue
         if found is not None:
@@ -162,7 +162,8 @@ def _sources(report: Mapping[str, Any]) -> Sequence[SourceFile]:
 
 def _below_root(report: Mapping[str, Any], file: str) -> str:
     """A file's path below the corpus root, also where the whole path was given."""
-    return file.removeprefix(f"{report['corpus']['raw']['root'].rstrip('/')}/")
+    root = report["corpus"]["raw"]["root"]
+    return file.removeprefix(f"{root.rstrip('/')}/") if root else file
 
 
 def _source(report: Mapping[str, Any], file: str) -> SourceFile:

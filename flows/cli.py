@@ -1,6 +1,7 @@
 """The command `dsir`.
 
-Exit status: 0 done, 1 the run failed, 2 the request is wrong, 130 after Ctrl-C, 143 after SIGTERM.
+Exit status: 0 done, 1 the run failed, 2 the request is wrong, 130 after Ctrl-C, 141 where nobody
+reads its output any more, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -118,7 +119,10 @@ def command() -> None:
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = main()
+        try:
+            status = main()
+        except SystemExit as done:  # argparse has shown help, or what is wrong
+            status = int(done.code or 0)
         sys.stdout.flush()
     except BrokenPipeError:
         status = CLOSED

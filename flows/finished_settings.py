@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from dsir_core.errors import RequestError
 from dsir_core.finished import workdir_of
@@ -31,7 +32,8 @@ def settings_of_output(arguments: argparse.Namespace) -> ConfigFile | None:
         RequestError: what is named is neither a file of settings nor a finished selection.
     """
     output = arguments.config
-    if output is None or output.lower().endswith(SUFFIXES):
+    is_file = output is not None and os.path.exists(output) and not os.path.isdir(output)
+    if output is None or is_file or output.lower().endswith(SUFFIXES):
         return None
     arguments.config = None
     with storage_settings(storage_of(arguments)):

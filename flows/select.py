@@ -196,7 +196,8 @@ def _run(
             yield run, shown
             return
         request = parse_config(config.model_dump(exclude_unset=True), sized=selects, output=selects)
-        check_shared(request)
+        if not request.inline:
+            check_shared(request)
         with entered_again(run_id, flow_run.run_count), turn_at(request.workdir_url):
             planned = preflight(Run(request, InlineExecutor(), RunLog()), check_place)
             with _executor(request, cluster) as executor:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dsir_core.checkpoints.manifest import of_runs, recorded_runs, unneeded
+from dsir_core.checkpoints.manifest import Recorded, of_runs, recorded_runs, unneeded
 from dsir_core.checkpoints.store import Entry, Store
 from dsir_core.errors import RequestError
 from dsir_core.urls import absolute
@@ -21,8 +21,8 @@ class Cleaning:
     """What no recorded run needs, and is kept since a run may be under way that does."""
     n_files: int
     """Files that runs have written, with those that are needed."""
-    outputs: Sequence[str]
-    """Those whose last run keeps what it needs; redacted."""
+    kept: Sequence[Recorded]
+    """The last run to each output, which keeps what it needs."""
 
 
 def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cleaning:
@@ -48,4 +48,4 @@ def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cl
     removable = unneeded(entries, kept, before=before)
     names = {entry.name for entry in removable}
     young = [entry for entry in unneeded(entries, kept, before=math.inf) if entry.name not in names]
-    return Cleaning(removable, young, len(entries), [one.output for one in kept])
+    return Cleaning(removable, young, len(entries), kept)

@@ -97,3 +97,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing where no known word is like it."""
     near = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def near_word(word: str, known: Iterable[str]) -> str:
+    """`(X is there)` behind a space, or nothing where no known word is like it."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" ({near[0]!r} is there)" if near else ""

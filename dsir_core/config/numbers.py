@@ -30,14 +30,19 @@ _SCALED = re.compile(
 
 
 def whole_number(value: Any) -> Any:
-    """An int for a text such as `10k`, `1.5B` or `1e6`; anything else as it is, for pydantic to judge.
+    """An int for a text such as `10k`, `1.5B` or `1e6`; anything else as it is, for pydantic to judge."""
+    return _scaled(value, SCALES)
+
+
+def size(value: Any) -> Any:
+    """See `whole_number`, for how much to select.
 
     Raises:
         ValueError: it is a percentage.
     """
     if isinstance(value, str) and value.strip().endswith("%"):
         raise ValueError("must be a whole number; a share of the eligible documents is given by fraction")
-    return _scaled(value, SCALES)
+    return whole_number(value)
 
 
 def byte_count(value: Any) -> Any:
@@ -59,7 +64,7 @@ def share(value: Any) -> Any:
     Raises:
         ValueError: it is a number above 1, which may be meant as a percentage.
     """
-    if isinstance(value, int | float) and value > 1:
+    if isinstance(value, int | float) and 1 < value <= 100:
         raise ValueError(f"must be at most 1; {value:g} percent is {value:g}%")
     if not isinstance(value, str) or not value.strip().endswith("%"):
         return value

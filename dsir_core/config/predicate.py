@@ -36,6 +36,7 @@ Values = Sequence[Any]
 Test = Callable[[Values], Any]
 
 
+_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
 _SINGLE_EQUALS = re.compile(r"(?<![=!<>])=(?!=)")
 
 
@@ -70,7 +71,7 @@ def parse_predicate(text: str) -> Predicate:
         if not fields:
             raise ValueError("a condition on no field: it would hold for all records, or for none")
     except SyntaxError as error:
-        meant = "; equality is ==" if _SINGLE_EQUALS.search(text) else ""
+        meant = "; equality is ==" if _SINGLE_EQUALS.search(_QUOTED.sub("", text)) else ""
         raise ValueError(f"not a condition, at character {error.offset}: {error.msg}{meant}") from None
     except (RecursionError, MemoryError):
         raise ValueError("a condition that is nested too deeply") from None

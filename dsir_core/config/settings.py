@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dsir_core.config.described import Mark, one_of
 from dsir_core.config.methods import METHODS, method_of, methods_help
-from dsir_core.config.numbers import byte_count, share, whole_number
+from dsir_core.config.numbers import byte_count, share, size, whole_number
 from dsir_core.urls import without_credentials
 
 LengthNormalise = Literal["none", "tokens", "sqrt"]
@@ -97,10 +97,10 @@ class SampleSettings(_Settings):
 
     GROUP: ClassVar = "sample"
 
-    count: Annotated[int | None, BeforeValidator(whole_number), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
+    count: Annotated[int | None, BeforeValidator(size), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
     """Select this many documents; also as 10k, 2M or 1.5B."""
 
-    tokens: Annotated[int | None, BeforeValidator(whole_number), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
+    tokens: Annotated[int | None, BeforeValidator(size), Mark.COMMON, Mark.CHOOSES] = Field(default=None, ge=1)
     """Select documents with at most this many tokens in total; the first document that does not fit ends the
     selection."""
 

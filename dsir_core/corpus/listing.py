@@ -257,7 +257,7 @@ def _is_special(info: dict[str, Any]) -> bool:
 
 def _looked_in(spec: str, filesystem: AbstractFileSystem) -> str:
     """Where a relative path was looked for."""
-    is_relative = isinstance(filesystem, LocalFileSystem) and "://" not in spec and not os.path.isabs(spec)
+    is_relative = isinstance(filesystem, LocalFileSystem) and "://" not in spec and not spec.startswith(("/", "~"))
     return f" in {os.getcwd()}" if is_relative else ""
 
 
@@ -272,10 +272,13 @@ def _way_out(names: Sequence[str]) -> str:
 
 def _what_is_there(filesystem: AbstractFileSystem, folder: str) -> str:
     """What a user sees who looks at the folder of a pattern."""
+    if not is_local(filesystem):
+        return ""  # a bucket may hold millions
+    folder = folder or "/"
     shown = without_credentials(folder)
-    if not with_retries(filesystem.isdir, folder):
+    if not filesystem.isdir(folder):
         return f": there is no folder {shown}"
-    names = sorted(posixpath.basename(name.rstrip("/")) for name in with_retries(filesystem.ls, folder, detail=False))
+    names = sorted(posixpath.basename(name.rstrip("/")) for name in filesystem.ls(folder, detail=False))
     return f": {shown} holds {_and_more(names) if names else 'nothing'}"
 
 

@@ -218,7 +218,7 @@ def shorten(labels: Sequence[str]) -> list[str]:
     cuts = [
         [_without(label, first, last) for label in shown]
         for first, last in ((0, tail), (head, 0), (head, tail), (0, 0))
-        if all(len(label) > first + last for label in shown)
+        if not first + last or all(len(label) > first + last for label in shown)
     ]
     labelled = [(cut, [_label(label) for label in cut]) for cut in cuts]
     return max(labelled, key=lambda one: (len(set(one[1])), sum(a == b for a, b in zip(*one, strict=True))))[1]

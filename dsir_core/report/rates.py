@@ -47,7 +47,7 @@ def share_chart(what: str, rates: Figures) -> dict[str, Any]:
         for group in sorted(rates["groups"], key=lambda group: (-group["selected"], -group["eligible"], group["name"]))
     ]
     some = [group for group in groups if group["selected"]]
-    shown = some[:N_BARS]
+    shown = (some or groups)[:N_BARS]
     title = f"Share of the selection by {what}, %"
     bars = Bars("share", [100 * g["share"] for g in shown], "selected")
     return {
@@ -67,9 +67,9 @@ def rate_chart(what: str, rates: Figures) -> dict[str, Any]:
     """
     groups = rates["groups"]
     some = [group for group in groups if group["eligible"]]
-    largest = {g["name"] for g in sorted(some, key=lambda g: (-g["eligible"], g["name"]))[:N_BARS]}
-    shown = [group for group in some if group["name"] in largest]
-    bars = Bars("share", [100 * group["selected"] / group["eligible"] for group in shown], "selected")
+    largest = {g["name"] for g in sorted(some or groups, key=lambda g: (-g["eligible"], g["name"]))[:N_BARS]}
+    shown = [group for group in some or groups if group["name"] in largest]
+    bars = Bars("share", [100 * group["selected"] / max(1, group["eligible"]) for group in shown], "selected")
     title = f"Selected share of the eligible documents by {what}, %"
     return {
         "chart": Chart(bar_chart([group["name"] for group in shown], [bars], title, _share), title),

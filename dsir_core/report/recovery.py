@@ -132,7 +132,10 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
             f"{name}: too few tokens to be eligible in raw, and so counted as not recovered: "
             f"{found['ineligible']:,} of {counted(found['documents'], 'target document')}"
         )
-    yield from _left_behind(name, found.get("targets", {}))
+    if left := left_behind(found):
+        least, most = left
+        low, high = (found["targets"][one]["recovered"] for one in left)
+        yield advise("match", pooled=name, least=least, low=low, most=most, high=high)
     outliers = found.get("outliers", {"documents": 0, "first": []})
     if 0 < outliers["documents"] <= MANY_OUTLIERS * found["documents"] and outliers["first"]:
         first = outliers["first"][0]
@@ -153,14 +156,17 @@ def advice(name: str, found: Mapping[str, Any], positive: int | None = None) -> 
         yield advise("more", target=name, about=about, enough=_documents(found["enough"] * eligible), twice=twice)
 
 
-def _left_behind(name: str, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Advice where one of several pooled targets is recovered far less than another."""
+def left_behind(found: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Of several pooled targets the least and the most recovered one, where they are far apart.
+
+    Args:
+        found: of `recovery` in report.json.
+    """
+    parts = found.get("targets")
     if not parts:
-        return
+        return None
     least, most = (pick(parts, key=lambda one: (parts[one]["recovered"], one)) for pick in (min, max))
-    low, high = parts[least]["recovered"], parts[most]["recovered"]
-    if low < UNEVEN * high:
-        yield advise("match", pooled=name, least=least, low=low, most=most, high=high)
+    return (least, most) if parts[least]["recovered"] < UNEVEN * parts[most]["recovered"] else None
 
 
 def _holds(found: Mapping[str, Any], positive: int | None) -> str:

@@ -73,7 +73,7 @@ def _headline(r: Figures) -> dict[str, Any]:
         {
             "name": name,
             "figure": f"{found['recovered']:.0%}" if is_resolved(found) else f"at most {found['high']:.0%}",
-            "random": f"{100 * found['share']:.3g}%",
+            "random": f"{100 * found['share']:.3g}%" if found["share"] >= 1e-6 else "less than 0.0001%",
         }
         for name, found in list(recovery.items())[:N_TILES]
     ]

@@ -153,7 +153,7 @@ class _Chooser:
         for shares in by_target:
             if not any(share and stratum in self.everyone for stratum, share in shares.items()):
                 asked = _named(stratum for stratum, share in shares.items() if share)
-                why = "; no target record has a value in that field" if set(shares) == {""} else ""
+                why = "; no target record has a value in that field" if self._is_unlabelled(shares) else ""
                 raise RunFailedError(
                     f"quotas: no stratum that has a share ({asked or 'none has'}) holds an eligible document; by the "
                     f"field {self.run.config.strata!r} of raw they are in {_named(self.everyone)}{why}"
@@ -162,6 +162,9 @@ class _Chooser:
         self.shares = [[shares.get(stratum, 0.0) for stratum in self.strata] for shares in by_target]
         self.lacking = divide_table(self.sizes, self.shares)
         self.choice.quotas = dict(zip(self.strata, map(sum, zip(*self.lacking, strict=True)), strict=True))
+
+    def _is_unlabelled(self, shares: Mapping[str, float]) -> bool:
+        return self.run.config.quotas == "target" and set(shares) == {""}
 
     def _shares(self, name: str) -> Mapping[str, float]:
         """Share of each stratum in what a target takes."""

@@ -236,8 +236,8 @@ def _labels(run: Run, found: Compared, target_labels: Sequence[str]) -> Json | N
     for label in target_labels:
         if label in eligible:
             continue
-        meant = f"{did_you_mean(label, eligible)}; {_values(eligible)}"
-        says = f"--target-label: no eligible document has {label!r} as its {field}{meant}"
+        says = f"target_label: no eligible document has {label!r} as its {field}{did_you_mean(label, eligible)}"
+        says += f" ({_values(eligible)})"
         if not set(target_labels) & eligible.keys():
             raise RequestError(says)
         run.note(says)

@@ -48,7 +48,7 @@ def preflight(run: Run, check_place: Callable[[Run], None]) -> Plan:
                 refused = refused or error
         _look("raw", planned.raw.corpus.files, run.config.read, run.config.max_bad_shards)
         if refused is not None:
-            raise RequestError(f"{refused} Raw has it, and raw and targets are read by one text_field: rename it there")
+            raise RequestError(f"{refused} (raw and targets are read by the same text_field)") from None
         if run.only_resamples:
             check_counted(run, planned)
     return planned

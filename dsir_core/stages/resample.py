@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dsir_core.checkpoints.kinds import OVERVIEW
 from dsir_core.checkpoints.receipts import Receipt
-from dsir_core.config.described import did_you_mean
+from dsir_core.config.described import near_word
 from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
@@ -245,7 +245,7 @@ def _note_shortfall(run: Run, sample: ResampleResult, choice: Choice) -> None:
         run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {unit}")
     known = [name for name, (_, eligible, _, _) in sample.account.strata.items() if eligible]
     short = [
-        f"{name!r} {held:,} of {quota:,}{'' if held else did_you_mean(name, known).replace(';', ',')}"
+        f"{name!r} {held:,} of {quota:,}{'' if held else near_word(name, known)}"
         for name, quota in choice.quotas.items()
         if (held := choice.held.get(name, 0)) < quota
     ]

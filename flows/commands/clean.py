@@ -53,14 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"\r{n + 1:,} of {len(found.removable):,} removed", end="", file=sys.stderr, flush=True)
     words = "would be removed" if arguments.dry_run else "removed"
     total = f"{len(found.removable):,} of {counted(found.n_files, 'file')} {words}, {human_bytes(stored.total())}"
-    print(f"{store.redacted}: {total}; what the last runs to {counted(len(found.outputs), 'output')} need is kept")
+    print(f"{store.redacted}: {total}; what the last runs to {counted(len(found.kept), 'output')} need is kept")
     if found.young:
         size = human_bytes(sum(entry.size for entry in found.young))
         print(
             f"{counted(len(found.young), 'file')} more, {size}, that no run needs are younger than "
             f"{arguments.hours:g} hours: --hours 0 removes them, if no run is under way"
         )
-    for output in found.outputs:
-        if "://" not in output and not os.path.exists(output):
-            print(f"{output} is gone: --forget {shlex.quote(output)} removes what its last run needed")
+    for one in found.kept:
+        # A run that is under way, or was interrupted, has no output yet.
+        if one.ended and one.output and "://" not in one.output and not os.path.exists(one.output):
+            print(f"{one.output} is gone: --forget {shlex.quote(one.output)} removes what its last run needed")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +117,9 @@ def _print_row(one: Contribution) -> None:
 
 
 def _position(text: str) -> int:
-    """A position, also as the report shows it."""
+    """A position, also with the commas that reports of earlier versions show."""
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+", text) is None:
+        raise argparse.ArgumentTypeError(f"must be a whole number (got {text!r})")
     return int(text.replace(",", ""))
 
 

@@ -127,6 +127,6 @@ def test_what_a_run_needs_is_cleaned_when_the_run_is_forgotten(store: Store) -> 
         f"{folder}/head.json",
         f"{folder}/count.txt",
     }
-    assert (found.n_files, len(found.outputs)) == (6, 1)
+    assert (found.n_files, len(found.kept)) == (6, 1)
     with pytest.raises(RequestError, match="--forget s3://b/three: no run to it"):
         plan_cleaning(store, forget=["s3://b/three"], before=2e10)

@@ -61,7 +61,11 @@ MISTAKES = {
     "all help of all commands": ("--help-all", 2, "each command has its own: dsir select --help-all"),
     "one equals sign": (f"select {REQUEST} --include 'id = 3'", 2, "equality is =="),
     "a text without quotes": (f"select {REQUEST} --include 'id == d-3'", 2, "texts stand in quotes"),
-    "another field of the target": (f"select {OF} --raw body.jsonl --text-field body", 2, "Raw has it, and raw and"),
+    "another field of the target": (
+        f"select {OF} --raw body.jsonl --text-field body",
+        2,
+        "(raw and targets are read by",
+    ),
     "a file that is not what its name says": (f"select {OF} --raw a.parquet", 1, "rename it to what it is"),
     "another text field": (f"select {OF} --raw body.jsonl", 2, "is it 'body'? Set --text-field"),
     "another column": (f"select {OF} --raw body.csv", 2, "no column 'text'; is it 'body'? Set --text-field"),

@@ -237,7 +237,7 @@ def test_a_run_is_entered_again_only_so_often_and_only_if_that_may_help(
         (select_flow, {}, "holds a complete selection"),
         (score_flow, {"target": {"speeches": ["missing.jsonl"]}}, "target speeches: "),
         (compare_flow, {}, "holds a comparison"),
-        (select_flow, {"output": "memory://o"}, "memory:// is of one process"),
+        (select_flow, {"output": "memory://o", "inline": False}, "memory:// is of one process"),
     ],
 )
 def test_a_wrong_request_is_refused_before_a_cluster_starts(

@@ -77,6 +77,17 @@ def test_a_standing_adds_up_what_events_tell() -> None:
     assert standing.retries == 3
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(2.0, None), (10.0, 990.0)])
+def test_the_time_left_is_not_guessed_from_a_small_target(seconds: float, left: float | None) -> None:
+    clock = Clock()
+    standing = RunStanding(clock)
+    standing.add(StageBegins("count", 2, 10_000))
+    clock.now = seconds
+    stage = standing.add(ShardDone("count", 100, 10, 0, False, 0.5))
+    assert stage is not None
+    assert stage.seconds_left == left
+
+
 def test_a_line_fits_a_terminal_and_what_went_wrong_stays_in_it() -> None:
     stage = Standing("count", 0.0, of_shards=400_000, shards=123_456, of_bytes=10**15, n_bytes=10**14, reused=12_345)
     stage.read_bytes, stage.documents, stage.bad, stage.failed, stage.seconds = 10**14, 10**10, 1_234, 2, 9000.0

@@ -205,7 +205,7 @@ def test_a_comparison_that_is_there_is_kept_and_a_selection_beside_it_is_untouch
 def test_a_label_that_no_document_has_is_refused_with_the_values_that_there_are(labelled: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"raw": [str(labelled)], "target": TARGETS, "count": 20}
     said = (
-        r"--target-label: no eligible document has 'speech' as its domain; did you mean speeches\?; there are .* more"
+        r"target_label: no eligible document has 'speech' as its domain; did you mean speeches\? \(there are .* more\)"
     )
     with pytest.raises(RequestError, match=said):
         compared(tmp_path, ("speech",), **asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -42,10 +43,19 @@ def test_a_colour_means_the_same_in_every_chart(figures: Figures) -> None:
         (["a/long/common/folder/one/and/a/long/common/name", "a/long/common/folder/two/and/a/long/common/name"],
          ["…one…", "…two…"]),
         (["one label that is far too long"], ["one labe…too long"]),
+        (["one label that is far too long", ""], ["one labe…too long", ""]),
     ],
 )  # fmt: skip
 def test_long_labels_keep_what_tells_them_apart(labels: list[str], shown: list[str]) -> None:
     assert shorten(labels) == shown
+
+
+@pytest.mark.parametrize("chart", [share_chart, rate_chart])
+def test_groups_of_which_none_has_documents_are_shown(chart: Any) -> None:
+    groups = [_group("a", 0, 0), _group("b", 0, 0)]
+    shown = chart("stratum", {"groups": groups, "others": _group("others", 5, 2)})
+    assert "no data" not in shown["chart"].svg
+    assert [group["name"] for group in shown["groups"]] == ["a", "b"]
 
 
 def test_charts_leave_out_groups_without_documents_and_say_how_many() -> None:

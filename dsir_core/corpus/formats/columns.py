@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsir_core.corpus.types import SourceFile
-from dsir_core.errors import RequestError
+from dsir_core.errors import MissingFieldError, RequestError
 from dsir_core.urls import without_credentials
 
 FIELD_SETTINGS = "whichever of include, exclude, strata, weights, --where and --key names it"
@@ -66,11 +66,11 @@ def type_of(file: SourceFile, schema: pa.Schema, name: str, setting: str = FIELD
     return kind
 
 
-def no_column(file: SourceFile, names: list[str], name: str, setting: str = FIELD_SETTINGS) -> RequestError:
+def no_column(file: SourceFile, names: list[str], name: str, setting: str = FIELD_SETTINGS) -> MissingFieldError:
     """The error that a file has no such column; names the nearest."""
     near = difflib.get_close_matches(name, names, 3, 0.5) or names[:5]
     nearest = " or ".join(map(repr, near))
-    return RequestError(f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set {setting}")
+    return MissingFieldError(f"{without_credentials(file.url)}: no column {name!r}; is it {nearest}? Set {setting}")
 
 
 def check_text(file: SourceFile, schema: pa.Schema, names: tuple[str, ...]) -> None:
