@@ -8,7 +8,7 @@ from importlib import import_module
 
 from dsir_core.config.request import SelectConfig
 from dsir_core.config.storage import StorageSettings
-from flows.cli import COMMANDS, INTERRUPTED, TERMINATED
+from flows.cli import CLOSED, COMMANDS, INTERRUPTED, TERMINATED
 from flows.parser import command_parser
 from scripts.reference import cell
 
@@ -27,6 +27,7 @@ def commands_page() -> str:
         1: "The run failed, or a check of `dsir plan` failed. Finished work is kept.",
         2: "The request is wrong: a setting, a path, an output that exists.",
         INTERRUPTED: "Interrupted by Ctrl-C. Finished work is kept.",
+        CLOSED: "Nobody reads the output any more, as behind `head`.",
         TERMINATED: "Terminated by SIGTERM (systemd, `scancel`). Finished work is kept.",
     }
     lines += ["## Exit status\n", "| status | meaning |", "|---|---|"]
