@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import logging
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -105,10 +106,12 @@ def _program() -> str:
 def _is_closed(stream: TextIO) -> bool:
     """Whether nobody reads any more what is printed, as behind `| head`."""
     try:
-        stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # what a test captures
+        return False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def command() -> None:

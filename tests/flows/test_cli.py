@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,15 +45,36 @@ def test_the_program_ends_with_the_status_of_the_command() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
-    program = "from flows.cli import command; command()"
-    words = [sys.executable, "-c", program, "--completion", "bash"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+PRINTS = """
+import sys, types
+from flows.cli import command
+sys.modules["flows.commands.status"] = types.SimpleNamespace(add_arguments=id, run=lambda arguments: print("x") or 0)
+command()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("program", "word", "statuses"),
+    [
+        (
+            "from flows.cli import command; command()",
+            "--help",
+            {0, CLOSED},
+        ),  # argparse passes over what it cannot print
+        (PRINTS, "status", {CLOSED}),
+    ],
+    ids=["help", "run"],
+)
+def test_a_reader_that_has_enough_is_no_error(program: str, word: str, statuses: set[int], unbuffered: str) -> None:
+    words = [sys.executable, "-c", program, word]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()  # before anything is printed
         assert process.stderr.read() == ""
-    assert process.returncode == CLOSED
+    assert process.returncode in statuses
 
 
 def test_to_go_on_the_program_is_called_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
