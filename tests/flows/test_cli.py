@@ -61,7 +61,7 @@ command()
             "from flows.cli import command; command()",
             "--help",
             {0, CLOSED},
-        ),  # argparse passes over what it cannot print
+        ),  # argparse ignores a closed pipe
         (PRINTS, "status", {CLOSED}),
     ],
     ids=["help", "run"],
