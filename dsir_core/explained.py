@@ -36,7 +36,9 @@ class Standing:
         if self.threshold is not None:
             distance = self.log_weight - self.threshold
             side = "above" if distance >= 0 else "below"
-            parts.append(f"{decimal(abs(distance))} {side} the threshold of about {decimal(self.threshold)}")
+            parts.append(
+                f"{decimal(abs(distance))} {side} the threshold of about {decimal(self.threshold)} for its length"
+            )
         if self.ranks is not None:
             first, last = self.ranks
             rank = f"rank {first:,}" if first == last else f"rank {first:,} to {last:,}"

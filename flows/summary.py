@@ -35,17 +35,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         + (f", {documents['copies']:,} copies of earlier ones" if documents["copies"] else "")
         + (f", {documents['target_copies']:,} copies of target documents" if documents["target_copies"] else "")
     )
-    says = overall(figures)
-    if says not in (None, "good"):
-        print(SENTENCES[says])
-    for text in reasons(figures):
-        print(f"  {text}")
-    for name, found in figures["recovery"].items():
-        print(sentence(name, found))
-    for text in (*below_zero(figures), *all_advice(figures)):
-        print(f"  {text}")
-    if text := unmeasured(figures):
-        print(text)
+    _print_verdict(figures)
     for name, target in figures["targets"].items():
         if target["kl_selected"] is not None:
             print(
@@ -58,7 +48,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
             f"overlap with plain top-k {weights['top_k_overlap']:.1%}"
         )
     told = summary(request, figures)
-    how_fast = f" ({found})" if (found := speed(figures)) else ""
+    how_fast = f" ({read})" if (read := speed(figures)) else ""
     print(
         f"{told['seconds']:.1f} s in all stages{how_fast}, {counted(told['reused'], 'result')} reused from "
         f"{config.workdir_url}"
@@ -71,6 +61,20 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
         print(f"model of an earlier run; raw has drifted by {figures['fit']['drift_nats']:.2g} nats since")
     print(f"selection {config.output}")
     print(f"report    {config.output.rstrip('/')}/report.html")
+
+
+def _print_verdict(figures: dict[str, Any]) -> None:
+    says = overall(figures)
+    if says not in (None, "good"):
+        print(SENTENCES[says])
+    for text in reasons(figures):
+        print(f"  {text}")
+    for name, found in figures["recovery"].items():
+        print(sentence(name, found))
+    for text in (*below_zero(figures), *all_advice(figures)):
+        print(f"  {text}")
+    if text := unmeasured(figures):
+        print(text)
 
 
 def summary(request: SelectConfig, figures: dict[str, Any]) -> dict[str, Any]:
