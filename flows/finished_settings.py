@@ -32,8 +32,7 @@ def settings_of_output(arguments: argparse.Namespace) -> ConfigFile | None:
         RequestError: what is named is neither a file of settings nor a finished selection.
     """
     output = arguments.config
-    is_file = output is not None and os.path.exists(output) and not os.path.isdir(output)
-    if output is None or is_file or output.lower().endswith(SUFFIXES):
+    if output is None or output.lower().endswith(SUFFIXES) or (os.path.exists(output) and not os.path.isdir(output)):
         return None
     arguments.config = None
     with storage_settings(storage_of(arguments)):

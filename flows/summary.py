@@ -42,7 +42,7 @@ def print_summary(request: SelectConfig, figures: dict[str, Any]) -> None:
                 f"KL reduction for {name}: {target['kl_reduction']:z.3f} nats "
                 f"({target['kl_raw']:.3f} raw, {target['kl_selected']:.3f} selected)"
             )
-    if is_sampled(figures) and (config.target_ess is not None or config.temperature != 1):
+    if is_sampled(figures) and config.spreads:
         print(
             f"effective sample size {weights['effective_sample_size']:.1f}, "
             f"overlap with plain top-k {weights['top_k_overlap']:.1%}"

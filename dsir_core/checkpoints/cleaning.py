@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,4 @@ def plan_cleaning(store: Store, *, forget: Collection[str], before: float) -> Cl
     if not recorded:
         raise RequestError(f"{store.redacted}: no workdir there, or none that says which runs need what")
     kept = [one for one in recorded if one.output not in forgotten]
-    removable = unneeded(entries, kept, before=before)
-    names = {entry.name for entry in removable}
-    young = [entry for entry in unneeded(entries, kept, before=math.inf) if entry.name not in names]
-    return Cleaning(removable, young, len(entries), kept)
+    return Cleaning(*unneeded(entries, kept, before=before), len(entries), kept)

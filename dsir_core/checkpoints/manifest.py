@@ -132,8 +132,8 @@ def of_runs(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if is_of_a_run(entry.name)]
 
 
-def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: float) -> list[Entry]:
-    """What no run needs, of files last written before a time (a run that goes on may need younger ones).
+def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: float) -> tuple[list[Entry], list[Entry]]:
+    """What no run needs: files last written before a time, and younger ones, which a run that goes on may need.
 
     Args:
         entries: of the workdir; those that no run has written are left out.
@@ -146,7 +146,8 @@ def unneeded(entries: Sequence[Entry], runs: Sequence[Recorded], *, before: floa
         folder, _, file = name.rpartition("/")
         return checkpoint_of(name) in kept or (folder in folders and not file.startswith(INCOMING))
 
-    return [entry for entry in of_runs(entries) if entry.modified < before and not is_kept(entry.name)]
+    found = [entry for entry in of_runs(entries) if not is_kept(entry.name)]
+    return [entry for entry in found if entry.modified < before], [entry for entry in found if entry.modified >= before]
 
 
 def checkpoint_of(name: str) -> str:

@@ -95,11 +95,10 @@ def shown_default(field: FieldInfo) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing where no known word is like it."""
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(word, known)
+    return "" if near is None else f"; did you mean {near}?"
 
 
-def near_word(word: str, known: Iterable[str]) -> str:
-    """`(X is there)` behind a space, or nothing where no known word is like it."""
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f" ({near[0]!r} is there)" if near else ""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like another; None where none is like it."""
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), None)

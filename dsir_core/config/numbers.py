@@ -16,17 +16,17 @@ BYTES = {f"{letter}{unit}": base**power for power, letter in enumerate("kmgt", 1
          for unit, base in (("", 1000), ("b", 1000), ("ib", 1024))} | {"": 1, "b": 1}  # fmt: skip
 """By the unit behind a number of bytes, in any case."""
 
-WHOLE_NUMBER = r"^\s*([0-9]{1,3}(,[0-9]{3})+|[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?)\s*[kKmMbBgGtT]?\s*$"
-BYTE_COUNT = (
-    r"^\s*([0-9]{1,3}(,[0-9]{3})+|[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?)\s*"
-    r"([kKmMgGtT]?[iI]?[bB]|[kKmMgGtT])?\s*$"
-)
+GROUPED = r"[0-9]{1,3}(,[0-9]{3})+"
+"""Digits in groups of three."""
+
+_DIGITS = rf"({GROUPED}|[0-9][0-9_]*(\.[0-9]+)?([eE]\+?[0-9]{{1,2}})?)"
+
+WHOLE_NUMBER = rf"^\s*{_DIGITS}\s*[kKmMbBgGtT]?\s*$"
+BYTE_COUNT = rf"^\s*{_DIGITS}\s*([kKmMgGtT]?[iI]?[bB]|[kKmMgGtT])?\s*$"
 SHARE = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
 """What a form may hold, as patterns of JSON Schema."""
 
-_SCALED = re.compile(
-    r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)", re.IGNORECASE
-)
+_SCALED = re.compile(rf"(?P<number>{_DIGITS})\s*(?P<unit>[a-z]*)", re.IGNORECASE)
 
 
 def whole_number(value: Any) -> Any:
@@ -52,9 +52,9 @@ def byte_count(value: Any) -> Any:
 
 def _scaled(value: Any, scales: Mapping[str, int]) -> Any:
     found = _SCALED.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or found[2].lower() not in scales:
+    if found is None or found["unit"].lower() not in scales:
         return value
-    number = Decimal(found[1].translate(SEPARATORS)) * scales[found[2].lower()]
+    number = Decimal(found["number"].translate(SEPARATORS)) * scales[found["unit"].lower()]
     return int(number) if number == number.to_integral_value() else value
 
 

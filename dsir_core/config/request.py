@@ -96,6 +96,11 @@ class SelectConfig(
         return self.weights is None and "auto" in (self.smoothing, self.length_normalise)
 
     @property
+    def spreads(self) -> bool:
+        """Whether the weights are asked to leave more, or less, to chance than they do by themselves."""
+        return self.target_ess is not None or self.temperature != 1
+
+    @property
     def marks_copies(self) -> bool:
         """Whether documents are left out since another has the same text."""
         return self.dedup != "none" or self.exclude_target_copies

@@ -96,6 +96,10 @@ class KeptNgrams:
         """Memory of the arrays."""
         return self.buckets.nbytes + self.starts.nbytes + self.n_tokens.nbytes
 
+    def by_order(self) -> list[npt.NDArray[np.uint16]]:
+        """The buckets of each order, from 1."""
+        return np.split(self.buckets, self.starts[1:])
+
     def score(self, log_ratio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Log weights float64[n, targets]: the bits that `score_ngrams` gives for the text.
 

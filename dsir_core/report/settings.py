@@ -28,7 +28,7 @@ def not_default(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_yaml(config: Mapping[str, Any]) -> str:
     """A file that `dsir select` takes, of the settings that differ from this version's defaults."""
-    return yaml.safe_dump(not_default(config), sort_keys=False, allow_unicode=True, width=100)
+    return all_as_yaml(not_default(config))
 
 
 def all_as_yaml(config: Mapping[str, Any]) -> str:

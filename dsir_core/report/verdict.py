@@ -52,7 +52,7 @@ def overall(figures: Mapping[str, Any]) -> Verdict | None:
     order: list[Verdict] = ["wrong", "doubtful", "good"]
     recovery = figures.get("recovery", {})
     verdicts = {verdict(each, positive_documents(figures, name)) for name, each in recovery.items()}
-    verdicts |= {found for found, _ in _against(figures)}
+    verdicts |= set(_against(figures))
     return next((one for one in order if one in verdicts), None)
 
 
@@ -62,22 +62,25 @@ def reasons(figures: Mapping[str, Any]) -> list[str]:
     Args:
         figures: the content of report.json.
     """
-    return [text for _, text in _against(figures) if text]
+    return ["no document is selected"] if _is_empty(figures) else []
 
 
-def _against(figures: Mapping[str, Any]) -> Iterator[tuple[Verdict, str]]:
-    """What speaks against a selection, beside a low recovery; without words where advice or a figure says it."""
-    documents = figures.get("documents", {}).get("selected")
-    if documents == 0:
-        yield "wrong", "no document is selected"
+def _is_empty(figures: Mapping[str, Any]) -> bool:
+    return bool(figures.get("documents", {}).get("selected") == 0)
+
+
+def _against(figures: Mapping[str, Any]) -> Iterator[Verdict]:
+    """What speaks against a selection, beside a low recovery; `reasons`, a figure, advice or a note says it."""
+    if _is_empty(figures):
+        yield "wrong"
     copies = figures.get("copies", {"documents": 0, "copies": 0, "in_target": 0})
     if copies["copies"] + copies["in_target"] > MANY_COPIES * copies["documents"]:
-        yield "doubtful", ""
+        yield "doubtful"
     for name, found in figures.get("recovery", {}).items():
         if left_behind(found):
-            yield "doubtful", ""
+            yield "doubtful"
         histogram = figures.get("histograms", {}).get(name, {"selected": []})
         if 2 * below(histogram) > sum(histogram["selected"]):
-            yield "doubtful", ""
+            yield "doubtful"
     if any(found.get("quota") and not found["eligible"] for found in figures.get("strata", {}).values()):
-        yield "doubtful", ""  # a note names the strata
+        yield "doubtful"

@@ -85,8 +85,13 @@ def is_within_error(of_best: npt.NDArray[np.bool_], of_other: npt.NDArray[np.boo
     Args:
         of_best, of_other: bool[n], which hidden documents each finds.
     """
-    lost, won = int((of_best & ~of_other).sum()), int((of_other & ~of_best).sum())
+    lost, won = found_by_one(of_best, of_other)
     return lost - won <= math.sqrt(lost + won)
+
+
+def found_by_one(of_best: npt.NDArray[np.bool_], of_other: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """How many hidden documents the first finds alone, and how many the other."""
+    return int((of_best & ~of_other).sum()), int((of_other & ~of_best).sum())
 
 
 def pick(ranks: Sequence[Ranks], share: float) -> int:

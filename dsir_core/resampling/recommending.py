@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dsir_core.config.methods import METHODS
 from dsir_core.config.request import SelectConfig
-from dsir_core.resampling.ranks import Ranks, is_within_error, wilson
+from dsir_core.resampling.ranks import Ranks, found_by_one, is_within_error, wilson
 
 Json = dict[str, Any]
 Found = npt.NDArray[np.bool_]
@@ -127,7 +127,7 @@ def _is_as_good(method: str, of_best: Found, of_method: Found) -> bool:
     """
     if method == BASE:
         return is_within_error(of_best, of_method)
-    lost, won = int((of_best & ~of_method).sum()), int((of_method & ~of_best).sum())
+    lost, won = found_by_one(of_best, of_method)
     return lost - won - 1 <= ERRORS * math.sqrt(lost + won)
 
 

@@ -110,9 +110,9 @@ def ngrams_in(documents: Sequence[Sequence[str]], features: FeatureSettings, buc
     kept = count_and_keep(data, offsets, features, np.zeros(features.buckets, np.int64))
     is_wanted = np.zeros(features.buckets, bool)
     is_wanted[list(buckets)] = True
-    for order, (start, stop) in enumerate(pairwise([*kept.starts.tolist(), len(kept.buckets)]), 1):
+    for order, buckets_of_order in enumerate(kept.by_order(), 1):
         ends = np.cumsum(np.maximum(kept.n_tokens - order + 1, 0))
-        found = np.flatnonzero(is_wanted[kept.buckets[start:stop]])
+        found = np.flatnonzero(is_wanted[buckets_of_order])
         owners = np.searchsorted(ends, found, side="right")
         for owner, back in zip(owners.tolist(), (ends[owners] - found).tolist(), strict=True):
             tokens = documents[owner]
@@ -140,17 +140,9 @@ def buckets_in_order(tokens: Sequence[str], features: FeatureSettings) -> list[n
     if can_keep(features):
         kept = count_and_keep(*_joined([tokens]), features, np.zeros(features.buckets, np.int64))
         if kept.n_tokens[0] == len(tokens):
-            stops = [*kept.starts[1:].tolist(), len(kept.buckets)]
-            return [
-                kept.buckets[start:stop].astype(np.int64)
-                for start, stop in zip(kept.starts.tolist(), stops, strict=True)
-            ]
-    names = list(dict.fromkeys(ngrams_of(tokens, features.ngrams)))
-    bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
-    return [
-        np.array([bucket_of[ngram] for ngram in ngrams_of_order(tokens, order)], np.int64)
-        for order in range(1, features.ngrams + 1)
-    ]
+            return [buckets.astype(np.int64) for buckets in kept.by_order()]
+    ends = np.cumsum([max(0, len(tokens) - order + 1) for order in range(1, features.ngrams)], dtype=np.int64)
+    return np.split(buckets_of(list(ngrams_of(tokens, features.ngrams)), features), ends)
 
 
 def _by_bucket(counts: Counter[Ngram], task: NamesTask) -> dict[int, BucketNames]:
@@ -170,12 +162,7 @@ def _by_bucket(counts: Counter[Ngram], task: NamesTask) -> dict[int, BucketNames
 def ngrams_of(tokens: Sequence[str], longest: int) -> Iterator[Ngram]:
     """All n-grams of orders 1 to `longest`."""
     for order in range(1, longest + 1):
-        yield from ngrams_of_order(tokens, order)
-
-
-def ngrams_of_order(tokens: Sequence[str], order: int) -> Iterator[Ngram]:
-    """All n-grams of so many tokens."""
-    return zip(*(tokens[i:] for i in range(order)), strict=False)
+        yield from zip(*(tokens[i:] for i in range(order)), strict=False)
 
 
 def tokens_of(text: str, tokenizer: str) -> list[str]:

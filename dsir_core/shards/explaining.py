@@ -25,7 +25,7 @@ from dsir_core.features.unicode_table import (
 )
 from dsir_core.model.importance import FittedModel
 from dsir_core.report.explained import Contribution, Explanation
-from dsir_core.shards.bucket_names import Ngram, buckets_in_order, buckets_of, ngrams_of
+from dsir_core.shards.bucket_names import Ngram, buckets_in_order, ngrams_of
 
 
 def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Explanation]:
@@ -37,10 +37,9 @@ def explain(text: str, model: FittedModel, features: FeatureSettings) -> list[Ex
     data, offsets = text_buffers([text])
     log_weights, _ = score_ngrams(data, offsets, features, model.log_ratio)
     tokens, spans = _tokens(text, features.tokenizer)
-    times = Counter(ngrams_of(tokens, features.ngrams))
-    names = list(times)
-    bucket_of = dict(zip(names, buckets_of(names, features).tolist(), strict=True))
-    in_order = buckets_in_order(tokens, features)
+    ngrams, in_order = list(ngrams_of(tokens, features.ngrams)), buckets_in_order(tokens, features)
+    times = Counter(ngrams)
+    bucket_of = dict(zip(ngrams, np.concatenate(in_order).tolist(), strict=True))
     return [
         Explanation(
             text,

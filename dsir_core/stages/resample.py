@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dsir_core.checkpoints.kinds import OVERVIEW
 from dsir_core.checkpoints.receipts import Receipt
-from dsir_core.config.described import near_word
+from dsir_core.config.described import nearest
 from dsir_core.config.methods import BASELINE, method_of
 from dsir_core.corpus.fields import check_strata
 from dsir_core.errors import RunFailedError, WorkerLostError
@@ -244,8 +244,13 @@ def _note_shortfall(run: Run, sample: ResampleResult, choice: Choice) -> None:
     if not sample.account.n_selected and choice.unfilled < wanted:
         run.note(f"no document is selected: the first of the order does not fit into {wanted:,} {unit}")
     known = [name for name, (_, eligible, _, _) in sample.account.strata.items() if eligible]
+
+    def there(name: str) -> str:
+        near = nearest(name, known)
+        return "" if near is None else f" ({near!r} is there)"
+
     short = [
-        f"{name!r} {held:,} of {quota:,}{'' if held else near_word(name, known)}"
+        f"{name!r} {held:,} of {quota:,}{'' if held else there(name)}"
         for name, quota in choice.quotas.items()
         if (held := choice.held.get(name, 0)) < quota
     ]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsir_core.config.numbers import GROUPED, SEPARATORS
 from dsir_core.errors import RequestError
 from dsir_core.report.formatting import counted, printable
 from dsir_core.storage.connect import storage_settings
@@ -118,9 +119,9 @@ def _print_row(one: Contribution) -> None:
 
 def _position(text: str) -> int:
     """A position, also with the commas that reports of earlier versions show."""
-    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+", text) is None:
+    if re.fullmatch(f"{GROUPED}|[0-9]+", text) is None:
         raise argparse.ArgumentTypeError(f"must be a whole number (got {text!r})")
-    return int(text.replace(",", ""))
+    return int(text.translate(SEPARATORS))
 
 
 def _positive(text: str) -> int:

@@ -105,8 +105,7 @@ def _sizes(config: SelectConfig, found: Forecast) -> Iterator[str]:
     yield f"\nraw model fitted on {fitted} of raw; memory of a worker about {human_bytes(found.worker_bytes)}"
     for name, recovery in found.recovery.items():
         yield f"in the samples, {sentence(name, recovery)} (AUC {recovery['auc']:.2f})"
-    spreads = config.target_ess is not None or config.temperature != 1
-    if found.effective_sample_size is not None and spreads:
+    if found.effective_sample_size is not None and config.spreads:
         yield (
             f"effective sample size {found.effective_sample_size:,.1f} among {found.sampled_eligible:,} eligible "
             f"documents of a sample"

@@ -72,7 +72,7 @@ def test_what_a_killed_write_left_is_needed_by_no_run(store: Store) -> None:
     left = [f"counts/.incoming-{'a' * 8}", f"{folder}/.incoming-{'b' * 8}"]
     for name in (*left, f"counts/{'0' * 64}.npy"):
         store.write(name, b"half")
-    found = unneeded(store.entries(), recorded_runs(store), before=2e10)
+    found, _ = unneeded(store.entries(), recorded_runs(store), before=2e10)
     assert sorted(entry.name for entry in found) == sorted(left)
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_record_is_named(store: Store, head: bytes) -> None:
 def test_files_of_the_same_moment_and_younger_ones_stay() -> None:
     entries = [Entry(f"counts/{str(n) * 64}.npy", 1, float(n)) for n in range(5)]
     needed = Recorded("runs/a", "out", None, None, {}, {"count": [f"counts/{'1' * 64}"]})
-    assert [entry.modified for entry in unneeded(entries, [needed], before=3.0)] == [0.0, 2.0]
+    assert [entry.modified for entry in unneeded(entries, [needed], before=3.0)[0]] == [0.0, 2.0]
 
 
 def test_what_a_run_needs_is_cleaned_when_the_run_is_forgotten(store: Store) -> None:
